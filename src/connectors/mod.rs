@@ -1,0 +1,262 @@
+//! Connectors: all I/O with other systems. A source is split into partitions, each read by a task of its
+//! own; a sink belongs to one task and learns of epochs.
+//!
+//! Opening is typed: options are parsed once, when planning (errors with their place) and when opening.
+
+pub mod blackhole;
+pub mod datagen;
+pub mod filesystem;
+pub mod kafka;
+pub mod print;
+
+use arrow::array::{Int64Array, RecordBatch};
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::table::TableSpec;
+
+/// What a table is used for, which decides the options it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usage {
+    /// A query reads it.
+    Source,
+    /// An INSERT writes it.
+    Sink,
+}
+
+/// One partition of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Topic, or file name.
+    pub topic: String,
+    /// Partition number in the topic; 0 for files.
+    pub partition: i32,
+    /// Place of the topic in the source: part of the order of ties.
+    pub topic_index: usize,
+}
+
+/// The first offset to read of a split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAt {
+    /// What the table's options say (first start). The connector resolves it to a number before the first row.
+    Configured,
+    /// This offset (restored).
+    Offset(i64),
+    /// The first there is (a partition found while running).
+    Earliest,
+}
+
+/// A table opened for reading.
+pub trait Source: Send {
+    /// The partitions there are now, in a fixed order. Called at start and, if [`Source::discovers`], again
+    /// while running.
+    ///
+    /// # Errors
+    /// `Unavailable`, or `Config` if the topic or path is not there.
+    fn splits(&mut self) -> BoxFuture<'_, Result<Vec<Split>>>;
+
+    /// Starts reading a split.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Data` if the offset is gone.
+    fn open<'a>(&'a mut self, split: &'a Split, start: StartAt) -> BoxFuture<'a, Result<Box<dyn SplitReader>>>;
+
+    /// Time between two looks for new partitions; `None` if there can be none.
+    fn discovers(&self) -> Option<std::time::Duration> {
+        None
+    }
+
+    /// The epoch with these next offsets is durable: tell the system, for tools that show lag. Never read back.
+    fn committed(&mut self, _positions: &[(Split, i64)]) {}
+}
+
+/// Reads one partition in order.
+pub trait SplitReader: Send {
+    /// Waits until there is something to say. Cancelling loses nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` after retries; `Data` for a bad record under the policy `fail`, or lost offsets.
+    fn next(&mut self) -> BoxFuture<'_, Result<Fetched>>;
+
+    /// The first offset not returned yet; after opening, the resolved start.
+    fn next_offset(&self) -> i64;
+
+    /// Records known to be in the partition and not read yet, if known.
+    fn lag(&self) -> Option<u64>;
+
+    /// Stops fetching until [`SplitReader::resume`], because rows are not taken fast enough.
+    fn pause(&mut self) {}
+
+    /// Fetches again.
+    fn resume(&mut self) {}
+}
+
+/// What a reader has to say.
+#[derive(Debug)]
+pub enum Fetched {
+    /// Rows and casualties, up to a new position.
+    Rows(SourceBatch),
+    /// Nothing more will ever come: the bound is reached.
+    End,
+}
+
+/// A stretch of a partition, decoded.
+#[derive(Debug)]
+pub struct SourceBatch {
+    /// `[n]` rows of the table's `source_schema()`, in offset order.
+    pub rows: RecordBatch,
+    /// `[n]` offset of each row.
+    pub offsets: Int64Array,
+    /// `[n]` the record's own time stamp (ms) of each row, where the system has one.
+    pub timestamps: Option<Int64Array>,
+    /// Records that are no rows, with the reason.
+    pub bad: Vec<BadRecord>,
+    /// Records without a value.
+    pub tombstones: u64,
+    /// All records of the stretch: `n + bad (not dropped silently) + tombstones`.
+    pub read: u64,
+    /// The first offset after the stretch.
+    pub next_offset: i64,
+}
+
+/// A record that could not be decoded, for the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Its offset.
+    pub offset: i64,
+    /// Its own time stamp, ms.
+    pub timestamp: Option<i64>,
+    /// Stable code.
+    pub code: &'static str,
+    /// The field at fault.
+    pub field: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// Its bytes, cut at [`crate::limits::BAD_RECORD_BYTES_MAX`]; `None` under the policy `drop`: counted only.
+    pub raw: Option<Vec<u8>>,
+}
+
+/// A table opened for writing. All calls come from one task, in order.
+pub trait Sink: Send {
+    /// Takes rows of the table's `sink_schema()` (no origin columns).
+    ///
+    /// # Errors
+    /// `Unavailable` after retries; `Data` if a value has no form in the target.
+    fn write(&mut self, rows: RecordBatch) -> BoxFuture<'_, Result<()>>;
+
+    /// The epoch's rows are all written: makes them safe (acknowledged, or on disk and invisible) and returns
+    /// what must be known to make them visible and to go on after a crash. `last`: the job stops after it.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    fn prepare(&mut self, epoch: u64, last: bool) -> BoxFuture<'_, Result<SinkState>>;
+
+    /// The manifest that holds the state of [`Sink::prepare`] is durable: makes rows visible. Idempotent.
+    ///
+    /// # Errors
+    /// `Unavailable` after retries.
+    fn commit(&mut self, epoch: u64) -> BoxFuture<'_, Result<()>>;
+
+    /// First call after a restart: goes on from the state of the newest manifest, and first does again what
+    /// its commit may have left undone. `None`: a first start.
+    ///
+    /// # Errors
+    /// `State` if what the state names is gone.
+    fn restore(&mut self, state: Option<SinkState>) -> BoxFuture<'_, Result<()>>;
+}
+
+/// What a sink keeps in the manifest; small.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SinkState(pub serde_json::Value);
+
+/// What a job gives the connectors it opens.
+#[derive(Debug, Clone, Default)]
+pub struct JobContext {
+    /// Name of the job: default consumer group `streamer-<name>`.
+    pub pipeline: String,
+    /// Sixteen hex digits, new with every fresh state: part of file names.
+    pub instance: String,
+    /// `table.local-time-zone`.
+    pub time_zone: String,
+    /// Address of the embedded cluster, if one was started.
+    pub embedded_bootstrap: Option<String>,
+    /// Offset of the first record of the embedded cluster per (topic, partition): it forgets at every stop,
+    /// so offsets go on from the restored position.
+    pub embedded_offsets: std::collections::BTreeMap<(String, i32), i64>,
+}
+
+/// Names of connectors, in the order of the reference.
+pub const CONNECTORS: &[&str] = &["kafka", "filesystem", "datagen", "print", "blackhole"];
+
+/// All problems of a table's options for `usage`: unknown names, wrong values, missing ones. No I/O.
+pub fn validate(table: &TableSpec, usage: Usage) -> Vec<Error> {
+    match table.connector() {
+        "kafka" => kafka::validate(table, usage),
+        "filesystem" => filesystem::validate(table, usage),
+        "datagen" => datagen::validate(table, usage),
+        "print" => print::validate(table, usage),
+        "blackhole" => blackhole::validate(table, usage),
+        "" => vec![
+            Error::config(format!("table \"{}\" has no option \"connector\"", table.name))
+                .or_at(table.span)
+                .hint(format!("add 'connector' = '…' to WITH; supported: {}", CONNECTORS.join(", "))),
+        ],
+        other => {
+            let error = table.options.error("connector", format!("connector \"{other}\" is not supported"));
+            vec![match crate::error::nearest(other, CONNECTORS.iter().copied()) {
+                Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+                None => error.hint(format!("supported: {}", CONNECTORS.join(", "))),
+            }]
+        }
+    }
+}
+
+/// Metadata columns a connector can deliver or take: (key, type as the script writes it, writable).
+pub fn metadata(connector: &str) -> &'static [(&'static str, &'static str, bool)] {
+    match connector {
+        "kafka" => kafka::METADATA,
+        "filesystem" => filesystem::METADATA,
+        _ => &[],
+    }
+}
+
+/// Whether reading the table ends by itself.
+///
+/// # Errors
+/// `Config` for wrong options.
+pub fn bounded(table: &TableSpec) -> Result<bool> {
+    match table.connector() {
+        "kafka" => kafka::bounded(table),
+        "filesystem" => Ok(true),
+        "datagen" => datagen::bounded(table),
+        other => Err(Error::config(format!("connector \"{other}\" cannot be read"))),
+    }
+}
+
+/// Opens a table for reading.
+///
+/// # Errors
+/// `Config` for wrong options, `Unavailable` if the system does not answer.
+pub fn open_source(table: &TableSpec, job: &JobContext) -> Result<Box<dyn Source>> {
+    match table.connector() {
+        "kafka" => Ok(Box::new(kafka::KafkaSource::open(table, job)?)),
+        "filesystem" => Ok(Box::new(filesystem::FileSource::open(table)?)),
+        "datagen" => Ok(Box::new(datagen::DatagenSource::open(table)?)),
+        other => Err(Error::config(format!("connector \"{other}\" cannot be read"))),
+    }
+}
+
+/// Opens a table for writing.
+///
+/// # Errors
+/// As [`open_source`].
+pub fn open_sink(table: &TableSpec, job: &JobContext) -> Result<Box<dyn Sink>> {
+    match table.connector() {
+        "kafka" => Ok(Box::new(kafka::KafkaSink::open(table, job)?)),
+        "filesystem" => Ok(Box::new(filesystem::FileSink::open(table, job)?)),
+        "print" => Ok(Box::new(print::PrintSink::open(table)?)),
+        "blackhole" => Ok(Box::new(blackhole::BlackholeSink::open(table)?)),
+        other => Err(Error::config(format!("connector \"{other}\" cannot be written"))),
+    }
+}

@@ -1,0 +1,58 @@
+//! Every upper bound of the engine, named and explained. Nothing grows without one of these, a
+//! watermark or a time to live.
+
+use std::time::Duration;
+
+/// Rows of one batch from a source: large enough that per-batch costs vanish (decoding and grouping are
+/// flat from 4096 rows on), small enough that a batch of wide rows stays below a few MiB.
+pub const BATCH_ROWS_MAX: usize = 8192;
+
+/// Elements waiting on one edge between two tasks. A full edge is the back-pressure.
+pub const CHANNEL_ELEMENTS_MAX: usize = 4;
+
+/// Rows one partition may be read ahead of the slowest partition of its source that still has unread
+/// rows. They wait in event-time operators, so this bounds memory at catch-up; it changes no result.
+pub const ALIGNMENT_ROWS_MAX: u64 = 50_000;
+
+/// Bytes librdkafka may hold ready for one partition.
+pub const KAFKA_QUEUE_BYTES_MAX: usize = 2 << 20;
+
+/// Bytes of one Kafka record or line of a file; larger ones go to the ledger of bad records.
+pub const RECORD_BYTES_MAX: usize = 4 << 20;
+
+/// Raw bytes of a bad record kept in the ledger.
+pub const BAD_RECORD_BYTES_MAX: usize = 64 << 10;
+
+/// Nesting of JSON values.
+pub const JSON_DEPTH_MAX: usize = 100;
+
+/// Bytes of one script.
+pub const SCRIPT_BYTES_MAX: usize = 1 << 20;
+
+/// Nesting of parentheses and subqueries in a script.
+pub const SQL_DEPTH_MAX: usize = 64;
+
+/// Parallel instances of a keyed operator.
+pub const PARALLELISM_MAX: usize = 64;
+
+/// Partition folders one file sink may have open.
+pub const OPEN_FOLDERS_MAX: usize = 1_000;
+
+/// Epochs between two full snapshots of an operator's state; those between are changes only.
+pub const FULL_SNAPSHOT_EPOCHS: u64 = 60;
+
+/// Manifests kept behind the newest.
+pub const MANIFESTS_KEPT: usize = 4;
+
+/// Bytes of one HTTP request body, and of its head.
+pub const HTTP_BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Time between two looks at idle partitions and at the source-wide watermark.
+pub const SOURCE_TICK: Duration = Duration::from_millis(50);
+
+/// How long one transient failure of a connector is retried before the job stops.
+pub const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// A time stamp further than this ahead of its record's own time stamp never moves the watermark. A day
+/// covers every time zone a local time without zone can be in.
+pub const FUTURE_SKEW_DEFAULT: Duration = Duration::from_secs(24 * 3600);

@@ -1,0 +1,115 @@
+//! Operators: synchronous and deterministic. No I/O, no clock, no await, no spawn; same elements in,
+//! same elements out, whatever the batches.
+//!
+//! A chain of operators runs in one task. An aggregate over windows is two operators: the first half
+//! runs where the rows are read and sees one partition's own watermark; the second half merges the
+//! partials of all partitions when a window fires.
+
+pub mod calc;
+pub mod over_aggregate;
+pub mod watermark;
+pub mod window_aggregate;
+
+use arrow::array::RecordBatch;
+
+use crate::error::Result;
+use crate::stream::LateRow;
+use crate::time::EventTime;
+
+/// Where an operator puts what it makes.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Batches in order, each with its origin columns.
+    pub batches: Vec<RecordBatch>,
+    /// Rows that came too late for the operator.
+    pub late: Vec<LateRow>,
+}
+
+/// How much of its state an operator writes at a barrier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Snapshot {
+    /// All of it.
+    Full,
+    /// What changed since the last snapshot of either sort.
+    Changes,
+}
+
+/// One step of a chain.
+///
+/// # Contract
+/// Results depend on the rows and their origin columns only, never on how rows are cut into batches or
+/// on when a watermark arrives relative to rows it does not concern. Watermarks never fall. An operator
+/// forwards nothing but rows: the task forwards watermarks and barriers after it.
+pub trait Operator: Send {
+    /// Name for errors, metrics and the ledger: `window_aggregate`, `over_aggregate`, ….
+    fn name(&self) -> &str;
+
+    /// Takes a batch (node columns, then origin columns).
+    ///
+    /// # Errors
+    /// `Data` if a value cannot be computed; `Internal` for a broken invariant.
+    fn process(&mut self, batch: RecordBatch, output: &mut Output) -> Result<()>;
+
+    /// Event time has passed `watermark`: what is complete leaves, in a defined order.
+    ///
+    /// # Errors
+    /// As [`Operator::process`].
+    fn on_watermark(&mut self, _watermark: EventTime, _output: &mut Output) -> Result<()> {
+        Ok(())
+    }
+
+    /// Writes state as Arrow batches; their schemas may differ from one another. Called at every barrier.
+    ///
+    /// # Errors
+    /// `Internal` for a broken invariant.
+    fn snapshot(&mut self, _how: Snapshot) -> Result<Vec<RecordBatch>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes one snapshot back. Called before the first row, once per stored snapshot in the order they
+    /// were written, a full one first. The snapshots of *all* instances of the operator are given to
+    /// each instance; `owns` says whether a row of keys is this instance's.
+    ///
+    /// # Errors
+    /// `State` if the batches do not fit.
+    fn restore(&mut self, _snapshot: Vec<RecordBatch>, _owns: &KeyFilter) -> Result<()> {
+        Ok(())
+    }
+
+    /// Bytes of state held.
+    fn state_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Which keys belong to one of several parallel instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyFilter {
+    /// This instance.
+    pub instance: usize,
+    /// How many there are.
+    pub instances: usize,
+}
+
+impl KeyFilter {
+    /// Every key: the only instance.
+    pub const ALL: Self = Self { instance: 0, instances: 1 };
+
+    /// Whether a key with this hash ([`hash_keys`]) belongs here.
+    pub fn owns(&self, hash: u64) -> bool {
+        self.instances <= 1 || hash % self.instances as u64 == self.instance as u64
+    }
+}
+
+/// Hashes of rows of key columns, `[n]`; the same in every process, so that an exchange and a restore agree.
+///
+/// # Errors
+/// `Internal` for a type that cannot be hashed.
+pub fn hash_keys(columns: &[arrow::array::ArrayRef], rows: usize) -> Result<Vec<u64>> {
+    use datafusion::common::hash_utils::{RandomState, create_hashes};
+    let mut hashes = vec![0; rows];
+    if !columns.is_empty() {
+        create_hashes(columns, &RandomState::with_seed(0x5eed), &mut hashes)?;
+    }
+    Ok(hashes)
+}

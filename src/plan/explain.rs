@@ -1,0 +1,161 @@
+//! The plan as text: what `streamer explain` prints, and the fingerprint that state is bound to.
+
+use std::fmt::{self, Write as _};
+
+use crate::plan::{
+    List, Node, NodeId, NodeKind, OverFrame, StreamPlan, WindowKind, WindowOutput, WindowSpec,
+};
+
+impl fmt::Display for NodeKind {
+    /// One line that says all that matters to results and state, and nothing secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(s) => {
+                write!(f, "Source {} columns=[{}]", s.table.name, List(&s.columns))?;
+                match &s.watermark {
+                    Some(w) => write!(f, " watermark=[{}]", w.expr),
+                    None => Ok(()),
+                }
+            }
+            Self::Calc(c) => {
+                write!(f, "Calc [{}]", List(&c.projection))?;
+                match &c.predicate {
+                    Some(p) => write!(f, " where=[{p}]"),
+                    None => Ok(()),
+                }
+            }
+            Self::WindowAggregate(w) => {
+                let output: Vec<String> = w
+                    .output
+                    .iter()
+                    .map(|o| match o {
+                        WindowOutput::Start => "window_start".into(),
+                        WindowOutput::End => "window_end".into(),
+                        WindowOutput::Time => "window_time".into(),
+                        WindowOutput::Key(i) => w.keys[*i].text.clone(),
+                        WindowOutput::Aggregate(i) => w.aggregates[*i].text.clone(),
+                    })
+                    .collect();
+                write!(f, "WindowAggregate {} keys=[{}] output=[{}]", w.window, List(&w.keys), List(&output))
+            }
+            Self::OverAggregate(o) => write!(
+                f,
+                "OverAggregate keys=[{}] order=${} frame={} calls=[{}]",
+                List(&o.keys),
+                o.rowtime,
+                o.frame,
+                List(&o.aggregates)
+            ),
+            Self::Union => f.write_str("Union"),
+            Self::Sink(s) => write!(f, "Sink {}", s.table.name),
+        }
+    }
+}
+
+impl fmt::Display for WindowSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            WindowKind::Tumble { size_ms } => write!(f, "TUMBLE(${}, {size_ms} ms", self.rowtime)?,
+            WindowKind::Hop { slide_ms, size_ms } => {
+                write!(f, "HOP(${}, slide {slide_ms} ms, size {size_ms} ms", self.rowtime)?;
+            }
+            WindowKind::Cumulate { step_ms, size_ms } => {
+                write!(f, "CUMULATE(${}, step {step_ms} ms, size {size_ms} ms", self.rowtime)?;
+            }
+        }
+        if self.offset_ms != 0 {
+            write!(f, ", offset {} ms", self.offset_ms)?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Display for OverFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows(None) => f.write_str("ROWS UNBOUNDED"),
+            Self::Rows(Some(n)) => write!(f, "ROWS {n}"),
+            Self::Range(None) => f.write_str("RANGE UNBOUNDED"),
+            Self::Range(Some(ms)) => write!(f, "RANGE {ms} ms"),
+        }
+    }
+}
+
+impl StreamPlan {
+    /// Where rows change key, and so task, between `id` and the nodes that read it.
+    pub fn exchange(&self, id: NodeId) -> Option<String> {
+        match &self.nodes[id].kind {
+            NodeKind::WindowAggregate(w) if w.keys.is_empty() => Some("all rows to one task".into()),
+            NodeKind::WindowAggregate(w) => Some(format!("hash({})", List(&w.keys))),
+            NodeKind::OverAggregate(o) if o.keys.is_empty() => Some("all rows to one task".into()),
+            NodeKind::OverAggregate(o) => Some(format!("hash({})", List(&o.keys))),
+            NodeKind::Sink(_) => Some("to the writer".into()),
+            NodeKind::Source(_) | NodeKind::Calc(_) | NodeKind::Union => None,
+        }
+    }
+
+    /// The plan as an indented tree per sink; a shared node is written once and named after that.
+    pub fn explain(&self) -> String {
+        let mut text = String::new();
+        let mut seen = vec![false; self.nodes.len()];
+        for (id, _) in self.sinks() {
+            self.explain_node(id, 0, &mut seen, &mut text);
+        }
+        text
+    }
+
+    fn explain_node(&self, id: NodeId, depth: usize, seen: &mut [bool], text: &mut String) {
+        let node: &Node = &self.nodes[id];
+        let shared = self.consumers(id).count() > 1;
+        let indent = "  ".repeat(depth);
+        if shared && seen[id] {
+            let _ = writeln!(text, "{indent}#{id} (as above)");
+            return;
+        }
+        seen[id] = true;
+        let mark = if shared { format!("#{id} ") } else { String::new() };
+        let _ = writeln!(text, "{indent}{mark}{}", node.kind);
+        if let Some(state) = state_of(&node.kind) {
+            let _ = writeln!(text, "{indent}  · state: {state}");
+        }
+        if let NodeKind::Source(s) = &node.kind {
+            let idle = s.watermark.as_ref().and_then(|w| w.idle_timeout);
+            if s.watermark.is_some() {
+                let idle = idle.map_or("never idle".into(), |d| format!("idle after {d:?}"));
+                let _ = writeln!(text, "{indent}  · watermark: per partition, minimum over partitions, {idle}");
+            }
+        }
+        if let Some(exchange) = self.exchange(id) {
+            let _ = writeln!(text, "{indent}  ⇄ exchange: {exchange}");
+        }
+        for input in &node.inputs {
+            self.explain_node(*input, depth + 1, seen, text);
+        }
+    }
+
+    /// A text that changes exactly when stored state may no longer fit. Literals of filters are in it:
+    /// a state built under another filter is another state.
+    pub fn fingerprint(&self) -> String {
+        self.nodes
+            .iter()
+            .enumerate()
+            .map(|(id, n)| format!("{id}<-{:?} {} {:?}", n.inputs, n.kind, n.schema.fields()))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+fn state_of(kind: &NodeKind) -> Option<String> {
+    match kind {
+        NodeKind::WindowAggregate(_) => {
+            Some("accumulators per window slice and key, until the watermark passes the last window".into())
+        }
+        NodeKind::OverAggregate(o) => Some(match o.frame {
+            OverFrame::Rows(Some(n)) => format!("the last {n} rows per key, and rows ahead of the watermark"),
+            OverFrame::Range(Some(ms)) => format!("rows of the last {ms} ms per key, and rows ahead of the watermark"),
+            _ => "accumulators per key for ever, and rows ahead of the watermark".into(),
+        }),
+        NodeKind::Source(_) => Some("next offset and watermark per partition".into()),
+        NodeKind::Calc(_) | NodeKind::Union | NodeKind::Sink(_) => None,
+    }
+}

@@ -1,0 +1,319 @@
+//! The waist of the hourglass: what a script means, as plain data.
+//!
+//! `sql` builds a [`StreamPlan`], `runtime` runs it, `explain` prints it; neither half knows the other.
+//! Nodes stand in topological order; an edge is a node's place in another node's `inputs`. Equal
+//! subtrees are one node ([`PlanBuilder::add`]), so INSERTs of one statement set share their source.
+
+pub mod explain;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+
+use crate::table::TableSpec;
+
+/// A compiled expression and the text a person would write for it.
+#[derive(Debug, Clone)]
+pub struct PlanExpr {
+    /// Evaluates over the columns of the node's input.
+    pub expr: Arc<dyn PhysicalExpr>,
+    /// For `explain` and the fingerprint.
+    pub text: String,
+}
+
+/// A compiled aggregate call, and its `FILTER (WHERE …)`.
+#[derive(Debug, Clone)]
+pub struct PlanAggregate {
+    /// The function with its arguments over the columns of the node's input.
+    pub call: Arc<AggregateFunctionExpr>,
+    /// Rows it counts.
+    pub filter: Option<Arc<dyn PhysicalExpr>>,
+    /// For `explain` and the fingerprint.
+    pub text: String,
+}
+
+/// One job: the sinks of one INSERT, of one statement set, or of a final SELECT.
+#[derive(Debug, Clone)]
+pub struct StreamPlan {
+    /// In topological order.
+    pub nodes: Vec<Node>,
+    /// What `SET` said.
+    pub settings: Settings,
+}
+
+/// Place of a node in [`StreamPlan::nodes`].
+pub type NodeId = usize;
+
+/// One step of the plan.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// What it does.
+    pub kind: NodeKind,
+    /// Nodes it reads, each before it in the plan.
+    pub inputs: Vec<NodeId>,
+    /// Its columns, without the origin columns.
+    pub schema: SchemaRef,
+}
+
+/// What a node does. The compiler asks every `match` for a new one.
+#[derive(Debug, Clone)]
+pub enum NodeKind {
+    /// Reads a table, one task per partition.
+    Source(Source),
+    /// Filters, then projects, row by row.
+    Calc(Calc),
+    /// Groups by window and keys; rows leave when the watermark passes the window's end.
+    WindowAggregate(WindowAggregate),
+    /// One output row per input row, with aggregates over the rows before it.
+    OverAggregate(OverAggregate),
+    /// Rows of all inputs; their schemas are equal.
+    Union,
+    /// Writes to a table.
+    Sink(Sink),
+}
+
+/// Reading a table: the connector delivers `table.source_schema()`, `columns` makes the declared columns of it.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The table.
+    pub table: Arc<TableSpec>,
+    /// One expression per declared column, over `table.source_schema()`.
+    pub columns: Vec<PlanExpr>,
+    /// `WATERMARK FOR`, if the table has one.
+    pub watermark: Option<WatermarkSpec>,
+}
+
+/// `WATERMARK FOR rowtime AS expr`.
+#[derive(Debug, Clone)]
+pub struct WatermarkSpec {
+    /// Place of the event-time column among the declared columns.
+    pub rowtime: usize,
+    /// The watermark a row stands for, over the declared columns.
+    pub expr: PlanExpr,
+    /// A partition silent for so long no longer holds back the others; `None`: never.
+    pub idle_timeout: Option<Duration>,
+    /// A time stamp further ahead of the record's own goes to the ledger; `None`: no such guard.
+    pub max_future_skew: Option<Duration>,
+}
+
+/// `WHERE` and `SELECT`, row by row.
+#[derive(Debug, Clone)]
+pub struct Calc {
+    /// Rows kept: those for which it is true.
+    pub predicate: Option<PlanExpr>,
+    /// One per output column, over the input's columns.
+    pub projection: Vec<PlanExpr>,
+}
+
+/// How rows are put into windows. All times are ms; windows are aligned to 1970-01-01 plus `offset_ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowKind {
+    /// One window of `size_ms`.
+    Tumble {
+        /// Length.
+        size_ms: i64,
+    },
+    /// Windows of `size_ms`, a new one every `slide_ms`; `size_ms` is a multiple of `slide_ms`.
+    Hop {
+        /// Distance between two starts.
+        slide_ms: i64,
+        /// Length.
+        size_ms: i64,
+    },
+    /// Windows that grow by `step_ms` up to `size_ms`, a multiple of `step_ms`.
+    Cumulate {
+        /// Growth.
+        step_ms: i64,
+        /// Largest length.
+        size_ms: i64,
+    },
+}
+
+/// A window over an event-time column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowSpec {
+    /// Kind and lengths.
+    pub kind: WindowKind,
+    /// Shift of the alignment.
+    pub offset_ms: i64,
+    /// Place of the event-time column in the input.
+    pub rowtime: usize,
+}
+
+/// `GROUP BY window_start, window_end, keys` over a window table function.
+#[derive(Debug, Clone)]
+pub struct WindowAggregate {
+    /// The window.
+    pub window: WindowSpec,
+    /// Group keys other than the window.
+    pub keys: Vec<PlanExpr>,
+    /// Aggregates.
+    pub aggregates: Vec<PlanAggregate>,
+    /// What each output column is.
+    pub output: Vec<WindowOutput>,
+}
+
+/// A column of a window aggregate's result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowOutput {
+    /// First instant of the window.
+    Start,
+    /// First instant after the window.
+    End,
+    /// Last ms of the window: an event-time column again.
+    Time,
+    /// A group key, by place.
+    Key(usize),
+    /// An aggregate, by place.
+    Aggregate(usize),
+}
+
+/// `f(…) OVER (PARTITION BY keys ORDER BY rowtime frame)`; all calls of a node share the window.
+/// Output columns: those of the input, then one per call.
+#[derive(Debug, Clone)]
+pub struct OverAggregate {
+    /// `PARTITION BY`.
+    pub keys: Vec<PlanExpr>,
+    /// Place of the event-time column in the input.
+    pub rowtime: usize,
+    /// Rows each result covers.
+    pub frame: OverFrame,
+    /// The calls.
+    pub aggregates: Vec<PlanAggregate>,
+}
+
+/// Lower bound of a frame that ends at the current row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverFrame {
+    /// The row and so many before it; `None`: all before it.
+    Rows(Option<u64>),
+    /// Rows not older than so many ms before the row, rows of its own time included; `None`: all of them.
+    Range(Option<i64>),
+}
+
+/// Writing to a table. The input's columns are `table.sink_schema()`.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    /// The table.
+    pub table: Arc<TableSpec>,
+}
+
+/// What `SET` said, typed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// `pipeline.name`.
+    pub pipeline_name: Option<String>,
+    /// `execution.checkpointing.interval`.
+    pub checkpoint_interval: Duration,
+    /// `parallelism.default`, or `None`: as many as the machine has cores.
+    pub parallelism: Option<usize>,
+    /// `table.local-time-zone`.
+    pub time_zone: String,
+    /// `table.exec.source.idle-timeout`.
+    pub idle_timeout: Option<Duration>,
+    /// `streamer.max-future-skew`.
+    pub max_future_skew: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            pipeline_name: None,
+            checkpoint_interval: Duration::from_secs(1),
+            parallelism: None,
+            time_zone: "UTC".into(),
+            idle_timeout: None,
+            max_future_skew: Some(crate::limits::FUTURE_SKEW_DEFAULT),
+        }
+    }
+}
+
+/// Adds nodes to a plan, each distinct one once.
+#[derive(Debug, Default)]
+pub struct PlanBuilder {
+    nodes: Vec<Node>,
+}
+
+impl PlanBuilder {
+    /// The place of `node`: an equal one's, if there is one already. Sinks are never merged.
+    pub fn add(&mut self, node: Node) -> NodeId {
+        let same = |other: &Node| {
+            !matches!(node.kind, NodeKind::Sink(_))
+                && other.inputs == node.inputs
+                && other.schema == node.schema
+                && other.kind.to_string() == node.kind.to_string()
+        };
+        if let Some(id) = self.nodes.iter().position(same) {
+            return id;
+        }
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    /// The node at `id`.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id]
+    }
+
+    /// The finished plan.
+    pub fn finish(self, settings: Settings) -> StreamPlan {
+        StreamPlan { nodes: self.nodes, settings }
+    }
+}
+
+impl StreamPlan {
+    /// The nodes that read tables, in plan order: a source's place here is its number in [`crate::stream::PartitionId`].
+    pub fn sources(&self) -> impl Iterator<Item = (NodeId, &Source)> {
+        self.nodes.iter().enumerate().filter_map(|(id, n)| match &n.kind {
+            NodeKind::Source(s) => Some((id, s)),
+            _ => None,
+        })
+    }
+
+    /// The nodes that write tables, in plan order.
+    pub fn sinks(&self) -> impl Iterator<Item = (NodeId, &Sink)> {
+        self.nodes.iter().enumerate().filter_map(|(id, n)| match &n.kind {
+            NodeKind::Sink(s) => Some((id, s)),
+            _ => None,
+        })
+    }
+
+    /// Nodes that read `id`.
+    pub fn consumers(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes.iter().enumerate().filter(move |(_, n)| n.inputs.contains(&id)).map(|(at, _)| at)
+    }
+
+    /// Whether every source ends by itself is for the connectors to say; this is whether the plan keeps
+    /// state, so that an earlier state must fit.
+    pub fn stateful(&self) -> bool {
+        self.nodes.iter().any(|n| matches!(n.kind, NodeKind::WindowAggregate(_) | NodeKind::OverAggregate(_)))
+    }
+}
+
+/// Prints a list with commas.
+pub(crate) struct List<'a, T>(pub(crate) &'a [T]);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, item) in self.0.iter().enumerate() {
+            write!(f, "{}{item}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PlanExpr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for PlanAggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
