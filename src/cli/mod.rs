@@ -1,2 +1,152 @@
-//! stub
-pub fn main(_args: std::env::ArgsOs) -> u8 { 0 }
+//! The command line: arguments, dispatch by verb, errors and exit codes. Only this module prints.
+//!
+//! Standard output is for data; everything for people (banner, status, summary, log) goes to standard error.
+
+mod check;
+mod embedded;
+mod run;
+mod score;
+mod script;
+mod show;
+mod signals;
+mod simulate;
+mod sql;
+mod status;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Runs Flink SQL over Kafka, without Flink.
+#[derive(Debug, Parser)]
+#[command(name = "streamer", version, about, after_help = EXAMPLES, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  streamer run queries/anomaly.sql                      run the main job; without KAFKA_BOOTSTRAP_SERVERS on an
+                                                        embedded cluster with 2400 simulated devices
+  KAFKA_BOOTSTRAP_SERVERS=localhost:9092 streamer run queries/anomaly.sql
+  streamer check queries/anomaly.sql                    all errors of a script, without running it
+  streamer sql -f queries/anomaly.sql -c 'SELECT severity, COUNT(*) FROM anomalies_archive GROUP BY severity'
+  streamer simulate --bootstrap localhost:9092 --rate 24000
+
+Exit codes: 0 done or stopped · 1 the job failed · 2 wrong usage · 3 wrong script or option ·
+            4 a system is not reachable · 5 a test or bound failed · 130/143 left at once on a second signal";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a script until its input ends or Ctrl-C; run it again and it goes on where it was.
+    Run(run::RunArguments),
+    /// Report all errors of a script without running it.
+    Check(check::CheckArguments),
+    /// Show what a script becomes: logical plan and stream plan with exchanges, state and watermarks.
+    Explain(check::CheckArguments),
+    /// Query a script's tables: Parquet output, bounded topic ranges, the ledger (`ledger.late`, `ledger.bad`).
+    Sql(sql::SqlArguments),
+    /// Send the readings of 2400 devices, with labelled anomalies, to a Kafka cluster.
+    Simulate(simulate::SimulateArguments),
+    /// Compare alerts with the labels of the simulator or of the Numenta Anomaly Benchmark.
+    Score(score::ScoreArguments),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What a script's text is made of besides the file.
+#[derive(Debug, Clone, clap::Args)]
+struct ScriptArguments {
+    /// The script; `-` reads standard input.
+    file: PathBuf,
+    /// A variable of the script, before the environment's; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    variables: Vec<String>,
+}
+
+/// Runs the command line and returns the exit code.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // clap knows whether it is help (standard output, 0) or a mistake (standard error, 2).
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return if error.print().is_ok() { code } else { 1 };
+        }
+    };
+    start_log();
+    let done = match arguments.verb {
+        Verb::Run(arguments) => run::run(arguments),
+        Verb::Check(arguments) => check::check(&arguments),
+        Verb::Explain(arguments) => check::explain(&arguments),
+        Verb::Sql(arguments) => sql::sql(arguments),
+        Verb::Simulate(arguments) => simulate::simulate(arguments),
+        Verb::Score(arguments) => score::score(&arguments),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "streamer", &mut std::io::stdout());
+            Ok(0)
+        }
+    };
+    done.unwrap_or_else(|failure| {
+        failure.report();
+        failure.error.kind().exit_code()
+    })
+}
+
+/// An error on its way to the user, with the script it is about.
+struct Failure {
+    error: Error,
+    script: Option<(String, String)>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, script: None }
+    }
+}
+
+impl Failure {
+    fn report(&self) {
+        let script = self.script.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
+        let mut text = self.error.render(script, show::color(show::Stream::Error));
+        let errors = self.error.clone().flatten().len();
+        if errors > 1 {
+            text.push_str(&format!("\n\n{errors} errors"));
+        }
+        if self.error.kind() == ErrorKind::Internal {
+            text.push_str("\n\nThis is a bug of streamer: please report it with the command and the script.");
+        }
+        show::error_line(&text);
+    }
+}
+
+/// Log to standard error: `RUST_LOG` decides, warnings by default; JSON lines if `STREAMER_LOG_FORMAT=json`.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let json = std::env::var("STREAMER_LOG_FORMAT").is_ok_and(|format| format == "json");
+    if json { log.json().init() } else { log.with_ansi(show::color(show::Stream::Error)).init() }
+}
+
+/// A runtime for the verbs that wait for other systems.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("streamer").build()?)
+}
+
+/// Writes data to standard output. A reader that has gone away is no error: the output ends there.
+fn write_out(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -113,3 +113,9 @@ pub fn hash_keys(columns: &[arrow::array::ArrayRef], rows: usize) -> Result<Vec<
     }
     Ok(hashes)
 }
+use crate::plan::Node; use arrow::datatypes::SchemaRef;
+pub struct KeySelector; impl KeySelector { pub fn hashes(&self, _b:&RecordBatch)->Result<Vec<u64>>{Ok(vec![])} }
+pub fn chained(_n:&Node)->Result<Option<Box<dyn Operator>>>{Ok(None)}
+pub fn local(_n:&Node,_s:&SchemaRef)->Result<Option<Box<dyn Operator>>>{Ok(None)}
+pub fn keyed(_n:&Node,_s:&SchemaRef)->Result<Option<Box<dyn Operator>>>{Ok(None)}
+pub fn route(_n:&Node,_s:&SchemaRef)->Result<Option<KeySelector>>{Ok(None)}

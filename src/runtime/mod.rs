@@ -1,1 +1,437 @@
-//! stub
+//! The lower half of the hourglass: a `StreamPlan` becomes running tasks.
+//!
+//! [`Pipeline::open`] opens every connector and restores the newest epoch; [`Pipeline::run`] runs until the
+//! input ends, a stop is asked for, or something fails. A partition found while running ends the run at an
+//! epoch and starts the next one with it: there is one way in, the restored one.
+
+pub mod checkpoint;
+pub mod ledger;
+
+mod channel;
+mod collect;
+mod fragment;
+mod layout;
+mod progress;
+mod source;
+mod task;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::connectors::{self, JobContext, Sink, SinkState, SplitReader, StartAt};
+use crate::error::{Error, Result};
+use crate::metrics::{Metrics, PartitionMetrics};
+use crate::operators::watermark::WatermarkAssigner;
+use crate::plan::{NodeId, NodeKind, StreamPlan};
+use crate::runtime::channel::Inputs;
+use crate::runtime::checkpoint::{Coordinator, OpenSource, SharedStore, TaskReport};
+use crate::runtime::collect::CollectSink;
+use crate::runtime::layout::Layout;
+use crate::runtime::ledger::Ledger;
+use crate::runtime::progress::SourceProgress;
+use crate::runtime::source::{RowsAhead, SourceTask};
+use crate::runtime::task::{KeyedTask, SinkTask};
+use crate::state::manifest::{FORMAT_VERSION, Manifest, fingerprint};
+use crate::state::store::CheckpointStore;
+use crate::stream::{PartitionId, RowCounts, SourcePosition};
+use crate::time::{Clock, WATERMARK_MIN, unique_id};
+
+/// Connector name of the sink that a final SELECT writes to.
+pub const COLLECT: &str = "collect";
+
+/// How a pipeline is to run.
+#[derive(Clone)]
+pub struct PipelineOptions {
+    /// Where epochs are kept; `None`: nowhere, the job starts anew every time (bounded input).
+    pub state: Option<PathBuf>,
+    /// Where the ledger's tables are.
+    pub ledger: PathBuf,
+    /// Instances of keyed operators.
+    pub parallelism: usize,
+    /// What connectors are told.
+    pub job: JobContext,
+    /// The clock.
+    pub clock: Clock,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Stop after so many records read.
+    pub rows_max: Option<u64>,
+    /// A look at the rows of one sink: table name and channel.
+    pub preview: Option<(String, mpsc::Sender<RecordBatch>)>,
+    /// Where the rows of a final SELECT go.
+    pub collect: Option<mpsc::Sender<RecordBatch>>,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every input has ended.
+    Finished,
+    /// It was asked to, or its bound is reached.
+    Stopped,
+    /// A source has new partitions: run again.
+    PartitionsAdded,
+}
+
+/// What a run has done.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Why it ended.
+    pub outcome: Outcome,
+    /// The last epoch.
+    pub epoch: u64,
+    /// Where each partition stands, with its ledger.
+    pub partitions: Vec<SourcePosition>,
+}
+
+/// What the start found, for the banner.
+#[derive(Debug, Clone, Default)]
+pub struct Opened {
+    /// The epoch restored, and when it was committed (ms since 1970).
+    pub restored: Option<(u64, i64)>,
+    /// Where each partition starts.
+    pub partitions: Vec<SourcePosition>,
+}
+
+struct OpenPartition {
+    source: NodeId,
+    place: usize,
+    reader: Option<Box<dyn SplitReader>>,
+    position: SourcePosition,
+}
+
+/// A job, open and restored, not yet running.
+pub struct Pipeline {
+    plan: Arc<StreamPlan>,
+    options: PipelineOptions,
+    store: Option<SharedStore>,
+    manifest: Manifest,
+    snapshots: layout::Snapshots,
+    sources: Vec<OpenSource>,
+    partitions: Vec<OpenPartition>,
+    sinks: Vec<(NodeId, Box<dyn Sink>)>,
+    ledger: Ledger,
+    restored: Option<(u64, i64)>,
+}
+
+impl Pipeline {
+    /// Opens sources and sinks and restores the newest epoch. On a first start the start offsets are made
+    /// durable before the first row is read.
+    ///
+    /// # Errors
+    /// `Config`, `Unavailable` from the connectors; `State` if stored state does not belong to this plan.
+    pub async fn open(plan: Arc<StreamPlan>, mut options: PipelineOptions) -> Result<Self> {
+        let store = options.state.as_deref().map(CheckpointStore::open).transpose()?.map(SharedStore::new);
+        let stored = match &store {
+            Some(store) => store.with(|s| s.latest()).await?,
+            None => None,
+        };
+        let restored = stored.as_ref().map(|m| (m.epoch, m.created_ms));
+        let snapshots = match (&store, &stored) {
+            (Some(store), Some(manifest)) => store.restore(manifest).await?,
+            _ => layout::Snapshots::new(),
+        };
+        let manifest = fitting(stored, &plan, &options)?;
+        options.job.instance.clone_from(&manifest.instance);
+        let mut ledger = Ledger::open(&options.ledger, &options.job)?;
+        ledger.restore(&manifest.sinks).await?;
+        let sinks = open_sinks(&plan, &options, &manifest).await?;
+        let (sources, partitions) = open_sources(&plan, &options, &manifest, restored.is_some()).await?;
+        let mut pipeline =
+            Self { plan, options, store, manifest, snapshots, sources, partitions, sinks, ledger, restored };
+        if restored.is_none() {
+            pipeline.pin().await?;
+        }
+        Ok(pipeline)
+    }
+
+    /// What the start found.
+    pub fn opened(&self) -> Opened {
+        Opened {
+            restored: self.restored,
+            partitions: self.partitions.iter().map(|p| p.position.clone()).collect(),
+        }
+    }
+
+    /// Runs until `stop` is set, the input ends or something fails.
+    ///
+    /// # Errors
+    /// The first error of any task; what was committed stays.
+    pub async fn run(self, stop: watch::Receiver<bool>) -> Result<Summary> {
+        let plan = Arc::clone(&self.plan);
+        let options = self.options.clone();
+        let mut pipeline = self;
+        loop {
+            let (outcome, manifest) = pipeline.run_once(stop.clone()).await?;
+            if outcome != Outcome::PartitionsAdded || options.state.is_none() {
+                return Ok(Summary { outcome, epoch: manifest.epoch, partitions: manifest.sources });
+            }
+            tracing::info!(epoch = manifest.epoch, "partitions were added; going on with them");
+            pipeline = Self::open(Arc::clone(&plan), options.clone()).await?;
+        }
+    }
+
+    /// The first manifest of a job: where it starts, before anything is read (crash matrix 34).
+    async fn pin(&mut self) -> Result<()> {
+        self.manifest.sources = self.partitions.iter().map(|p| p.position.clone()).collect();
+        if let Some(store) = &self.store {
+            self.manifest.epoch = 1;
+            self.manifest.created_ms = self.options.clock.now_ms();
+            let manifest = self.manifest.clone();
+            store.with(move |s| s.commit(&manifest)).await?;
+        }
+        Ok(())
+    }
+
+    async fn run_once(self, stop: watch::Receiver<bool>) -> Result<(Outcome, Manifest)> {
+        let metrics = Arc::clone(&self.options.metrics);
+        let mut tasks = JoinSet::new();
+        let coordinator = self.spawn(&mut tasks, stop)?;
+        metrics.ready.store(true, Ordering::Release);
+        let mut coordinator = tokio::spawn(coordinator.run());
+        let result = loop {
+            tokio::select! {
+                biased;
+                Some(ended) = tasks.join_next() => match ended {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => break Err(error),
+                    Err(panicked) => break Err(Error::internal(format!("a task failed: {panicked}"))),
+                },
+                ended = &mut coordinator => {
+                    break ended.unwrap_or_else(|e| Err(Error::internal(format!("the coordinator failed: {e}"))));
+                }
+            }
+        };
+        metrics.ready.store(false, Ordering::Release);
+        coordinator.abort();
+        tasks.shutdown().await;
+        result
+    }
+
+    /// Spawns every task; the coordinator is left to the caller.
+    fn spawn(self, tasks: &mut JoinSet<Result<()>>, stop: watch::Receiver<bool>) -> Result<Coordinator> {
+        let Self { plan, options, store, manifest, snapshots, sources, partitions, sinks, ledger, .. } = self;
+        let first_epoch = manifest.epoch + 1;
+        let (barriers, barrier) = watch::channel(None);
+        let (reporter, reports) = mpsc::channel::<TaskReport>(64);
+        let (committer, committed) = mpsc::channel(sinks.len().max(1));
+        let unfinished = Arc::new(AtomicUsize::new(partitions.len()));
+        let mut layout = Layout::new(&plan, &options.metrics, options.parallelism, snapshots);
+        let mut count = 0;
+
+        let progress = progress_by_source(&partitions);
+        for open in partitions {
+            let NodeKind::Source(source) = &plan.nodes[open.source].kind else {
+                return Err(Error::internal("a partition belongs to no source"));
+            };
+            let metrics = partition_metrics(&options.metrics, &open.position);
+            let task = SourceTask {
+                reader: open.reader,
+                idle_timeout: source.watermark.as_ref().and_then(|w| w.idle_timeout),
+                progress: Arc::clone(&progress[&open.source]),
+                place: open.place,
+                metrics,
+                barriers: barrier.clone(),
+                reports: reporter.clone(),
+                unfinished: Arc::clone(&unfinished),
+                clock: Arc::clone(&options.clock),
+                first_epoch,
+                assigner: WatermarkAssigner::new(source, open.position.id, open.position.watermark)?,
+                fragment: layout.source(open.source, &format!("p{}", open.position.id.0))?,
+                position: open.position,
+                ahead: RowsAhead::default(),
+                ledger: Vec::new(),
+            };
+            tasks.spawn(task.run());
+            count += 1;
+        }
+        // In topological order: a keyed node's inputs are complete when its turn comes.
+        for (id, node) in plan.nodes.iter().enumerate() {
+            if !matches!(node.kind, NodeKind::WindowAggregate(_) | NodeKind::OverAggregate(_)) {
+                continue;
+            }
+            for (instance, receivers) in layout.inputs(id).into_iter().enumerate() {
+                let fragment = layout.keyed(id, instance)?;
+                let inputs = Inputs::new(receivers);
+                let task = KeyedTask { inputs, fragment, reports: reporter.clone(), first_epoch };
+                tasks.spawn(task.run());
+                count += 1;
+            }
+        }
+        let mut commits = Vec::new();
+        for (id, sink) in sinks {
+            let NodeKind::Sink(spec) = &plan.nodes[id].kind else { return Err(Error::internal("not a sink")) };
+            let name = &spec.table.name;
+            let (commit, from) = mpsc::channel(1);
+            commits.push(commit);
+            let task = SinkTask {
+                inputs: Inputs::new(layout.inputs(id).into_iter().flatten().collect()),
+                sink,
+                key: sink_key(id, name),
+                preview: options.preview.clone().filter(|(table, _)| table == name).map(|(_, preview)| preview),
+                metrics: options.metrics.sink(name),
+                reports: reporter.clone(),
+                commits: from,
+                committed: committer.clone(),
+            };
+            tasks.spawn(task.run());
+            count += 1;
+        }
+        Ok(Coordinator {
+            store,
+            interval: plan.settings.checkpoint_interval,
+            clock: Arc::clone(&options.clock),
+            metrics: Arc::clone(&options.metrics),
+            barriers,
+            tasks: count,
+            reports,
+            commits,
+            committed,
+            unfinished,
+            rows_max: options.rows_max,
+            stop,
+            first_epoch,
+            sources,
+            ledger,
+            manifest,
+            late: BTreeMap::new(),
+        })
+    }
+}
+
+/// The stored manifest if it belongs to this plan, or the empty one of a fresh start.
+fn fitting(stored: Option<Manifest>, plan: &StreamPlan, options: &PipelineOptions) -> Result<Manifest> {
+    let plan_text = plan.fingerprint();
+    let hash = fingerprint(&plan_text);
+    match stored {
+        Some(manifest) if manifest.plan == hash => Ok(manifest),
+        Some(manifest) => {
+            let directory = options.state.as_deref().unwrap_or_else(|| std::path::Path::new("")).display();
+            Err(Error::state(format!("the state in \"{directory}\" belongs to another version of this script"))
+                .detail(format!(
+                    "Its epoch {} was made by: {}",
+                    manifest.epoch,
+                    first_difference(&manifest.plan_text, &plan_text)
+                ))
+                .hint("start over with --fresh, or keep it and give another directory with --state DIR"))
+        }
+        None => Ok(Manifest {
+            format_version: FORMAT_VERSION,
+            epoch: 0,
+            pipeline: options.job.pipeline.clone(),
+            instance: unique_id(),
+            created_ms: options.clock.now_ms(),
+            put_id: unique_id(),
+            plan: hash,
+            plan_text,
+            sources: Vec::new(),
+            operators: BTreeMap::new(),
+            sinks: BTreeMap::new(),
+            ledger: RowCounts::default(),
+            extras: BTreeMap::new(),
+        }),
+    }
+}
+
+/// The first step in which two plans differ, cut to a line.
+fn first_difference(stored: &str, now: &str) -> String {
+    let differing = stored.lines().zip(now.lines()).find(|(a, b)| a != b);
+    let (stored, now) = differing.unwrap_or(("fewer or more steps", "this one"));
+    let cut = |text: &str| text.chars().take(160).collect::<String>();
+    format!("{} — now: {}", cut(stored), cut(now))
+}
+
+fn sink_key(id: NodeId, table: &str) -> String {
+    format!("{id}.{table}")
+}
+
+async fn open_sinks(
+    plan: &StreamPlan,
+    options: &PipelineOptions,
+    manifest: &Manifest,
+) -> Result<Vec<(NodeId, Box<dyn Sink>)>> {
+    let mut sinks = Vec::new();
+    for (id, spec) in plan.sinks() {
+        let mut sink: Box<dyn Sink> = match (&options.collect, spec.table.connector()) {
+            (Some(rows), COLLECT) => Box::new(CollectSink::new(rows.clone())),
+            _ => connectors::open_sink(&spec.table, &options.job)?,
+        };
+        let state = manifest.sinks.get(&sink_key(id, &spec.table.name)).cloned();
+        sink.restore(state.map(SinkState)).await?;
+        sinks.push((id, sink));
+    }
+    Ok(sinks)
+}
+
+async fn open_sources(
+    plan: &StreamPlan,
+    options: &PipelineOptions,
+    manifest: &Manifest,
+    restored: bool,
+) -> Result<(Vec<OpenSource>, Vec<OpenPartition>)> {
+    let (mut sources, mut partitions) = (Vec::new(), Vec::new());
+    for (ordinal, (node, spec)) in plan.sources().enumerate() {
+        let mut source = connectors::open_source(&spec.table, &options.job)?;
+        let mut splits = Vec::new();
+        for (place, split) in source.splits().await?.into_iter().enumerate() {
+            let id = PartitionId::new(ordinal, split.topic_index, split.partition)?;
+            let known = manifest.sources.iter().find(|p| {
+                p.id.source() == ordinal && p.topic == split.topic && p.partition == split.partition
+            });
+            let start = match known {
+                Some(position) => StartAt::Offset(position.next_offset),
+                None if restored => StartAt::Earliest,
+                None => StartAt::Configured,
+            };
+            let mut position = known.cloned().unwrap_or_else(|| SourcePosition {
+                table: spec.table.name.clone(),
+                topic: split.topic.clone(),
+                partition: split.partition,
+                id,
+                next_offset: 0,
+                watermark: WATERMARK_MIN,
+                finished: false,
+                counts: RowCounts::default(),
+            });
+            let reader = if position.finished { None } else { Some(source.open(&split, start).await?) };
+            if let Some(reader) = &reader {
+                position.next_offset = reader.next_offset();
+            }
+            splits.push((split, position.id));
+            partitions.push(OpenPartition { source: node, place, reader, position });
+        }
+        sources.push(OpenSource { source, splits, looked: options.clock.elapsed() });
+    }
+    Ok((sources, partitions))
+}
+
+fn progress_by_source(partitions: &[OpenPartition]) -> BTreeMap<NodeId, Arc<SourceProgress>> {
+    let mut watermarks: BTreeMap<NodeId, Vec<i64>> = BTreeMap::new();
+    for open in partitions {
+        watermarks.entry(open.source).or_default().push(open.position.watermark);
+    }
+    watermarks.into_iter().map(|(source, w)| (source, Arc::new(SourceProgress::new(&w)))).collect()
+}
+
+fn partition_metrics(metrics: &Metrics, position: &SourcePosition) -> Arc<PartitionMetrics> {
+    let own = Arc::new(PartitionMetrics::new(
+        &position.table,
+        &position.topic,
+        position.partition,
+        position.next_offset,
+    ));
+    own.read.store(position.counts.read, Ordering::Relaxed);
+    own.late.store(position.counts.late, Ordering::Relaxed);
+    metrics.partitions.insert(position.id, Arc::clone(&own));
+    own
+}
+
+/// How long a stop may take before the process gives up on it.
+pub const STOP_TIME_MAX: Duration = Duration::from_secs(30);

@@ -1,0 +1,45 @@
+//! `check` and `explain`: the upper half of the hourglass alone.
+
+use std::fmt::Write as _;
+
+use crate::cli::script::load;
+use crate::cli::{Failure, ScriptArguments, write_out};
+use crate::error::Result;
+
+/// Arguments of `check` and `explain`.
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArguments {
+    #[command(flatten)]
+    script: ScriptArguments,
+}
+
+/// Plans the script and says what it would run.
+pub(super) fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
+    let loaded = load(&arguments.script)?;
+    let mut text = String::new();
+    for note in &loaded.script.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    let jobs = loaded.script.jobs.len();
+    let _ = writeln!(text, "{}: no errors, {jobs} job{}", loaded.path, if jobs == 1 { "" } else { "s" });
+    write_out(text.as_bytes())?;
+    Ok(0)
+}
+
+/// Prints logical and stream plan of every job.
+pub(super) fn explain(arguments: &CheckArguments) -> Result<u8, Failure> {
+    let loaded = load(&arguments.script)?;
+    let mut text = String::new();
+    for (at, job) in loaded.script.jobs.iter().enumerate() {
+        let _ = writeln!(
+            text,
+            "== Job {} (line {}) ==\n\n-- Logical plan\n{}\n\n-- Stream plan\n{}",
+            at + 1,
+            job.span.line,
+            job.logical.trim_end(),
+            job.plan.explain()
+        );
+    }
+    write_out(text.as_bytes())?;
+    Ok(0)
+}

@@ -1,0 +1,263 @@
+//! The ledger: rows that are in no result, with the reason. Three tables of Parquet files next to the
+//! checkpoints, committed with the epoch like any sink, read by `streamer sql` as `ledger.late`,
+//! `ledger.bad` and `ledger.future`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+};
+use arrow::datatypes::{DataType, TimeUnit};
+
+use crate::connectors::{self, BadRecord, JobContext, Sink, SinkState};
+use crate::error::Result;
+use crate::operators::watermark::Casualty;
+use crate::stream::{LateRow, SourcePosition};
+use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
+
+/// Which table of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LedgerKind {
+    /// Behind the watermark, and no window could take it.
+    Late,
+    /// No row could be made of it.
+    Bad,
+    /// Too far ahead of the record's own time stamp.
+    Future,
+}
+
+/// All kinds, in the order they are written.
+pub const LEDGER_KINDS: [LedgerKind; 3] = [LedgerKind::Late, LedgerKind::Bad, LedgerKind::Future];
+
+impl LedgerKind {
+    /// Name of the table: `late`, `bad`, `future`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Bad => "bad",
+            Self::Future => "future",
+        }
+    }
+}
+
+/// One row of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LedgerEntry {
+    kind: LedgerKind,
+    table: String,
+    topic: String,
+    partition: i32,
+    offset: i64,
+    record_time: Option<i64>,
+    event_time: Option<i64>,
+    watermark: Option<i64>,
+    reason: String,
+    field: Option<String>,
+    message: String,
+    raw: Option<Vec<u8>>,
+}
+
+impl LedgerEntry {
+    /// A record that was no row.
+    pub(crate) fn of_bad_record(position: &SourcePosition, bad: BadRecord) -> Self {
+        Self {
+            record_time: bad.timestamp,
+            reason: bad.code.into(),
+            field: bad.field,
+            message: bad.message,
+            raw: bad.raw,
+            ..Self::at(position, LedgerKind::Bad, bad.offset)
+        }
+    }
+
+    /// A row taken out where event time is given.
+    pub(crate) fn of_casualty(position: &SourcePosition, kind: LedgerKind, casualty: Casualty) -> Self {
+        Self {
+            event_time: casualty.event_time,
+            watermark: Some(casualty.watermark),
+            reason: casualty.code.into(),
+            message: casualty.message,
+            ..Self::at(position, kind, casualty.offset)
+        }
+    }
+
+    /// A row that came too late for `operators`.
+    fn of_late(position: &SourcePosition, row: &LateRow, operators: &str) -> Self {
+        Self {
+            event_time: Some(row.event_time),
+            watermark: Some(row.watermark),
+            reason: "LATE".into(),
+            message: format!(
+                "{} ms behind the watermark of its partition, too late for {operators}",
+                row.watermark.saturating_sub(row.event_time)
+            ),
+            ..Self::at(position, LedgerKind::Late, row.offset)
+        }
+    }
+
+    fn at(position: &SourcePosition, kind: LedgerKind, offset: i64) -> Self {
+        Self {
+            kind,
+            table: position.table.clone(),
+            topic: position.topic.clone(),
+            partition: position.partition,
+            offset,
+            record_time: None,
+            event_time: None,
+            watermark: None,
+            reason: String::new(),
+            field: None,
+            message: String::new(),
+            raw: None,
+        }
+    }
+}
+
+/// Late rows of an epoch as entries, one per row however many operators could not take it, in order.
+/// `position_of` gives the partition a row was read from.
+pub(crate) fn late_entries<'a>(
+    late: Vec<LateRow>,
+    mut position_of: impl FnMut(&LateRow) -> Option<&'a SourcePosition>,
+) -> Vec<LedgerEntry> {
+    let mut rows: BTreeMap<_, Vec<LateRow>> = BTreeMap::new();
+    for row in late {
+        rows.entry((row.partition, row.offset)).or_default().push(row);
+    }
+    rows.into_values()
+        .filter_map(|mut same| {
+            same.sort();
+            let mut operators: Vec<&str> = same.iter().map(|r| r.operator.as_str()).collect();
+            operators.dedup();
+            let row = same.first()?;
+            Some(LedgerEntry::of_late(position_of(row)?, row, &operators.join(", ")))
+        })
+        .collect()
+}
+
+/// The three tables, open for writing.
+pub(crate) struct Ledger {
+    sinks: Vec<(LedgerKind, Box<dyn Sink>)>,
+}
+
+impl Ledger {
+    /// Opens the tables below `directory`.
+    pub(crate) fn open(directory: &Path, job: &JobContext) -> Result<Self> {
+        let sinks = LEDGER_KINDS
+            .into_iter()
+            .map(|kind| Ok((kind, connectors::open_sink(&table(directory, kind), job)?)))
+            .collect::<Result<_>>()?;
+        Ok(Self { sinks })
+    }
+
+    /// Takes up the states of the newest manifest.
+    pub(crate) async fn restore(&mut self, states: &BTreeMap<String, serde_json::Value>) -> Result<()> {
+        for (kind, sink) in &mut self.sinks {
+            sink.restore(states.get(&key(*kind)).cloned().map(SinkState)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes an epoch's entries and makes them safe; returns the states for the manifest.
+    pub(crate) async fn prepare(
+        &mut self,
+        epoch: u64,
+        last: bool,
+        entries: &[LedgerEntry],
+    ) -> Result<Vec<(String, SinkState)>> {
+        let mut states = Vec::new();
+        for (kind, sink) in &mut self.sinks {
+            let own: Vec<&LedgerEntry> = entries.iter().filter(|e| e.kind == *kind).collect();
+            if !own.is_empty() {
+                sink.write(rows(&own)?).await?;
+            }
+            states.push((key(*kind), sink.prepare(epoch, last).await?));
+        }
+        Ok(states)
+    }
+
+    /// Makes an epoch's entries visible.
+    pub(crate) async fn commit(&mut self, epoch: u64) -> Result<()> {
+        for (_, sink) in &mut self.sinks {
+            sink.commit(epoch).await?;
+        }
+        Ok(())
+    }
+}
+
+fn key(kind: LedgerKind) -> String {
+    format!("ledger.{}", kind.name())
+}
+
+/// The table of one kind below the ledger's directory.
+pub fn table(directory: &Path, kind: LedgerKind) -> TableSpec {
+    let time = || DataType::Timestamp(TimeUnit::Millisecond, None);
+    let columns = [
+        ("source", DataType::Utf8, "STRING", false),
+        ("topic", DataType::Utf8, "STRING", false),
+        ("partition", DataType::Int32, "INT", false),
+        ("offset", DataType::Int64, "BIGINT", false),
+        ("record_time", time(), "TIMESTAMP(3)", true),
+        ("event_time", time(), "TIMESTAMP(3)", true),
+        ("watermark", time(), "TIMESTAMP(3)", true),
+        ("reason", DataType::Utf8, "STRING", false),
+        ("field", DataType::Utf8, "STRING", true),
+        ("message", DataType::Utf8, "STRING", false),
+        ("raw", DataType::Binary, "BYTES", true),
+    ];
+    let options = [
+        ("connector", "filesystem".to_owned()),
+        ("path", directory.join(kind.name()).to_string_lossy().into_owned()),
+        ("format", "parquet".to_owned()),
+        ("sink.rolling-policy.rollover-interval", "10 s".to_owned()),
+    ];
+    TableSpec {
+        name: kind.name().to_owned(),
+        columns: columns
+            .into_iter()
+            .map(|(name, data_type, sql_type, nullable)| ColumnSpec {
+                name: name.to_owned(),
+                data_type,
+                sql_type: sql_type.to_owned(),
+                nullable,
+                kind: ColumnKind::Physical,
+            })
+            .collect(),
+        primary_key: Vec::new(),
+        partitioned_by: Vec::new(),
+        options: Options(
+            options.into_iter().map(|(k, value)| (k.to_owned(), OptionValue { value, span: None })).collect(),
+        ),
+        span: None,
+    }
+}
+
+fn rows(entries: &[&LedgerEntry]) -> Result<RecordBatch> {
+    let text = |of: fn(&LedgerEntry) -> Option<&str>| -> ArrayRef {
+        Arc::new(entries.iter().map(|e| of(e)).collect::<StringArray>())
+    };
+    // A watermark before the first row has no calendar time.
+    let time = |of: fn(&LedgerEntry) -> Option<i64>| -> ArrayRef {
+        Arc::new(
+            entries.iter().map(|e| of(e).filter(|ms| *ms > i64::MIN && *ms < i64::MAX)).collect::<TimestampMillisecondArray>(),
+        )
+    };
+    let mut raw = BinaryBuilder::new();
+    entries.iter().for_each(|e| raw.append_option(e.raw.as_deref()));
+    let schema = table(Path::new(""), LedgerKind::Bad).sink_schema();
+    let columns: Vec<ArrayRef> = vec![
+        text(|e| Some(&e.table)),
+        text(|e| Some(&e.topic)),
+        Arc::new(Int32Array::from_iter_values(entries.iter().map(|e| e.partition))),
+        Arc::new(Int64Array::from_iter_values(entries.iter().map(|e| e.offset))),
+        time(|e| e.record_time),
+        time(|e| e.event_time),
+        time(|e| e.watermark),
+        text(|e| Some(&e.reason)),
+        text(|e| e.field.as_deref()),
+        text(|e| Some(&e.message)),
+        Arc::new(raw.finish()),
+    ];
+    Ok(RecordBatch::try_new(schema, columns)?)
+}

@@ -1,0 +1,276 @@
+//! The consumer task of one partition: read, decode, give each row its watermark, run the first half of
+//! the pipeline, and answer barriers. No channel lies between these steps.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::connectors::{Fetched, SourceBatch, SplitReader};
+use crate::error::{Error, Result};
+use crate::limits::SOURCE_TICK;
+use crate::metrics::PartitionMetrics;
+use crate::operators::Snapshot;
+use crate::operators::watermark::{Casualty, CasualtyKind, WatermarkAssigner};
+use crate::runtime::checkpoint::{TaskReport, snapshot_kind};
+use crate::runtime::fragment::Fragment;
+use crate::runtime::ledger::{LedgerEntry, LedgerKind};
+use crate::runtime::progress::SourceProgress;
+use crate::stream::{Barrier, RowCounts, SourcePosition};
+use crate::time::{Clock, EventTime, WATERMARK_MAX};
+
+/// One partition of one source, at work.
+pub(crate) struct SourceTask {
+    // fixed at start
+    pub(crate) reader: Option<Box<dyn SplitReader>>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) progress: Arc<SourceProgress>,
+    /// Place among the partitions of its source.
+    pub(crate) place: usize,
+    pub(crate) metrics: Arc<PartitionMetrics>,
+    pub(crate) barriers: watch::Receiver<Option<Barrier>>,
+    pub(crate) reports: mpsc::Sender<TaskReport>,
+    /// Partitions of the job that have not ended.
+    pub(crate) unfinished: Arc<AtomicUsize>,
+    pub(crate) clock: Clock,
+    pub(crate) first_epoch: u64,
+    // changes while running
+    pub(crate) position: SourcePosition,
+    pub(crate) assigner: WatermarkAssigner,
+    pub(crate) fragment: Fragment,
+    pub(crate) ahead: RowsAhead,
+    pub(crate) ledger: Vec<LedgerEntry>,
+}
+
+/// Rows sent whose time the told watermark has not reached: what downstream has to hold for this partition.
+#[derive(Debug, Default)]
+pub(crate) struct RowsAhead {
+    /// (the partition's watermark after a batch, rows of the batch).
+    batches: VecDeque<(EventTime, u64)>,
+    rows: u64,
+}
+
+impl RowsAhead {
+    fn add(&mut self, watermark: EventTime, rows: u64) {
+        self.batches.push_back((watermark, rows));
+        self.rows += rows;
+    }
+
+    fn told(&mut self, told: EventTime) -> u64 {
+        while let Some((watermark, rows)) = self.batches.front().copied() {
+            if watermark > told {
+                break;
+            }
+            self.rows -= rows;
+            self.batches.pop_front();
+        }
+        self.rows
+    }
+}
+
+/// What the loop does next.
+enum Turn {
+    Barrier(Barrier),
+    Fetched(Fetched),
+    Tick,
+}
+
+impl SourceTask {
+    /// Runs until the last barrier.
+    ///
+    /// # Errors
+    /// Those of the connector and of the operators in the fragment.
+    pub(crate) async fn run(mut self) -> Result<()> {
+        let mut tick = tokio::time::interval(SOURCE_TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last_row = self.clock.elapsed();
+        let mut idle = false;
+        if self.position.finished {
+            self.finish().await?;
+        }
+        loop {
+            let waits = self.progress.must_wait(self.place, self.ahead.told(self.progress.told()));
+            match self.turn(&mut tick, waits).await? {
+                Turn::Barrier(barrier) => {
+                    self.on_barrier(barrier).await?;
+                    if barrier.last {
+                        return Ok(());
+                    }
+                }
+                Turn::Fetched(Fetched::Rows(batch)) => {
+                    if idle {
+                        idle = false;
+                        self.assigner.raise(self.progress.resume(self.place));
+                        self.metrics.idle.store(false, Ordering::Relaxed);
+                    }
+                    last_row = self.clock.elapsed();
+                    self.on_rows(batch).await?;
+                }
+                Turn::Fetched(Fetched::End) => self.finish().await?,
+                Turn::Tick => {
+                    let silent = self.clock.elapsed().saturating_sub(last_row);
+                    if waits || self.behind() {
+                        last_row = self.clock.elapsed();
+                    } else if !idle && self.idle_timeout.is_some_and(|timeout| silent >= timeout) {
+                        idle = true;
+                        self.metrics.idle.store(true, Ordering::Relaxed);
+                    }
+                    self.on_tick(idle).await?;
+                }
+            }
+        }
+    }
+
+    async fn turn(&mut self, tick: &mut tokio::time::Interval, waits: bool) -> Result<Turn> {
+        let reader = if waits || self.position.finished { None } else { self.reader.as_mut() };
+        let fetch = async {
+            match reader {
+                Some(reader) => reader.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            changed = self.barriers.changed() => {
+                if changed.is_err() {
+                    // The coordinator has failed: its error takes the pipeline down.
+                    std::future::pending::<()>().await;
+                }
+                let barrier = *self.barriers.borrow_and_update();
+                barrier.map(Turn::Barrier).ok_or_else(|| Error::internal("an empty barrier was triggered"))
+            }
+            _ = tick.tick() => Ok(Turn::Tick),
+            fetched = fetch => Ok(Turn::Fetched(fetched?)),
+        }
+    }
+
+    async fn on_rows(&mut self, batch: SourceBatch) -> Result<()> {
+        let rows = batch.rows.num_rows() as u64;
+        let counts = RowCounts {
+            read: batch.read,
+            processed: rows,
+            bad: batch.bad.len() as u64,
+            tombstones: batch.tombstones,
+            ..RowCounts::default()
+        };
+        if !counts.balanced() {
+            return Err(Error::internal(format!(
+                "{} records of \"{}\" partition {} up to offset {} gave {rows} rows, {} bad records and {} tombstones",
+                batch.read, self.position.topic, self.position.partition, batch.next_offset, counts.bad, counts.tombstones
+            )));
+        }
+        self.position.counts += counts;
+        self.position.next_offset = batch.next_offset;
+        for bad in batch.bad {
+            // Dropped by policy: counted, not kept.
+            if bad.raw.is_some() {
+                self.ledger.push(LedgerEntry::of_bad_record(&self.position, bad));
+            }
+        }
+        if rows > 0 {
+            let assigned = self.assigner.assign(batch.rows, &batch.offsets, batch.timestamps.as_ref())?;
+            self.on_casualties(assigned.casualties);
+            let taken = assigned.batch.num_rows() as u64;
+            self.fragment.process(assigned.batch)?;
+            self.ahead.add(self.assigner.watermark(), taken);
+        }
+        self.publish_counts();
+        self.advance().await
+    }
+
+    /// Rows that cannot go on leave the count of processed ones.
+    fn on_casualties(&mut self, casualties: Vec<Casualty>) {
+        for casualty in casualties {
+            self.position.counts.processed -= 1;
+            let kind = match casualty.kind {
+                CasualtyKind::Future => {
+                    self.position.counts.future += 1;
+                    LedgerKind::Future
+                }
+                CasualtyKind::Bad => {
+                    self.position.counts.bad += 1;
+                    LedgerKind::Bad
+                }
+            };
+            self.ledger.push(LedgerEntry::of_casualty(&self.position, kind, casualty));
+        }
+    }
+
+    /// Lets event time of the partition work on its own operators, then tells the others the minimum.
+    async fn advance(&mut self) -> Result<()> {
+        let watermark = self.assigner.watermark();
+        self.position.watermark = watermark;
+        self.metrics.watermark.store(watermark, Ordering::Relaxed);
+        self.fragment.on_watermark(watermark)?;
+        let told = self.progress.advance(self.place, watermark, self.behind());
+        self.fragment.flush().await?;
+        self.fragment.send_watermark(told).await;
+        Ok(())
+    }
+
+    async fn on_tick(&mut self, idle: bool) -> Result<()> {
+        let told = if self.position.finished {
+            self.progress.told()
+        } else if idle {
+            // An idle partition follows the others, so that its own windows close with theirs.
+            let told = self.progress.idle(self.place);
+            self.assigner.raise(told);
+            self.position.watermark = self.assigner.watermark();
+            self.fragment.on_watermark(self.assigner.watermark())?;
+            told
+        } else {
+            self.progress.advance(self.place, self.assigner.watermark(), self.behind())
+        };
+        self.publish_counts();
+        self.fragment.flush().await?;
+        self.fragment.send_watermark(told).await;
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.position.finished = true;
+        self.reader = None;
+        self.assigner.raise(WATERMARK_MAX);
+        self.position.watermark = WATERMARK_MAX;
+        self.fragment.on_watermark(WATERMARK_MAX)?;
+        let told = self.progress.finish(self.place);
+        self.fragment.flush().await?;
+        self.fragment.send_watermark(told).await;
+        self.metrics.lag.store(0, Ordering::Relaxed);
+        self.unfinished.fetch_sub(1, Ordering::Release);
+        Ok(())
+    }
+
+    async fn on_barrier(&mut self, barrier: Barrier) -> Result<()> {
+        let how: Snapshot = snapshot_kind(barrier.epoch, self.first_epoch);
+        let report = TaskReport {
+            epoch: barrier.epoch,
+            position: Some(self.position.clone()),
+            ledger: std::mem::take(&mut self.ledger),
+            late: self.fragment.take_late(),
+            snapshots: self.fragment.snapshot(how)?,
+            sink: None,
+        };
+        self.fragment.send_barrier(barrier).await;
+        report.send(&self.reports).await;
+        Ok(())
+    }
+
+    fn behind(&self) -> bool {
+        !self.position.finished && self.reader.as_ref().and_then(|r| r.lag()).is_some_and(|lag| lag > 0)
+    }
+
+    fn publish_counts(&self) {
+        let counts = &self.position.counts;
+        let metrics = &self.metrics;
+        metrics.read.store(counts.read, Ordering::Relaxed);
+        metrics.bad.store(counts.bad, Ordering::Relaxed);
+        metrics.future.store(counts.future, Ordering::Relaxed);
+        metrics.tombstones.store(counts.tombstones, Ordering::Relaxed);
+        metrics.next_offset.store(self.position.next_offset, Ordering::Relaxed);
+        let lag = self.reader.as_ref().and_then(|r| r.lag());
+        metrics.lag.store(lag.map_or(-1, |l| l as i64), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,3 @@
+//! All tests that see the project from outside, as one binary: linking DataFusion once is enough.
+
+mod architecture;
