@@ -1,0 +1,129 @@
+//! What tests of the whole program share: the binary, a real Kafka, and an independent recomputation of
+//! the main job written without the engine.
+
+pub(crate) mod kafka;
+pub(crate) mod oracle;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Float64Type, Int64Type};
+
+/// The project's directory.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The binary under test, in `directory`, without anything of the caller's environment that it reads.
+pub(crate) fn streamer(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streamer"));
+    command.current_dir(directory).env_remove("KAFKA_BOOTSTRAP_SERVERS").env_remove("RUST_LOG").env("NO_COLOR", "1");
+    command
+}
+
+/// Runs the binary and returns what it printed.
+pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
+    streamer(directory).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Text of a finished process, for messages of assertions.
+pub(crate) fn text(output: &Output) -> String {
+    format!(
+        "exit {:?}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// A running process that does not outlive its test.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+impl Running {
+    /// Sends a signal by name: `INT`, `TERM`, `KILL`, `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end and returns what was printed.
+    pub(crate) fn finish(mut self) -> Output {
+        let child = std::mem::replace(&mut self.0, Command::new("true").spawn().unwrap());
+        child.wait_with_output().unwrap()
+    }
+}
+
+/// Starts the binary with its output captured.
+pub(crate) fn start(command: &mut Command) -> Running {
+    Running(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
+/// Waits until `done` says so; fails with `what` after a minute and a half.
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(90), "waited too long: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// All rows of the visible Parquet files below a directory.
+pub(crate) fn parquet(directory: &Path) -> Vec<RecordBatch> {
+    let mut batches = Vec::new();
+    for path in visible_files(directory) {
+        let file = std::fs::File::open(&path).unwrap();
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        batches.extend(reader.build().unwrap().map(Result::unwrap));
+    }
+    batches
+}
+
+/// Files a reader sees: names that start with `.` or `_` are not for readers.
+pub(crate) fn visible_files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = std::fs::read_dir(directory) else { return found };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with(['.', '_']) {
+            continue;
+        }
+        if path.is_dir() { found.extend(visible_files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+/// The column `name` as text, one per row.
+pub(crate) fn strings(batches: &[RecordBatch], name: &str) -> Vec<String> {
+    values(batches, name, |column, row| column.as_string::<i32>().value(row).to_owned())
+}
+
+/// The column `name` as numbers.
+pub(crate) fn doubles(batches: &[RecordBatch], name: &str) -> Vec<f64> {
+    values(batches, name, |column, row| column.as_primitive::<Float64Type>().value(row))
+}
+
+/// The column `name` as whole numbers.
+pub(crate) fn longs(batches: &[RecordBatch], name: &str) -> Vec<i64> {
+    values(batches, name, |column, row| column.as_primitive::<Int64Type>().value(row))
+}
+
+fn values<T>(batches: &[RecordBatch], name: &str, value: impl Fn(&dyn Array, usize) -> T) -> Vec<T> {
+    batches
+        .iter()
+        .flat_map(|batch| {
+            let column = batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}"));
+            (0..batch.num_rows()).map(|row| value(column.as_ref(), row)).collect::<Vec<_>>()
+        })
+        .collect()
+}

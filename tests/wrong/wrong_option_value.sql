@@ -1,0 +1,13 @@
+CREATE TABLE readings (
+  device_id STRING,
+  temperature DOUBLE,
+  ts TIMESTAMP(3),
+  WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
+) WITH (
+  'connector' = 'kafka',
+  'topic' = 'readings',
+  'properties.bootstrap.servers' = 'localhost:9092',
+  'scan.startup.mode' = 'earliest',
+  'format' = 'json'
+);
+SELECT * FROM readings;
