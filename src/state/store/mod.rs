@@ -1,0 +1,414 @@
+//! The durable local store: objects under `s/`, one create-only manifest per epoch under `m/`.
+//!
+//! Durable means: the file is synced, then it gets its name, then the directory is synced. A manifest's
+//! name appears only with all its bytes on disk, and never twice; an object counts only once a manifest
+//! names it, so it may be written in place. After a failed sync the kernel may have dropped the pages it
+//! could not write, so nothing is synced again: the store refuses all further work.
+//!
+//! All calls block; the runtime makes them off its own threads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::limits::MANIFESTS_KEPT;
+use crate::time::unique_id;
+
+pub use super::manifest::{FORMAT_VERSION, Manifest, ObjectRef, SnapshotRef, fingerprint};
+
+const MANIFESTS: &str = "m";
+const OBJECTS: &str = "s";
+const LOCK: &str = "lock";
+/// Starts the names of unfinished files: a crash leaves them, opening removes them.
+const TEMPORARY: &str = ".tmp-";
+/// Longest part of an object's file name that comes from its own name.
+const NAME_BYTES_MAX: usize = 120;
+
+/// A directory of states, held by one process at a time.
+#[derive(Debug)]
+pub struct CheckpointStore {
+    dir: PathBuf,
+    /// Held, never read: dropping it gives the directory free.
+    _lock: File,
+
+    /// The highest epoch that has a manifest.
+    newest: Option<u64>,
+    /// Objects each manifest names, of manifests looked at so far.
+    named: BTreeMap<u64, Vec<String>>,
+    /// Objects of epochs in flight: put by this process and not named by a manifest yet.
+    unclaimed: Mutex<BTreeSet<String>>,
+    /// An object was created since the directory of objects was last synced.
+    objects_dirty: AtomicBool,
+    /// A sync has failed.
+    failed: AtomicBool,
+}
+
+impl CheckpointStore {
+    /// Opens the state in `dir`, making it if need be, and locks it for this process.
+    ///
+    /// # Errors
+    /// `State` if another process holds it; `Unavailable` if it cannot be made or written.
+    pub fn open(dir: &Path) -> Result<Self> {
+        for part in [dir, &dir.join(MANIFESTS), &dir.join(OBJECTS)] {
+            create_dir(part)?;
+        }
+        let lock = lock(dir)?;
+        for part in [MANIFESTS, OBJECTS] {
+            for name in entries(&dir.join(part))?.into_iter().filter(|n| n.starts_with(TEMPORARY)) {
+                let path = dir.join(part).join(name);
+                std::fs::remove_file(&path).map_err(|e| failure("remove", &path, e))?;
+            }
+        }
+        let newest = epochs(dir)?.last().copied();
+        Ok(Self {
+            dir: dir.to_owned(),
+            _lock: lock,
+            newest,
+            named: BTreeMap::new(),
+            unclaimed: Mutex::default(),
+            objects_dirty: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    /// Where the state is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The newest manifest, or `None` if there is none yet.
+    ///
+    /// # Errors
+    /// `State` if it is damaged or of another format: an older one is never taken for it.
+    pub fn latest(&self) -> Result<Option<Manifest>> {
+        epochs(&self.dir)?.last().map(|epoch| read_manifest(&self.dir, *epoch)).transpose()
+    }
+
+    /// Stores an object under a name nobody else has. It is safe with the next [`CheckpointStore::commit`].
+    ///
+    /// # Errors
+    /// `Unavailable` if the disk does not take it.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> Result<ObjectRef> {
+        self.check()?;
+        let path = format!("{OBJECTS}/{}-{}", file_name(name), unique_id());
+        self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+        self.write_synced(&self.dir.join(&path), bytes)?;
+        self.objects_dirty.store(true, Ordering::Release);
+        Ok(ObjectRef { path, bytes: bytes.len() as u64, crc: crc32fast::hash(bytes) })
+    }
+
+    /// Reads an object that a manifest names.
+    ///
+    /// # Errors
+    /// `State` if it is gone or damaged.
+    pub fn get(&self, object: &ObjectRef) -> Result<Vec<u8>> {
+        let damaged = |reason: String| {
+            Error::state(format!("state object \"{}\" in \"{}\" is damaged", object.path, self.dir.display()))
+                .detail(reason)
+                .hint("restore the file from a copy, or start over with --fresh")
+        };
+        let plain = object.path.strip_prefix(OBJECTS).and_then(|p| p.strip_prefix('/')).is_some_and(our_object);
+        if !plain {
+            return Err(damaged("its name is not one of a state object".into()));
+        }
+        let path = self.dir.join(&object.path);
+        let length = match std::fs::metadata(&path) {
+            Ok(found) => found.len(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(damaged("the file is gone".into())),
+            Err(e) => return Err(failure("read", &path, e)),
+        };
+        if length != object.bytes {
+            return Err(damaged(format!("it has {length} bytes instead of {}", object.bytes)));
+        }
+        let bytes = std::fs::read(&path).map_err(|e| failure("read", &path, e))?;
+        if bytes.len() as u64 != object.bytes || crc32fast::hash(&bytes) != object.crc {
+            return Err(damaged("the checksum does not match".into()));
+        }
+        Ok(bytes)
+    }
+
+    /// Commits an epoch: when this returns `Ok`, a restart goes on from it.
+    ///
+    /// # Errors
+    /// `State` if the epoch has a manifest already (another process wrote here); `Unavailable` if the disk
+    /// does not take it: then it is unknown whether the epoch is committed, and a restart finds out.
+    pub fn commit(&mut self, manifest: &Manifest) -> Result<()> {
+        self.check()?;
+        if self.newest.is_some_and(|newest| newest >= manifest.epoch) {
+            return Err(self.fenced(manifest.epoch));
+        }
+        if self.objects_dirty.swap(false, Ordering::AcqRel) {
+            self.sync_dir(&self.dir.join(OBJECTS))?;
+        }
+        let folder = self.dir.join(MANIFESTS);
+        let temporary = folder.join(format!("{TEMPORARY}{}", unique_id()));
+        self.write_synced(&temporary, manifest.to_text()?.as_bytes())?;
+        let created = create_only(&temporary, &manifest_path(&self.dir, manifest.epoch));
+        // a leftover is removed at the next start
+        std::fs::remove_file(&temporary).or_else(ignore_missing).map_err(|e| failure("remove", &temporary, e))?;
+        if !created? {
+            return Err(self.fenced(manifest.epoch));
+        }
+        self.sync_dir(&folder)?;
+        self.newest = Some(manifest.epoch);
+        let named: Vec<String> = manifest.objects().map(|object| object.path.clone()).collect();
+        let unclaimed = self.unclaimed.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for path in &named {
+            unclaimed.remove(path);
+        }
+        self.named.insert(manifest.epoch, named);
+        Ok(())
+    }
+
+    /// Removes manifests more than [`MANIFESTS_KEPT`] behind `newest`, and objects that neither a kept
+    /// manifest nor an epoch in flight needs.
+    ///
+    /// # Errors
+    /// `Unavailable` if a file cannot be removed.
+    pub fn collect_garbage(&mut self, newest: &Manifest) -> Result<()> {
+        self.check()?;
+        let epochs = epochs(&self.dir)?;
+        let behind = epochs.iter().filter(|epoch| **epoch < newest.epoch).count();
+        let (old, kept) = epochs.split_at(behind.saturating_sub(MANIFESTS_KEPT).min(epochs.len()));
+        for epoch in old {
+            self.named.remove(epoch);
+            remove(&manifest_path(&self.dir, *epoch))?;
+        }
+        for epoch in kept {
+            if self.named.contains_key(epoch) {
+                continue;
+            }
+            // what an unreadable one names is unknown, so no object may go until it is old itself
+            let Ok(manifest) = read_manifest(&self.dir, *epoch) else { return Ok(()) };
+            self.named.insert(*epoch, manifest.objects().map(|object| object.path.clone()).collect());
+        }
+        let unclaimed = self.unclaimed.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let needed: BTreeSet<&str> =
+            self.named.values().flatten().chain(unclaimed.iter()).map(String::as_str).collect();
+        for name in entries(&self.dir.join(OBJECTS))? {
+            let path = format!("{OBJECTS}/{name}");
+            if our_object(&name) && !needed.contains(path.as_str()) {
+                remove(&self.dir.join(path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the state in `dir`, for a fresh start. A directory that is not there is fresh.
+    ///
+    /// # Errors
+    /// `State` if another process holds it; `Config` if there is anything in it that is not ours: then
+    /// nothing is removed.
+    pub fn clear(dir: &Path) -> Result<()> {
+        if !dir.try_exists().map_err(|e| failure("read", dir, e))? {
+            return Ok(());
+        }
+        for name in entries(dir)? {
+            if ![MANIFESTS, OBJECTS, LOCK].contains(&name.as_str()) {
+                return Err(foreign(dir, &name));
+            }
+        }
+        let _lock = lock(dir)?;
+        // oldest manifest first, objects last: a crash in between leaves a state that can be restored, or none
+        for (part, ours) in [(MANIFESTS, our_manifest as fn(&str) -> bool), (OBJECTS, our_object)] {
+            let folder = dir.join(part);
+            for name in entries(&folder)? {
+                if !ours(&name) && !name.starts_with(TEMPORARY) {
+                    return Err(foreign(&folder, &name));
+                }
+            }
+        }
+        for part in [MANIFESTS, OBJECTS] {
+            let folder = dir.join(part);
+            for name in entries(&folder)? {
+                remove(&folder.join(name))?;
+            }
+            if folder.is_dir() {
+                File::open(&folder).and_then(|f| f.sync_all()).map_err(|e| failure("write", &folder, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.failed.load(Ordering::Acquire) {
+            return Err(Error::unavailable(format!(
+                "the state in \"{}\" could not be written before",
+                self.dir.display()
+            ))
+            .hint("mend the disk and start again: the job goes on from the last committed epoch"));
+        }
+        Ok(())
+    }
+
+    fn fenced(&self, epoch: u64) -> Error {
+        Error::state(format!(
+            "epoch {epoch} is already committed in \"{}\": another process wrote there",
+            self.dir.display()
+        ))
+        .hint("stop the other process, or give each its own --state directory")
+    }
+
+    /// Writes a new file and syncs it. An error leaves the store unusable: what reached the disk is unknown.
+    fn write_synced(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        self.or_fail(written, path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> Result<()> {
+        self.or_fail(File::open(path).and_then(|dir| dir.sync_all()), path)
+    }
+
+    fn or_fail(&self, result: io::Result<()>, path: &Path) -> Result<()> {
+        result.map_err(|e| {
+            self.failed.store(true, Ordering::Release);
+            failure("write", path, e)
+        })
+    }
+}
+
+/// Takes the directory's lock; the kernel gives it back however the process ends.
+fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join(LOCK);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|e| failure("write", &path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::state(format!("the state in \"{}\" is in use by another streamer", dir.display()))
+                .hint("stop that one, or choose another directory with --state"))
+        }
+        Err(TryLockError::Error(e)) => Err(failure("lock", &path, e)),
+    }
+}
+
+/// Makes a directory with its parents and makes the names durable.
+fn create_dir(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => create_dir(parent)?,
+        _ => {}
+    }
+    match std::fs::create_dir(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        other => other.map_err(|e| failure("create", path, e))?,
+    }
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|dir| dir.sync_all()).map_err(|e| failure("write", parent, e))
+}
+
+/// Gives a finished file its final name unless that is taken; `false`: it was.
+fn create_only(temporary: &Path, path: &Path) -> Result<bool> {
+    match std::fs::hard_link(temporary, path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        // some network and user-space file systems have no hard links; the lock makes looking first safe
+        Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {
+            if path.try_exists().map_err(|e| failure("read", path, e))? {
+                return Ok(false);
+            }
+            std::fs::rename(temporary, path).map(|()| true).map_err(|e| failure("create", path, e))
+        }
+        Err(e) => Err(failure("create", path, e)),
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    std::fs::remove_file(path).or_else(ignore_missing).map_err(|e| failure("remove", path, e))
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+/// Names in a directory, sorted; none if it is not there. Names that are no text are shown as such.
+fn entries(dir: &Path) -> Result<Vec<String>> {
+    let listed = match std::fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other,
+    };
+    let names = listed.and_then(|all| {
+        all.map(|entry| entry.map(|e| e.file_name().to_string_lossy().into_owned())).collect::<io::Result<Vec<_>>>()
+    });
+    let mut names = names.map_err(|e| failure("read", dir, e))?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn manifest_path(dir: &Path, epoch: u64) -> PathBuf {
+    dir.join(MANIFESTS).join(format!("{epoch:020}.json"))
+}
+
+fn manifest_epoch(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".json")?;
+    if digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
+}
+
+/// Epochs with a manifest, rising.
+fn epochs(dir: &Path) -> Result<Vec<u64>> {
+    Ok(entries(&dir.join(MANIFESTS))?.iter().filter_map(|name| manifest_epoch(name)).collect())
+}
+
+fn read_manifest(dir: &Path, epoch: u64) -> Result<Manifest> {
+    let path = manifest_path(dir, epoch);
+    let text = std::fs::read(&path).map_err(|e| failure("read", &path, e))?;
+    let name = path.display().to_string();
+    let manifest = Manifest::from_text(&text, &name)?;
+    if manifest.epoch != epoch {
+        return Err(Error::state(format!("manifest \"{name}\" is the one of epoch {}", manifest.epoch))
+            .hint("a file was copied or renamed: restore it, or start over with --fresh"));
+    }
+    Ok(manifest)
+}
+
+fn our_manifest(name: &str) -> bool {
+    manifest_epoch(name).is_some()
+}
+
+/// Whether a file name is one that [`CheckpointStore::put`] makes.
+fn our_object(name: &str) -> bool {
+    name.rsplit_once('-').is_some_and(|(own, id)| {
+        id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()) && own.bytes().all(plain_byte)
+    })
+}
+
+fn plain_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
+/// A name as part of a file name.
+fn file_name(name: &str) -> String {
+    name.bytes().take(NAME_BYTES_MAX).map(|b| if plain_byte(b) { char::from(b) } else { '_' }).collect()
+}
+
+fn foreign(dir: &Path, name: &str) -> Error {
+    Error::config(format!("\"{name}\" in \"{}\" is no state of streamer: nothing was removed", dir.display()))
+        .hint("choose another directory with --state, or move the file away")
+}
+
+/// An error of the file system in the user's words.
+fn failure(doing: &str, path: &Path, error: io::Error) -> Error {
+    use io::ErrorKind as K;
+    let reason = match error.kind() {
+        K::StorageFull | K::QuotaExceeded => "the disk is full".to_owned(),
+        K::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
+        K::PermissionDenied => "permission denied".to_owned(),
+        K::NotADirectory => "a part of the path is no directory".to_owned(),
+        _ => error.to_string(),
+    };
+    Error::unavailable(format!("cannot {doing} \"{}\": {reason}", path.display()))
+        .hint("the state directory is chosen with --state")
+        .because(error)
+}
+
+#[cfg(test)]
+mod tests;
