@@ -158,17 +158,34 @@ struct FieldGenerator {
 #[derive(Debug)]
 enum Values {
     /// `start`, then steps of one up to `end`.
-    Sequence { start: i64, end: i64 },
+    Sequence {
+        start: i64,
+        end: i64,
+    },
     /// Uniform, ends included.
-    Integer { min: i64, max: i64 },
+    Integer {
+        min: i64,
+        max: i64,
+    },
     /// Uniform.
-    Float { min: f64, max: f64 },
+    Float {
+        min: f64,
+        max: f64,
+    },
     Boolean,
     /// Hexadecimal digits; with `varied`, of any length from 1 on.
-    Text { length: usize, varied: bool },
-    Bytes { length: usize, varied: bool },
+    Text {
+        length: usize,
+        varied: bool,
+    },
+    Bytes {
+        length: usize,
+        varied: bool,
+    },
     /// The clock's time less something up to the given time (ms).
-    Time { max_past_ms: u64 },
+    Time {
+        max_past_ms: u64,
+    },
 }
 
 impl Generator {
@@ -250,7 +267,8 @@ impl FieldGenerator {
                 Arc::new(rows.map(|row| kept(row).then(|| bytes(seed, row, *length, *varied))).collect::<BinaryArray>())
             }
             Values::Time { max_past_ms } => {
-                let ago = |row| i64::try_from((u128::from(first(row)) * (u128::from(*max_past_ms) + 1)) >> 64).unwrap_or(0);
+                let ago =
+                    |row| i64::try_from((u128::from(first(row)) * (u128::from(*max_past_ms) + 1)) >> 64).unwrap_or(0);
                 let times = rows.map(|row| kept(row).then(|| now_ms.saturating_sub(ago(row))));
                 return self.times(times.collect());
             }
@@ -313,7 +331,9 @@ fn field(options: &Options, column: &ColumnSpec) -> Result<FieldGenerator> {
     let sequence = options.one_of(&key("kind"), false, &[("random", false), ("sequence", true)])?;
     let null_rate = options.number(&key("null-rate"), 0.0)?;
     if !(0.0..=1.0).contains(&null_rate) {
-        return Err(options.error(&key("null-rate"), format!("option \"{}\" must be between 0 and 1", key("null-rate"))));
+        return Err(
+            options.error(&key("null-rate"), format!("option \"{}\" must be between 0 and 1", key("null-rate")))
+        );
     }
     let values = if sequence { sequence_values(options, column)? } else { random_values(options, column)? };
     Ok(FieldGenerator { data_type: column.data_type.clone(), values, null_rate })
@@ -367,7 +387,8 @@ fn random_values(options: &Options, column: &ColumnSpec) -> Result<Values> {
                 DataType::Float32 => f64::from(f32::MAX),
                 // below the largest, so that rounding to the scale stays within the precision
                 DataType::Decimal128(precision, scale) => {
-                    10f64.powi(i32::from(*precision) - i32::from(*scale)) * (1.0 - 1e-9) - 10f64.powi(-i32::from(*scale))
+                    10f64.powi(i32::from(*precision) - i32::from(*scale)) * (1.0 - 1e-9)
+                        - 10f64.powi(-i32::from(*scale))
                 }
                 _ => f64::MAX,
             }

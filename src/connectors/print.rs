@@ -52,8 +52,11 @@ impl PrintSink {
         if let Some(error) = Error::collect(validate(table, Usage::Sink)) {
             return Err(error);
         }
-        let output: Box<dyn Write + Send> =
-            if table.options.boolean("standard-error", false)? { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+        let output: Box<dyn Write + Send> = if table.options.boolean("standard-error", false)? {
+            Box::new(io::stderr())
+        } else {
+            Box::new(io::stdout())
+        };
         let prefix = table.options.get("print-identifier").filter(|text| !text.is_empty());
         Ok(Self { prefix: prefix.map(|text| format!("{text}> ")).unwrap_or_default(), output: Some(output) })
     }
@@ -135,7 +138,11 @@ impl<'a> Values<'a> {
 
     fn array(&self) -> &'a ArrayRef {
         match self {
-            Self::Double(array) | Self::Float(array) | Self::List(array) | Self::Row(_, array) | Self::Other(array, _) => array,
+            Self::Double(array)
+            | Self::Float(array)
+            | Self::List(array)
+            | Self::Row(_, array)
+            | Self::Other(array, _) => array,
         }
     }
 
@@ -225,12 +232,25 @@ mod tests {
             ("x", Arc::new(Float64Array::from(vec![1e10, -0.5])) as ArrayRef),
             ("b", Arc::new(BooleanArray::from(vec![true, false])) as ArrayRef),
             ("t", Arc::new(TimestampMillisecondArray::from(vec![1_577_836_800_123, 0])) as ArrayRef),
-            ("z", Arc::new(TimestampMillisecondArray::from(vec![1_577_836_800_123, 0]).with_timezone("UTC")) as ArrayRef),
+            (
+                "z",
+                Arc::new(TimestampMillisecondArray::from(vec![1_577_836_800_123, 0]).with_timezone("UTC")) as ArrayRef,
+            ),
             ("q", Arc::new(TimestampSecondArray::from(vec![1_577_836_800, 0])) as ArrayRef),
             ("d", Arc::new(Date32Array::from(vec![0, 1])) as ArrayRef),
             ("n", Arc::new(Decimal128Array::from(vec![150, -1]).with_precision_and_scale(10, 2).unwrap()) as ArrayRef),
-            ("l", Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None])) as ArrayRef),
-            ("r", Arc::new(StructArray::from(vec![(Arc::new(arrow::datatypes::Field::new("i", DataType::Int32, true)), ints)])) as ArrayRef),
+            (
+                "l",
+                Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None]))
+                    as ArrayRef,
+            ),
+            (
+                "r",
+                Arc::new(StructArray::from(vec![(
+                    Arc::new(arrow::datatypes::Field::new("i", DataType::Int32, true)),
+                    ints,
+                )])) as ArrayRef,
+            ),
         ])
         .unwrap();
         let expect = "p> +I[1, a, b, 1.0E10, true, 2020-01-01T00:00:00.123, 2020-01-01T00:00:00.123Z, 2020-01-01T00:00:00, 1970-01-01, 1.50, [1, null], +I[1]]\n\

@@ -161,9 +161,7 @@ fn values(options: &Options) -> Vec<Error> {
     }
     errors.extend(options.boolean("sink.shuffle-by-partition.enable", false).err());
     errors.extend(options.parsed("compaction.file-size", 0, parse_bytes).err());
-    errors.extend(
-        options.parsed("sink.rolling-policy.check-interval", Duration::ZERO, parse_duration).err(),
-    );
+    errors.extend(options.parsed("sink.rolling-policy.check-interval", Duration::ZERO, parse_duration).err());
     errors.extend(options.number("sink.parallelism", 1u32).err());
     errors
 }

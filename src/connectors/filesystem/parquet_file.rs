@@ -53,9 +53,10 @@ impl Rows {
         }
         // the reader returns columns in the order of the file
         roots.sort_unstable();
-        let places = schema.fields().iter().map(|field| {
-            stored.index_of(field.name()).ok().and_then(|root| roots.binary_search(&root).ok())
-        });
+        let places = schema
+            .fields()
+            .iter()
+            .map(|field| stored.index_of(field.name()).ok().and_then(|root| roots.binary_search(&root).ok()));
         let places = places.collect();
         let total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let skipped = skip.min(total);
@@ -92,14 +93,18 @@ impl Rows {
                 return Ok(Arc::clone(column));
             }
             cast_with_options(column, field.data_type(), &strict).map_err(|e| {
-                Error::data(format!("column \"{}\" of file \"{}\" has a value that does not fit {}", field.name(), path.display(), field.data_type()))
-                    .detail(e.to_string())
+                Error::data(format!(
+                    "column \"{}\" of file \"{}\" has a value that does not fit {}",
+                    field.name(),
+                    path.display(),
+                    field.data_type()
+                ))
+                .detail(e.to_string())
             })
         });
         let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
         // NOT NULL is checked, with a message of its own, where the table's columns come together
-        let fields: Vec<Field> =
-            self.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+        let fields: Vec<Field> = self.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(Some(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?))
     }
@@ -125,7 +130,11 @@ pub(super) fn stored_schema(schema: &Schema) -> SchemaRef {
 ///
 /// # Errors
 /// `Config` if a type has no form in Parquet.
-pub(super) fn writer_properties(schema: &Schema, compression: Compression, notes: &[(&str, String)]) -> Result<WriterProperties> {
+pub(super) fn writer_properties(
+    schema: &Schema,
+    compression: Compression,
+    notes: &[(&str, String)],
+) -> Result<WriterProperties> {
     let parquet = ArrowSchemaConverter::new()
         .convert(schema)
         .map_err(|e| Error::config("a column of the table has no form in Parquet").detail(e.to_string()))?;
@@ -136,5 +145,7 @@ pub(super) fn writer_properties(schema: &Schema, compression: Compression, notes
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
         .set_key_value_metadata(Some(notes));
     let floats = parquet.columns().iter().filter(|c| matches!(c.physical_type(), Type::FLOAT | Type::DOUBLE));
-    Ok(floats.fold(start, |builder, column| builder.set_column_dictionary_enabled(column.path().clone(), false)).build())
+    Ok(floats
+        .fold(start, |builder, column| builder.set_column_dictionary_enabled(column.path().clone(), false))
+        .build())
 }

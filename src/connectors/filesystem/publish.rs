@@ -96,7 +96,13 @@ impl Layout {
     /// `Unavailable` if the disk does not take them; `State` if the segment is gone.
     pub(super) fn publish(&self, segment: &Segment<'_>) -> Result<()> {
         let mut staged = StagingReader::open(&segment.staged, segment.staged_bytes)?;
-        let mut open = OpenFiles { layout: self, segment, files: BTreeMap::new(), parts: BTreeMap::new(), touched: BTreeSet::new() };
+        let mut open = OpenFiles {
+            layout: self,
+            segment,
+            files: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            touched: BTreeSet::new(),
+        };
         while let Some(batch) = staged.next()? {
             for (folder, rows) in self.split(&batch)? {
                 open.write(&folder, &rows)?;
@@ -109,8 +115,11 @@ impl Layout {
     /// The rows of each folder, in order, as the columns that are stored.
     fn split(&self, batch: &RecordBatch) -> Result<Vec<(String, RecordBatch)>> {
         if batch.schema_ref().fields() != self.table.sink_schema().fields() {
-            return Err(Error::state(format!("staged rows of table \"{}\" have other columns than the table now", self.table.name))
-                .hint("run the script they were written with once more, or start over with --fresh"));
+            return Err(Error::state(format!(
+                "staged rows of table \"{}\" have other columns than the table now",
+                self.table.name
+            ))
+            .hint("run the script they were written with once more, or start over with --fresh"));
         }
         let texts: Vec<ArrayRef> = self
             .partition_columns
@@ -198,8 +207,10 @@ impl OpenFiles<'_> {
                 FileWriter::Text { file: BufWriter::new(file), encoder: self.layout.encoder()?, bytes: 0 }
             }
             Format::Parquet => {
-                let notes =
-                    [("streamer.writer", (*writer).to_owned()), ("streamer.epochs", format!("{first_epoch}-{last_epoch}"))];
+                let notes = [
+                    ("streamer.writer", (*writer).to_owned()),
+                    ("streamer.epochs", format!("{first_epoch}-{last_epoch}")),
+                ];
                 let Layout { body, compression, .. } = self.layout;
                 let properties = parquet_file::writer_properties(body, *compression, &notes)?;
                 let created = ArrowWriter::try_new(file, Arc::clone(body), Some(properties));
@@ -251,7 +262,9 @@ impl OpenFile {
             FileWriter::Text { file, encoder, bytes } => {
                 let encoded = encoder.encode(rows)?;
                 for line in encoded.iter() {
-                    file.write_all(line).and_then(|()| file.write_all(b"\n")).map_err(|e| failure("write", &self.temporary, e))?;
+                    file.write_all(line)
+                        .and_then(|()| file.write_all(b"\n"))
+                        .map_err(|e| failure("write", &self.temporary, e))?;
                     *bytes += line.len() as u64 + 1;
                 }
                 Ok(())
@@ -285,7 +298,9 @@ impl OpenFile {
     fn finish(self) -> Result<()> {
         let file = match self.writer {
             FileWriter::Parquet(writer) => writer.into_inner().map_err(|e| unwritable(&self.temporary, e))?,
-            FileWriter::Text { file, .. } => file.into_inner().map_err(|e| failure("write", &self.temporary, e.into_error()))?,
+            FileWriter::Text { file, .. } => {
+                file.into_inner().map_err(|e| failure("write", &self.temporary, e.into_error()))?
+            }
         };
         file.sync_all().map_err(|e| failure("write", &self.temporary, e))?;
         drop(file);

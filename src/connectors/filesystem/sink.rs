@@ -231,7 +231,8 @@ impl TableWriter {
             open: open_state,
             sealed: self.sealed.iter().filter(|s| !s.published).map(|s| s.state.clone()).collect(),
         };
-        let state = serde_json::to_value(state).map_err(|e| Error::internal(format!("the state of a sink has no JSON form: {e}")))?;
+        let state = serde_json::to_value(state)
+            .map_err(|e| Error::internal(format!("the state of a sink has no JSON form: {e}")))?;
         Ok(SinkState(state))
     }
 

@@ -48,7 +48,10 @@ impl FileSource {
             StartAt::Offset(offset) => offset,
             StartAt::Configured | StartAt::Earliest => 0,
         };
-        Ok(FileReader { state: State::Idle(Box::new(TableReader::open(&self.table, &self.options, start)?)), next_offset: start })
+        Ok(FileReader {
+            state: State::Idle(Box::new(TableReader::open(&self.table, &self.options, start)?)),
+            next_offset: start,
+        })
     }
 }
 
@@ -232,7 +235,8 @@ impl TableReader {
     /// The next rows, from one file.
     fn next(&mut self) -> Result<Fetched> {
         loop {
-            let Some(mut open) = self.current.take().map(Ok).or_else(|| self.next_file().transpose()).transpose()? else {
+            let Some(mut open) = self.current.take().map(Ok).or_else(|| self.next_file().transpose()).transpose()?
+            else {
                 if self.position < self.start {
                     return Err(Error::data(format!(
                         "\"{}\" has {} rows, but {} were read before: files were changed or removed",
@@ -278,7 +282,8 @@ impl TableReader {
             }
         };
         let constants = self.columns.iter().zip(self.schema.fields());
-        let constants = constants.map(|(column, field)| constant(*column, field.data_type(), &file)).collect::<Result<_>>()?;
+        let constants =
+            constants.map(|(column, field)| constant(*column, field.data_type(), &file)).collect::<Result<_>>()?;
         Ok(Some(OpenFile { file, constants, input }))
     }
 
@@ -391,7 +396,9 @@ fn constant(column: Column, data_type: &DataType, file: &TableFile) -> Result<Op
             text(Some(&full.to_string_lossy()))
         }
         Column::Metadata(Metadata::Name) => text(Some(&file.path.file_name().unwrap_or_default().to_string_lossy())),
-        Column::Metadata(Metadata::Size) => Arc::new(Int64Array::from(vec![i64::try_from(file.bytes).unwrap_or(i64::MAX)])),
+        Column::Metadata(Metadata::Size) => {
+            Arc::new(Int64Array::from(vec![i64::try_from(file.bytes).unwrap_or(i64::MAX)]))
+        }
         Column::Metadata(Metadata::Modified) => {
             Arc::new(TimestampMillisecondArray::from(vec![file.modified_ms]).with_timezone("UTC"))
         }

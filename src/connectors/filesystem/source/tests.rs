@@ -1,8 +1,8 @@
 //! Parquet files made here; text through the formats where they matter little.
 
 use arrow::array::{
-    AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
-    Int32Array, ListArray, MapBuilder, Int32Builder, StringBuilder, StructArray, Time32MillisecondArray,
+    AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
+    Int16Array, Int32Array, Int32Builder, ListArray, MapBuilder, StringBuilder, StructArray, Time32MillisecondArray,
     TimestampMicrosecondArray, TimestampNanosecondArray, TimestampSecondArray,
 };
 use arrow::datatypes::{Field, Int32Type, Int64Type};
@@ -116,7 +116,8 @@ async fn folders_and_metadata_are_columns() {
     );
     table.partitioned_by = vec!["day".into(), "site".into()];
     let rows = read(&table).await.unwrap();
-    let text = |place: usize| rows.column(place).as_string::<i32>().iter().map(|v| v.map(str::to_owned)).collect::<Vec<_>>();
+    let text =
+        |place: usize| rows.column(place).as_string::<i32>().iter().map(|v| v.map(str::to_owned)).collect::<Vec<_>>();
     assert_eq!(text(0), [Some("a/b".into()), Some("a/b".into()), None]);
     assert_eq!(text(2), ["x.parquet", "x.parquet", "y.parquet"].map(|v| Some(v.to_owned())));
     assert!(text(5)[2].as_ref().unwrap().ends_with("day=2024-03-02/site=__DEFAULT_PARTITION__/y.parquet"));
@@ -186,7 +187,11 @@ async fn all_types_come_back_from_parquet() {
         Arc::new(TimestampMicrosecondArray::from(vec![Some(1), None])),
         Arc::new(TimestampMillisecondArray::from(vec![Some(1), None]).with_timezone("UTC")),
         Arc::new(Decimal128Array::from(vec![Some(-123), None]).with_precision_and_scale(5, 2).unwrap()),
-        Arc::new(Decimal128Array::from(vec![Some(i128::from(i64::MAX) * 1000), None]).with_precision_and_scale(38, 18).unwrap()),
+        Arc::new(
+            Decimal128Array::from(vec![Some(i128::from(i64::MAX) * 1000), None])
+                .with_precision_and_scale(38, 18)
+                .unwrap(),
+        ),
         Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None])),
         Arc::new(StructArray::from(vec![(Arc::new(Field::new("i", DataType::Int32, true)), int)])),
         Arc::new(map.finish()),
@@ -277,4 +282,101 @@ async fn a_path_that_is_not_there_is_named() {
     let dir = TempDir::new().unwrap();
     let error = read(&table(&dir.path().join("none"), vec![n()], &[])).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Config && error.message().contains("none"), "{error}");
+}
+
+/// A format of numbers: `7` is a row, `7*3` are three, `-` is none, anything else is bad.
+#[derive(Default)]
+struct Numbers(Vec<i64>);
+
+impl Decoder for Numbers {
+    fn push(&mut self, message: &[u8]) -> Result<usize, BadValue> {
+        let text = String::from_utf8_lossy(message);
+        if text == "-" {
+            return Ok(0);
+        }
+        let (number, times) = text.split_once('*').unwrap_or((&text, "1"));
+        let (Ok(number), Ok(times)) = (number.parse::<i64>(), times.parse::<usize>()) else {
+            return Err(BadValue { code: "NUMBER", field: Some("n".into()), message: "no number".into() });
+        };
+        self.0.extend(std::iter::repeat_n(number, times));
+        Ok(times)
+    }
+
+    fn rows(&self) -> usize {
+        self.0.len()
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch> {
+        Ok(RecordBatch::try_from_iter([(
+            "n",
+            Arc::new(std::mem::take(&mut self.0).into_iter().map(Some).collect::<Int64Array>()) as ArrayRef,
+        )])?)
+    }
+}
+
+/// Offsets and values, and offsets of bad lines, from `start` on.
+fn read_text(dir: &Path, policy: &str, start: i64) -> Result<(Vec<(i64, i64)>, Vec<(i64, Option<Vec<u8>>)>)> {
+    let table = table(dir, vec![n()], &[("bad-records", policy)]);
+    let options = FileOptions::parse(&table, Usage::Source)?;
+    let mut reader = TableReader::open(&table, &options, start)?;
+    reader.format = Format::Json;
+    reader.decoder = Some(Box::new(Numbers::default()));
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    let mut next = start;
+    while let Fetched::Rows(batch) = reader.next()? {
+        let values = batch.rows.column(0).as_primitive::<Int64Type>();
+        rows.extend(batch.offsets.values().iter().copied().zip(values.values().iter().copied()));
+        bad.extend(batch.bad.into_iter().map(|record| (record.offset, record.raw)));
+        // every number of the stretch is a row or a casualty
+        assert_eq!(batch.next_offset - next, batch.read as i64);
+        next = batch.next_offset;
+    }
+    Ok((rows, bad))
+}
+
+#[test]
+fn lines_that_are_no_rows_follow_the_policy_and_restarts_agree() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("1.txt"), "10\n\n20*3\nbad\r\n-\n30").unwrap();
+    std::fs::write(dir.path().join("2.txt"), "oops\n").unwrap();
+    std::fs::write(dir.path().join("3.txt"), "\u{feff}40\n-\n").unwrap();
+    let all_rows = vec![(0, 10), (1, 20), (2, 20), (3, 20), (5, 30), (7, 40)];
+    let all_bad = vec![(4, Some(b"bad".to_vec())), (6, Some(b"oops".to_vec()))];
+    for start in 0..=8 {
+        let (rows, bad) = read_text(dir.path(), "ledger", start).unwrap();
+        assert_eq!(rows, all_rows.iter().copied().filter(|r| r.0 >= start).collect::<Vec<_>>(), "{start}");
+        assert_eq!(bad, all_bad.iter().filter(|r| r.0 >= start).cloned().collect::<Vec<_>>(), "{start}");
+    }
+    let (_, bad) = read_text(dir.path(), "drop", 0).unwrap();
+    assert_eq!(bad, [(4, None), (6, None)]);
+    let error = read_text(dir.path(), "fail", 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    for part in ["line 4 of", "1.txt", "field \"n\"", "no number"] {
+        assert!(error.message().contains(part), "{error}");
+    }
+    assert!(read_text(dir.path(), "ledger", 9).is_err());
+    std::fs::write(dir.path().join("4.json.gz"), b"\x1f\x8b").unwrap();
+    let error = read_text(dir.path(), "ledger", 0).unwrap_err();
+    assert!(error.message().contains("4.json.gz\" is compressed"), "{error}");
+}
+
+#[test]
+fn a_line_beyond_the_limit_harms_no_neighbour() {
+    let dir = TempDir::new().unwrap();
+    let long = "x".repeat(RECORD_BYTES_MAX + 1);
+    std::fs::write(dir.path().join("1.txt"), format!("1\n{long}\n2\n")).unwrap();
+    let (rows, bad) = read_text(dir.path(), "ledger", 0).unwrap();
+    assert_eq!(rows, [(0, 1), (2, 2)]);
+    assert_eq!((bad[0].0, bad[0].1.as_ref().unwrap().len()), (1, BAD_RECORD_BYTES_MAX));
+}
+
+#[test]
+fn a_large_text_file_comes_in_batches() {
+    let dir = TempDir::new().unwrap();
+    let text: String = (0..20_000).map(|n| format!("{n}\n")).collect();
+    std::fs::write(dir.path().join("1.txt"), text).unwrap();
+    for start in [0, 8191, 8192, 19_999] {
+        let (rows, _) = read_text(dir.path(), "fail", start).unwrap();
+        assert!(rows.into_iter().eq((start..20_000).map(|n| (n, n))));
+    }
 }
