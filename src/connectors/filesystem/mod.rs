@@ -1,0 +1,33 @@
+//! The `filesystem` connector: a folder of JSON, CSV or Parquet files as a table.
+//!
+//! Reading ends by itself; rows are numbered in the order of paths and rows. Writing shows a file only
+//! when the epochs in it are committed; until then its rows wait in a hidden staging file.
+
+mod files;
+mod options;
+mod parquet_file;
+mod publish;
+mod sink;
+mod source;
+mod staging;
+mod text;
+
+pub use sink::FileSink;
+pub use source::FileSource;
+
+use crate::connectors::Usage;
+use crate::error::Error;
+use crate::table::TableSpec;
+
+/// Metadata columns: (key, type as the script writes it, writable).
+pub const METADATA: &[(&str, &str, bool)] = &[
+    ("file.path", "STRING", false),
+    ("file.name", "STRING", false),
+    ("file.size", "BIGINT", false),
+    ("file.modification-time", "TIMESTAMP_LTZ(3)", false),
+];
+
+/// All problems of the table's options. No I/O.
+pub fn validate(table: &TableSpec, usage: Usage) -> Vec<Error> {
+    options::FileOptions::parse(table, usage).err().map(Error::flatten).unwrap_or_default()
+}

@@ -1,0 +1,339 @@
+//! Writing a table of files, each row visible exactly once.
+//!
+//! Rows are appended to a hidden staging file; an epoch's barrier makes them durable there. When the
+//! rolling policy says so, the staging file becomes a sealed *segment*, the manifest of that epoch lists it,
+//! and the epoch's commit publishes it ([`super::publish`]).
+//!
+//! ```text
+//!  open ──roll at prepare(e)──► sealed, listed ──commit(e)──► published (".done") ──commit of a manifest
+//!                                                                                   that lists it no more──► gone
+//! ```
+//!
+//! A restart cuts the open file back to the length in the manifest and publishes what is listed and not
+//! marked done, so files that a user has moved away meanwhile do not come back.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use super::files::{self, failure};
+use super::options::FileOptions;
+use super::publish::{Layout, Segment};
+use super::staging::StagingWriter;
+use crate::connectors::{JobContext, Sink, SinkState, Usage};
+use crate::error::{Error, Result};
+use crate::limits::BATCH_ROWS_MAX;
+use crate::table::TableSpec;
+use crate::time::{Clock, system_clock, unique_id};
+
+/// Folder below the table's path for rows that are not visible yet.
+const STAGING: &str = "_staging";
+const STATE_VERSION: u32 = 1;
+
+/// A table of files, for writing.
+pub struct FileSink {
+    /// Calls run one after the other on blocking threads; the lock only hands the writer over.
+    writer: Arc<Mutex<TableWriter>>,
+}
+
+impl FileSink {
+    /// Reads the table's options. Nothing is touched before [`Sink::restore`].
+    ///
+    /// # Errors
+    /// `Config` for wrong options.
+    pub fn open(table: &TableSpec, job: &JobContext) -> Result<Self> {
+        Self::with_clock(table, job, system_clock())
+    }
+
+    fn with_clock(table: &TableSpec, job: &JobContext, clock: Clock) -> Result<Self> {
+        let options = FileOptions::parse(table, Usage::Sink)?;
+        // two INSERTs may write one table: each writer has names of its own, kept in its state
+        let own: String = unique_id().chars().take(8).collect();
+        let writer = TableWriter {
+            layout: Layout::new(table, &options)?,
+            schema: table.sink_schema(),
+            staging: options.path.join(STAGING),
+            table: table.name.clone(),
+            format: options.format.name(),
+            file_size_bytes: options.file_size_bytes,
+            rollover_interval: options.rollover_interval,
+            clock,
+            writer: if job.instance.is_empty() { own } else { format!("{}-{own}", job.instance) },
+            next_segment: 0,
+            buffer: Vec::new(),
+            buffered_rows: 0,
+            open: None,
+            sealed: Vec::new(),
+        };
+        Ok(Self { writer: Arc::new(Mutex::new(writer)) })
+    }
+
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut TableWriter) -> Result<T> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T>> {
+        let writer = Arc::clone(&self.writer);
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || work(&mut writer.lock().unwrap_or_else(PoisonError::into_inner)))
+                .await
+                .map_err(|e| Error::internal(format!("writing files was broken off: {e}")))?
+        })
+    }
+}
+
+impl Sink for FileSink {
+    fn write(&mut self, rows: RecordBatch) -> BoxFuture<'_, Result<()>> {
+        self.run(|writer| writer.write(rows))
+    }
+
+    fn prepare(&mut self, epoch: u64, last: bool) -> BoxFuture<'_, Result<SinkState>> {
+        self.run(move |writer| writer.prepare(epoch, last))
+    }
+
+    fn commit(&mut self, epoch: u64) -> BoxFuture<'_, Result<()>> {
+        self.run(move |writer| writer.commit(epoch))
+    }
+
+    fn restore(&mut self, state: Option<SinkState>) -> BoxFuture<'_, Result<()>> {
+        self.run(|writer| writer.restore(state))
+    }
+}
+
+/// What the manifest holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct WriterState {
+    version: u32,
+    writer: String,
+    format: String,
+    next_segment: u64,
+    open: Option<SegmentState>,
+    /// To be published.
+    sealed: Vec<SegmentState>,
+}
+
+/// A staging file and what names the files made of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct SegmentState {
+    number: u64,
+    bytes: u64,
+    first_epoch: u64,
+    last_epoch: u64,
+    /// When its first row came, ms since 1970.
+    first_row_ms: i64,
+    file_size_bytes: u64,
+}
+
+/// The staging file that grows.
+struct OpenSegment {
+    number: u64,
+    file: StagingWriter,
+    /// Known from its first barrier on.
+    first_epoch: Option<u64>,
+    first_row_ms: i64,
+}
+
+/// A staging file that no longer grows.
+struct SealedSegment {
+    state: SegmentState,
+    published: bool,
+    /// The first epoch whose manifest does not list it.
+    unlisted_at: Option<u64>,
+}
+
+/// The blocking side of the sink.
+struct TableWriter {
+    // fixed at start
+    layout: Layout,
+    schema: SchemaRef,
+    staging: PathBuf,
+    table: String,
+    format: &'static str,
+    file_size_bytes: u64,
+    rollover_interval: Duration,
+    clock: Clock,
+
+    // changes while running
+    writer: String,
+    next_segment: u64,
+    /// Rows not in the staging file yet: small batches share a frame.
+    buffer: Vec<RecordBatch>,
+    buffered_rows: usize,
+    open: Option<OpenSegment>,
+    sealed: Vec<SealedSegment>,
+}
+
+impl TableWriter {
+    fn write(&mut self, rows: RecordBatch) -> Result<()> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        self.buffered_rows += rows.num_rows();
+        self.buffer.push(rows);
+        if self.buffered_rows >= BATCH_ROWS_MAX { self.stage() } else { Ok(()) }
+    }
+
+    /// Moves the buffered rows into the staging file.
+    fn stage(&mut self) -> Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let rows = concat_batches(&self.schema, &self.buffer)?;
+        if self.open.is_none() {
+            let file = StagingWriter::create(&self.staged(self.next_segment))?;
+            let first_row_ms = self.clock.now_ms();
+            self.open = Some(OpenSegment { number: self.next_segment, file, first_epoch: None, first_row_ms });
+            self.next_segment += 1;
+        }
+        if let Some(open) = &mut self.open {
+            open.file.append(&rows)?;
+        }
+        self.buffer.clear();
+        self.buffered_rows = 0;
+        Ok(())
+    }
+
+    fn prepare(&mut self, epoch: u64, last: bool) -> Result<SinkState> {
+        self.stage()?;
+        let now = self.clock.now_ms();
+        let mut open_state = None;
+        if let Some(open) = &mut self.open {
+            open.file.sync()?;
+            let state = SegmentState {
+                number: open.number,
+                bytes: open.file.bytes(),
+                first_epoch: *open.first_epoch.get_or_insert(epoch),
+                last_epoch: epoch,
+                first_row_ms: open.first_row_ms,
+                file_size_bytes: self.file_size_bytes,
+            };
+            let age = Duration::from_millis(u64::try_from(now.saturating_sub(open.first_row_ms)).unwrap_or(0));
+            if last || state.bytes >= self.file_size_bytes || age >= self.rollover_interval {
+                self.open = None;
+                self.sealed.push(SealedSegment { state, published: false, unlisted_at: None });
+            } else {
+                open_state = Some(state);
+            }
+        }
+        for segment in self.sealed.iter_mut().filter(|segment| segment.published) {
+            segment.unlisted_at.get_or_insert(epoch);
+        }
+        let state = WriterState {
+            version: STATE_VERSION,
+            writer: self.writer.clone(),
+            format: self.format.into(),
+            next_segment: self.next_segment,
+            open: open_state,
+            sealed: self.sealed.iter().filter(|s| !s.published).map(|s| s.state.clone()).collect(),
+        };
+        let state = serde_json::to_value(state)
+            .map_err(|e| Error::internal(format!("the state of a sink has no JSON form: {e}")))?;
+        Ok(SinkState(state))
+    }
+
+    fn commit(&mut self, epoch: u64) -> Result<()> {
+        for place in 0..self.sealed.len() {
+            let Some(segment) = self.sealed.get(place).filter(|s| !s.published && s.state.last_epoch <= epoch) else {
+                continue;
+            };
+            let state = segment.state.clone();
+            self.publish(&state)?;
+            if let Some(segment) = self.sealed.get_mut(place) {
+                segment.published = true;
+            }
+        }
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.sealed).into_iter().partition(|s| s.unlisted_at.is_some_and(|at| at <= epoch));
+        self.sealed = kept;
+        gone.iter().try_for_each(|segment| files::remove(&done(&self.staged(segment.state.number))))
+    }
+
+    /// Publishes a segment unless that was done before, and leaves the mark that it is done.
+    fn publish(&self, state: &SegmentState) -> Result<()> {
+        let staged = self.staged(state.number);
+        let mark = done(&staged);
+        if mark.try_exists().map_err(|e| failure("read", &mark, e))? {
+            return Ok(());
+        }
+        self.layout.publish(&Segment {
+            writer: &self.writer,
+            first_epoch: state.first_epoch,
+            last_epoch: state.last_epoch,
+            file_size_bytes: state.file_size_bytes,
+            staged: staged.clone(),
+            staged_bytes: state.bytes,
+        })?;
+        std::fs::rename(&staged, &mark).map_err(|e| failure("write", &mark, e))?;
+        files::sync_dir(&self.staging)?;
+        // only now that the mark is durable may the rows go
+        std::fs::File::create(&mark).map(drop).map_err(|e| failure("write", &mark, e))
+    }
+
+    fn restore(&mut self, state: Option<SinkState>) -> Result<()> {
+        files::create_dir(&self.staging)?;
+        let Some(SinkState(state)) = state else { return Ok(()) };
+        let state: WriterState = serde_json::from_value(state).map_err(|e| {
+            Error::state(format!("the state of table \"{}\" cannot be read", self.table)).detail(e.to_string())
+        })?;
+        if state.version != STATE_VERSION {
+            return Err(Error::state(format!("the state of table \"{}\" has format {}", self.table, state.version))
+                .hint("run the streamer that wrote it, or start over with --fresh"));
+        }
+        let waiting = state.open.is_some() || !state.sealed.is_empty();
+        if state.format != self.format && waiting {
+            return Err(Error::state(format!(
+                "rows of table \"{}\" are waiting to be written as {}, but its format is {} now",
+                self.table, state.format, self.format
+            ))
+            .hint("run the earlier script once more to its end, or start over with --fresh"));
+        }
+        self.writer = state.writer;
+        self.next_segment = state.next_segment;
+        if let Some(open) = state.open {
+            let file = StagingWriter::reopen(&self.staged(open.number), open.bytes)?;
+            let (first_epoch, first_row_ms) = (Some(open.first_epoch), open.first_row_ms);
+            self.open = Some(OpenSegment { number: open.number, file, first_epoch, first_row_ms });
+        }
+        for segment in state.sealed {
+            self.publish(&segment)?;
+            self.sealed.push(SealedSegment { state: segment, published: true, unlisted_at: None });
+        }
+        self.remove_strays()
+    }
+
+    /// Removes staging files of this writer that the manifest does not know.
+    fn remove_strays(&self) -> Result<()> {
+        let prefix = self.prefix();
+        let mut known: Vec<PathBuf> = self.sealed.iter().map(|s| done(&self.staged(s.state.number))).collect();
+        known.extend(self.open.iter().map(|open| self.staged(open.number)));
+        for entry in std::fs::read_dir(&self.staging).map_err(|e| failure("read", &self.staging, e))? {
+            let path = entry.map_err(|e| failure("read", &self.staging, e))?.path();
+            let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix));
+            if ours && !known.contains(&path) {
+                files::remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn prefix(&self) -> String {
+        format!("{}-{}-", files::escape(&self.table), self.writer)
+    }
+
+    fn staged(&self, number: u64) -> PathBuf {
+        self.staging.join(format!("{}{number}.arrows", self.prefix()))
+    }
+}
+
+/// The mark that a segment is published.
+fn done(staged: &Path) -> PathBuf {
+    staged.with_extension("done")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,382 @@
+//! Parquet files made here; text through the formats where they matter little.
+
+use arrow::array::{
+    AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
+    Int16Array, Int32Array, Int32Builder, ListArray, MapBuilder, StringBuilder, StructArray, Time32MillisecondArray,
+    TimestampMicrosecondArray, TimestampNanosecondArray, TimestampSecondArray,
+};
+use arrow::datatypes::{Field, Int32Type, Int64Type};
+use parquet::arrow::ArrowWriter;
+use std::path::Path;
+use tempfile::TempDir;
+
+use super::*;
+use crate::connectors::filesystem::FileSink;
+use crate::connectors::{JobContext, Sink};
+use crate::error::ErrorKind;
+use crate::table::{ColumnSpec, OptionValue, Options};
+
+fn column(name: &str, data_type: DataType, kind: ColumnKind) -> ColumnSpec {
+    ColumnSpec { name: name.into(), data_type, sql_type: String::new(), nullable: true, kind }
+}
+
+fn table(dir: &Path, columns: Vec<ColumnSpec>, options: &[(&str, &str)]) -> TableSpec {
+    let path = dir.display().to_string();
+    let mut all = vec![("connector", "filesystem"), ("path", path.as_str())];
+    if !options.iter().any(|(name, _)| *name == "format") {
+        all.push(("format", "parquet"));
+    }
+    TableSpec {
+        name: "t".into(),
+        columns,
+        primary_key: Vec::new(),
+        partitioned_by: Vec::new(),
+        options: Options(
+            all.iter()
+                .chain(options)
+                .map(|(k, v)| ((*k).to_owned(), OptionValue { value: (*v).to_owned(), span: None }))
+                .collect(),
+        ),
+        span: None,
+    }
+}
+
+fn write_parquet(path: &Path, batch: &RecordBatch) {
+    files::create_dir(path.parent().unwrap()).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(batch).unwrap();
+    writer.close().unwrap();
+}
+
+async fn read_from(table: &TableSpec, start: StartAt) -> Result<Vec<SourceBatch>> {
+    let mut source = FileSource::open(table)?;
+    let split = source.splits().await?.remove(0);
+    let mut reader = source.open(&split, start).await?;
+    let mut all = Vec::new();
+    while let Fetched::Rows(batch) = reader.next().await? {
+        assert_eq!(batch.next_offset, reader.next_offset());
+        assert_eq!(batch.read, batch.rows.num_rows() as u64 + batch.bad.len() as u64);
+        all.push(batch);
+    }
+    Ok(all)
+}
+
+async fn read(table: &TableSpec) -> Result<RecordBatch> {
+    let batches: Vec<RecordBatch> = read_from(table, StartAt::Configured).await?.into_iter().map(|b| b.rows).collect();
+    Ok(arrow::compute::concat_batches(&table.source_schema(), &batches)?)
+}
+
+fn ints(values: std::ops::Range<i64>) -> RecordBatch {
+    RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(values)) as ArrayRef)]).unwrap()
+}
+
+fn n() -> ColumnSpec {
+    column("n", DataType::Int64, ColumnKind::Physical)
+}
+
+#[tokio::test]
+async fn a_restart_at_every_offset_reads_the_rest() {
+    let dir = TempDir::new().unwrap();
+    write_parquet(&dir.path().join("b.parquet"), &ints(7..12));
+    write_parquet(&dir.path().join("a.parquet"), &ints(0..7));
+    write_parquet(&dir.path().join("c/empty.parquet"), &ints(0..0));
+    write_parquet(&dir.path().join("d.parquet"), &ints(12..9000));
+    write_parquet(&dir.path().join("_hidden.parquet"), &ints(0..7));
+    let table = table(dir.path(), vec![n()], &[]);
+    for start in (0..15).chain([8191, 8192, 8999, 9000]) {
+        let batches = read_from(&table, StartAt::Offset(start)).await.unwrap();
+        let values = |column: &dyn Fn(&SourceBatch) -> ArrayRef| {
+            batches.iter().flat_map(|b| column(b).as_primitive::<Int64Type>().values().to_vec()).collect::<Vec<_>>()
+        };
+        let expect: Vec<i64> = (start..9000).collect();
+        assert_eq!(values(&|b| Arc::clone(b.rows.column(0))), expect, "{start}");
+        assert_eq!(values(&|b| Arc::new(b.offsets.clone())), expect, "{start}");
+    }
+    let error = read_from(&table, StartAt::Offset(9001)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+}
+
+#[tokio::test]
+async fn folders_and_metadata_are_columns() {
+    let dir = TempDir::new().unwrap();
+    write_parquet(&dir.path().join("day=2024-03-01/site=a%2Fb/x.parquet"), &ints(0..2));
+    write_parquet(&dir.path().join("day=2024-03-02/site=__DEFAULT_PARTITION__/y.parquet"), &ints(2..3));
+    let metadata = |key: &str| ColumnKind::Metadata { key: key.into(), virtual_: true };
+    let mut table = table(
+        dir.path(),
+        vec![
+            column("site", DataType::Utf8, ColumnKind::Physical),
+            n(),
+            column("file", DataType::Utf8, metadata("file.name")),
+            column("size", DataType::Int64, metadata("file.size")),
+            column("day", DataType::Date32, ColumnKind::Physical),
+            column("path", DataType::Utf8, metadata("file.path")),
+        ],
+        &[],
+    );
+    table.partitioned_by = vec!["day".into(), "site".into()];
+    let rows = read(&table).await.unwrap();
+    let text =
+        |place: usize| rows.column(place).as_string::<i32>().iter().map(|v| v.map(str::to_owned)).collect::<Vec<_>>();
+    assert_eq!(text(0), [Some("a/b".into()), Some("a/b".into()), None]);
+    assert_eq!(text(2), ["x.parquet", "x.parquet", "y.parquet"].map(|v| Some(v.to_owned())));
+    assert!(text(5)[2].as_ref().unwrap().ends_with("day=2024-03-02/site=__DEFAULT_PARTITION__/y.parquet"));
+    assert_eq!(rows.column(4).as_ref(), &Date32Array::from(vec![19783, 19783, 19784]));
+    assert!(rows.column(3).as_primitive::<Int64Type>().value(0) > 100);
+
+    files::create_dir(&dir.path().join("day=never/site=x")).unwrap();
+    write_parquet(&dir.path().join("day=never/site=x/z.parquet"), &ints(0..1));
+    let error = read(&table).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Data && error.message().contains("day=never"), "{error}");
+}
+
+#[tokio::test]
+async fn columns_are_matched_by_name_and_converted() {
+    let dir = TempDir::new().unwrap();
+    let stored = RecordBatch::try_from_iter([
+        ("extra", Arc::new(BooleanArray::from(vec![true])) as ArrayRef),
+        ("ts", Arc::new(TimestampNanosecondArray::from(vec![1_500_000_000])) as ArrayRef),
+        ("n", Arc::new(Int32Array::from(vec![7])) as ArrayRef),
+    ])
+    .unwrap();
+    write_parquet(&dir.path().join("a.parquet"), &stored);
+    let ts = DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, None);
+    let missing = column("missing", DataType::Utf8, ColumnKind::Physical);
+    let mut table = table(dir.path(), vec![n(), missing, column("ts", ts, ColumnKind::Physical)], &[]);
+    let rows = read(&table).await.unwrap();
+    assert_eq!(rows.column(0).as_primitive::<Int64Type>().values(), &[7]);
+    assert_eq!(rows.column(1).null_count(), 1);
+    assert_eq!(rows.column(2).as_primitive::<arrow::datatypes::TimestampMillisecondType>().value(0), 1_500);
+
+    table.columns[1].nullable = false;
+    let error = read(&table).await.unwrap_err();
+    assert!(error.message().contains("\"missing\" is NOT NULL"), "{error}");
+    table.columns = vec![column("extra", DataType::Date32, ColumnKind::Physical)];
+    let error = read(&table).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Data && error.message().contains("\"extra\" has type Boolean"), "{error}");
+    std::fs::write(dir.path().join("b.parquet"), b"PAR1 nonsense PAR1").unwrap();
+    table.columns = vec![n()];
+    let error = read(&table).await.unwrap_err();
+    assert!(error.message().contains("b.parquet"), "{error}");
+}
+
+/// Every type a column can have, written by the sink and read by the source.
+#[tokio::test]
+async fn all_types_come_back_from_parquet() {
+    let dir = TempDir::new().unwrap();
+    let mut map = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
+    map.keys().append_value("k");
+    map.values().append_value(1);
+    map.append(true).unwrap();
+    map.append(false).unwrap();
+    let int = Arc::new(Int32Array::from(vec![Some(i32::MIN), None])) as ArrayRef;
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::clone(&int),
+        Arc::new(Int8Array::from(vec![Some(i8::MIN), None])),
+        Arc::new(Int16Array::from(vec![Some(i16::MAX), None])),
+        Arc::new(Int64Array::from(vec![Some(i64::MIN), None])),
+        Arc::new(BooleanArray::from(vec![Some(true), None])),
+        Arc::new(Float32Array::from(vec![Some(-0.0), None])),
+        Arc::new(Float64Array::from(vec![Some(f64::INFINITY), None])),
+        Arc::new(StringArray::from(vec![Some("ü\0\n"), None])),
+        Arc::new(BinaryArray::from_opt_vec(vec![Some(b"\xff\0"), None])),
+        Arc::new(Date32Array::from(vec![Some(-1), None])),
+        Arc::new(Time32MillisecondArray::from(vec![Some(86_399_999), None])),
+        Arc::new(TimestampSecondArray::from(vec![Some(-1), None])),
+        Arc::new(TimestampMillisecondArray::from(vec![Some(-1), None])),
+        Arc::new(TimestampMicrosecondArray::from(vec![Some(1), None])),
+        Arc::new(TimestampMillisecondArray::from(vec![Some(1), None]).with_timezone("UTC")),
+        Arc::new(Decimal128Array::from(vec![Some(-123), None]).with_precision_and_scale(5, 2).unwrap()),
+        Arc::new(
+            Decimal128Array::from(vec![Some(i128::from(i64::MAX) * 1000), None])
+                .with_precision_and_scale(38, 18)
+                .unwrap(),
+        ),
+        Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None])),
+        Arc::new(StructArray::from(vec![(Arc::new(Field::new("i", DataType::Int32, true)), int)])),
+        Arc::new(map.finish()),
+    ];
+    let columns: Vec<ColumnSpec> = arrays
+        .iter()
+        .enumerate()
+        .map(|(i, array)| column(&format!("c{i}.x"), array.data_type().clone(), ColumnKind::Physical))
+        .collect();
+    let table = table(dir.path(), columns, &[]);
+    let batch = RecordBatch::try_new(table.sink_schema(), arrays).unwrap();
+    let mut sink = FileSink::open(&table, &JobContext::default()).unwrap();
+    sink.restore(None).await.unwrap();
+    sink.write(batch.clone()).await.unwrap();
+    sink.prepare(1, true).await.unwrap();
+    sink.commit(1).await.unwrap();
+    assert_eq!(read(&table).await.unwrap(), batch);
+
+    let file = files::list(dir.path(), &[], "").unwrap().remove(0);
+    let reader =
+        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(File::open(file.path).unwrap()).unwrap();
+    let metadata = reader.metadata();
+    for chunk in metadata.row_group(0).columns() {
+        use parquet::basic::Type;
+        assert_ne!(chunk.column_type(), Type::INT96);
+        let float = matches!(chunk.column_type(), Type::FLOAT | Type::DOUBLE);
+        assert!(!float || chunk.dictionary_page_offset().is_none(), "{:?}", chunk.column_path());
+    }
+    let notes = metadata.file_metadata().key_value_metadata().unwrap();
+    assert!(notes.iter().any(|note| note.key == "streamer.epochs" && note.value.as_deref() == Some("1-1")));
+}
+
+#[tokio::test]
+async fn a_cancelled_read_loses_nothing() {
+    let dir = TempDir::new().unwrap();
+    write_parquet(&dir.path().join("a.parquet"), &ints(0..20_000));
+    let table = table(dir.path(), vec![n()], &[]);
+    let mut source = FileSource::open(&table).unwrap();
+    let split = source.splits().await.unwrap().remove(0);
+    let mut reader = source.open(&split, StartAt::Configured).await.unwrap();
+    let mut rows = 0;
+    loop {
+        tokio::select! {
+            biased;
+            fetched = reader.next() => match fetched.unwrap() {
+                Fetched::Rows(batch) => rows += batch.rows.num_rows(),
+                Fetched::End => break,
+            },
+            // ready at once: the read is dropped whenever it has to wait
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    assert_eq!(rows, 20_000);
+}
+
+#[test]
+fn options_are_checked() {
+    let check = |options: &[(&str, &str)], usage: Usage, expect: &[&str]| {
+        let errors = super::super::validate(&table(Path::new("x"), vec![n()], options), usage);
+        let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(shown.len(), expect.len(), "{shown:?}");
+        for part in expect {
+            assert!(shown.iter().any(|s| s.contains(part)), "{part}: {shown:?}");
+        }
+    };
+    check(&[], Usage::Sink, &[]);
+    check(&[("format", "json"), ("json.ignore-parse-error", "true"), ("parquet.x", "1")], Usage::Source, &[]);
+    check(&[("formt", "json")], Usage::Source, &["did you mean \"format\"?"]);
+    check(&[("format", "orc"), ("auto-compaction", "true")], Usage::Sink, &["\"orc\"", "auto-compaction"]);
+    check(&[("auto-compaction", "false"), ("sink.partition-commit.delay", "0 s")], Usage::Sink, &[]);
+    check(&[("sink.partition-commit.policy.kind", "success-file")], Usage::Sink, &["not supported yet"]);
+    check(&[("source.monitor-interval", "1 s")], Usage::Source, &["not supported yet"]);
+    check(&[("path", "s3://bucket/x")], Usage::Sink, &["\"s3\""]);
+    check(&[("path", "file:///data")], Usage::Sink, &[]);
+    check(&[("path", " ")], Usage::Sink, &["has no option \"path\""]);
+    check(&[("parquet.compression", "gzip")], Usage::Sink, &["gzip"]);
+    check(&[("sink.rolling-policy.file-size", "-1")], Usage::Sink, &["not a size"]);
+    check(&[("bad-records", "skip")], Usage::Source, &["fail, ledger, drop"]);
+    let mut partitioned = table(Path::new("x"), vec![n(), column("k", DataType::Utf8, ColumnKind::Physical)], &[]);
+    partitioned.partitioned_by = vec!["kk".into()];
+    assert!(super::super::validate(&partitioned, Usage::Sink)[0].to_string().contains("\"kk\" not found"));
+    partitioned.partitioned_by = vec!["k".into(), "n".into()];
+    assert_eq!(super::super::validate(&partitioned, Usage::Sink).len(), 1);
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_there_is_named() {
+    let dir = TempDir::new().unwrap();
+    let error = read(&table(&dir.path().join("none"), vec![n()], &[])).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Config && error.message().contains("none"), "{error}");
+}
+
+/// A format of numbers: `7` is a row, `7*3` are three, `-` is none, anything else is bad.
+#[derive(Default)]
+struct Numbers(Vec<i64>);
+
+impl Decoder for Numbers {
+    fn push(&mut self, message: &[u8]) -> Result<usize, BadValue> {
+        let text = String::from_utf8_lossy(message);
+        if text == "-" {
+            return Ok(0);
+        }
+        let (number, times) = text.split_once('*').unwrap_or((&text, "1"));
+        let (Ok(number), Ok(times)) = (number.parse::<i64>(), times.parse::<usize>()) else {
+            return Err(BadValue { code: "NUMBER", field: Some("n".into()), message: "no number".into() });
+        };
+        self.0.extend(std::iter::repeat_n(number, times));
+        Ok(times)
+    }
+
+    fn rows(&self) -> usize {
+        self.0.len()
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch> {
+        Ok(RecordBatch::try_from_iter([(
+            "n",
+            Arc::new(std::mem::take(&mut self.0).into_iter().map(Some).collect::<Int64Array>()) as ArrayRef,
+        )])?)
+    }
+}
+
+/// Offsets and values, and offsets of bad lines, from `start` on.
+fn read_text(dir: &Path, policy: &str, start: i64) -> Result<(Vec<(i64, i64)>, Vec<(i64, Option<Vec<u8>>)>)> {
+    let table = table(dir, vec![n()], &[("bad-records", policy)]);
+    let options = FileOptions::parse(&table, Usage::Source)?;
+    let mut reader = TableReader::open(&table, &options, start)?;
+    reader.format = Format::Json;
+    reader.decoder = Some(Box::new(Numbers::default()));
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    let mut next = start;
+    while let Fetched::Rows(batch) = reader.next()? {
+        let values = batch.rows.column(0).as_primitive::<Int64Type>();
+        rows.extend(batch.offsets.values().iter().copied().zip(values.values().iter().copied()));
+        bad.extend(batch.bad.into_iter().map(|record| (record.offset, record.raw)));
+        // every number of the stretch is a row or a casualty
+        assert_eq!(batch.next_offset - next, batch.read as i64);
+        next = batch.next_offset;
+    }
+    Ok((rows, bad))
+}
+
+#[test]
+fn lines_that_are_no_rows_follow_the_policy_and_restarts_agree() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("1.txt"), "10\n\n20*3\nbad\r\n-\n30").unwrap();
+    std::fs::write(dir.path().join("2.txt"), "oops\n").unwrap();
+    std::fs::write(dir.path().join("3.txt"), "\u{feff}40\n-\n").unwrap();
+    let all_rows = vec![(0, 10), (1, 20), (2, 20), (3, 20), (5, 30), (7, 40)];
+    let all_bad = vec![(4, Some(b"bad".to_vec())), (6, Some(b"oops".to_vec()))];
+    for start in 0..=8 {
+        let (rows, bad) = read_text(dir.path(), "ledger", start).unwrap();
+        assert_eq!(rows, all_rows.iter().copied().filter(|r| r.0 >= start).collect::<Vec<_>>(), "{start}");
+        assert_eq!(bad, all_bad.iter().filter(|r| r.0 >= start).cloned().collect::<Vec<_>>(), "{start}");
+    }
+    let (_, bad) = read_text(dir.path(), "drop", 0).unwrap();
+    assert_eq!(bad, [(4, None), (6, None)]);
+    let error = read_text(dir.path(), "fail", 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    for part in ["line 4 of", "1.txt", "field \"n\"", "no number"] {
+        assert!(error.message().contains(part), "{error}");
+    }
+    assert!(read_text(dir.path(), "ledger", 9).is_err());
+    std::fs::write(dir.path().join("4.json.gz"), b"\x1f\x8b").unwrap();
+    let error = read_text(dir.path(), "ledger", 0).unwrap_err();
+    assert!(error.message().contains("4.json.gz\" is compressed"), "{error}");
+}
+
+#[test]
+fn a_line_beyond_the_limit_harms_no_neighbour() {
+    let dir = TempDir::new().unwrap();
+    let long = "x".repeat(RECORD_BYTES_MAX + 1);
+    std::fs::write(dir.path().join("1.txt"), format!("1\n{long}\n2\n")).unwrap();
+    let (rows, bad) = read_text(dir.path(), "ledger", 0).unwrap();
+    assert_eq!(rows, [(0, 1), (2, 2)]);
+    assert_eq!((bad[0].0, bad[0].1.as_ref().unwrap().len()), (1, BAD_RECORD_BYTES_MAX));
+}
+
+#[test]
+fn a_large_text_file_comes_in_batches() {
+    let dir = TempDir::new().unwrap();
+    let text: String = (0..20_000).map(|n| format!("{n}\n")).collect();
+    std::fs::write(dir.path().join("1.txt"), text).unwrap();
+    for start in [0, 8191, 8192, 19_999] {
+        let (rows, _) = read_text(dir.path(), "fail", start).unwrap();
+        assert!(rows.into_iter().eq((start..20_000).map(|n| (n, n))));
+    }
+}

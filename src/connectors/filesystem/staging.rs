@@ -1,0 +1,156 @@
+//! Staging files: rows of a sink that are safe but not visible yet. A file is a sequence of frames, each an
+//! Arrow IPC stream with its length and checksum before it; what counts is the length the manifest holds.
+//!
+//! ```text
+//! { length u32 | crc u32 | Arrow IPC stream }*     (little-endian)
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+
+use super::files::{failure, sync_dir};
+use crate::error::{Error, Result};
+
+/// The file rows are appended to.
+#[derive(Debug)]
+pub(super) struct StagingWriter {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    /// Its name is not durable yet.
+    new: bool,
+    /// Bytes were written since the last sync.
+    dirty: bool,
+}
+
+impl StagingWriter {
+    /// A new, empty file; whatever had its name was never committed.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
+        let file = file.map_err(|e| failure("create", path, e))?;
+        Ok(Self { path: path.to_owned(), file, bytes: 0, new: true, dirty: false })
+    }
+
+    /// Goes on after the first `bytes` of a file; what follows them was never committed.
+    ///
+    /// # Errors
+    /// `State` if the file is gone or too short; `Unavailable`.
+    pub(super) fn reopen(path: &Path, bytes: u64) -> Result<Self> {
+        let opened = OpenOptions::new().write(true).open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (length, mut file) = match opened {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(gone(path, "it is not there")),
+            other => other.map_err(|e| failure("write", path, e))?,
+        };
+        if length < bytes {
+            return Err(gone(path, &format!("it has {length} bytes instead of {bytes}")));
+        }
+        file.set_len(bytes)
+            .and_then(|()| file.seek(SeekFrom::Start(bytes)))
+            .and_then(|_| file.sync_all())
+            .map_err(|e| failure("write", path, e))?;
+        Ok(Self { path: path.to_owned(), file, bytes, new: false, dirty: false })
+    }
+
+    /// Appends rows.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(super) fn append(&mut self, batch: &RecordBatch) -> Result<()> {
+        let mut stream = StreamWriter::try_new(vec![0; 8], batch.schema_ref())?;
+        stream.write(batch)?;
+        let mut frame = stream.into_inner()?;
+        let (head, body) = frame.split_at_mut(8);
+        let length = u32::try_from(body.len())
+            .map_err(|_| Error::data("a batch of rows is larger than 4 GiB").hint("write smaller values"))?;
+        let (length_bytes, crc_bytes) = head.split_at_mut(4);
+        length_bytes.copy_from_slice(&length.to_le_bytes());
+        crc_bytes.copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+        self.dirty = true;
+        self.file.write_all(&frame).map_err(|e| failure("write", &self.path, e))?;
+        self.bytes += frame.len() as u64;
+        Ok(())
+    }
+
+    /// Makes everything appended durable.
+    ///
+    /// # Errors
+    /// `Unavailable`; the file must not be used any more.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.dirty) {
+            self.file.sync_all().map_err(|e| failure("write", &self.path, e))?;
+        }
+        match self.path.parent() {
+            Some(dir) if std::mem::take(&mut self.new) => sync_dir(dir),
+            _ => Ok(()),
+        }
+    }
+
+    /// Length.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// The batches in the first `bytes` of a staging file, one after the other.
+pub(super) struct StagingReader {
+    path: PathBuf,
+    input: io::Take<BufReader<File>>,
+}
+
+impl StagingReader {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// `State` if it is gone.
+    pub(super) fn open(path: &Path, bytes: u64) -> Result<Self> {
+        let file = match File::open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(gone(path, "it is not there")),
+            other => other.map_err(|e| failure("read", path, e))?,
+        };
+        Ok(Self { path: path.to_owned(), input: BufReader::new(file).take(bytes) })
+    }
+
+    fn exact(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.input.read_exact(bytes).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => gone(&self.path, "it is cut short"),
+            _ => failure("read", &self.path, e),
+        })
+    }
+
+    /// The next batch, or `None` at the end.
+    ///
+    /// # Errors
+    /// `State` if the file is damaged.
+    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>> {
+        if self.input.limit() == 0 {
+            return Ok(None);
+        }
+        let (mut length, mut crc) = ([0; 4], [0; 4]);
+        self.exact(&mut length)?;
+        self.exact(&mut crc)?;
+        let length = u32::from_le_bytes(length);
+        if u64::from(length) > self.input.limit() {
+            return Err(gone(&self.path, "it is cut short"));
+        }
+        let mut stream = vec![0; length as usize];
+        self.exact(&mut stream)?;
+        if crc32fast::hash(&stream) != u32::from_le_bytes(crc) {
+            return Err(gone(&self.path, "its checksum does not match"));
+        }
+        let batch = StreamReader::try_new(stream.as_slice(), None)?.next();
+        Ok(Some(batch.ok_or_else(|| gone(&self.path, "a batch is missing"))??))
+    }
+}
+
+fn gone(path: &Path, reason: &str) -> Error {
+    Error::state(format!("staging file \"{}\" with rows already accepted is damaged: {reason}", path.display()))
+        .hint("restore it from a copy, or start over with --fresh")
+}
