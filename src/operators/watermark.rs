@@ -1,1 +1,288 @@
-//! stub
+//! What a source task does to rows before anything else sees them: declared columns, watermark, origin.
+//!
+//! A partition's watermark is the highest value of the `WATERMARK FOR` expression among its earlier
+//! rows, per record; it never falls. Each row is stamped with the watermark *before* it, so that later
+//! operators judge lateness by the partition's own order. Rows that cannot take part come out as
+//! [`Casualty`]s and harm neither their neighbours nor the watermark.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::SchemaRef;
+use datafusion::physical_expr::PhysicalExpr;
+
+use super::columns::{evaluate, event_millis};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan;
+use crate::stream::{PartitionId, with_origin};
+use crate::time::{EventTime, WATERMARK_MIN};
+
+/// Event times beyond this many ms from 1970 (73 million years) are refused: window arithmetic stays in range.
+const EVENT_TIME_MAX: i64 = i64::MAX / 4;
+
+/// Code of a row whose declared columns cannot be computed.
+pub const COMPUTED_COLUMN: &str = "COMPUTED_COLUMN";
+/// Code of a row without event time.
+pub const NULL_EVENT_TIME: &str = "NULL_EVENT_TIME";
+/// Code of a row whose event time no calendar knows.
+pub const EVENT_TIME_RANGE: &str = "EVENT_TIME_RANGE";
+/// Code of a row whose event time is too far ahead of its record's own time stamp.
+pub const FUTURE_EVENT_TIME: &str = "FUTURE_EVENT_TIME";
+
+/// Rows on their way to the first operator, and those that do not get there.
+#[derive(Debug)]
+pub struct Assigned {
+    /// Declared columns, then origin columns. May be empty.
+    pub batch: RecordBatch,
+    /// For the ledger, in the order of offsets.
+    pub casualties: Vec<Casualty>,
+}
+
+/// A row that does not take part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Casualty {
+    /// Offset in the partition.
+    pub offset: i64,
+    /// What the ledger counts it as.
+    pub kind: CasualtyKind,
+    /// Stable name of the reason, upper case.
+    pub code: &'static str,
+    /// The reason, for people.
+    pub message: String,
+    /// Its event time in ms, if there is one.
+    pub event_time: Option<i64>,
+    /// The partition's watermark just before it.
+    pub watermark: EventTime,
+}
+
+/// Sorts of [`Casualty`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CasualtyKind {
+    /// The time stamp is too far in the future.
+    Future,
+    /// The row cannot be used.
+    Bad,
+}
+
+struct Rule {
+    rowtime: usize,
+    expr: Arc<dyn PhysicalExpr>,
+    max_future_skew_ms: Option<i64>,
+}
+
+/// Watermark and declared columns of one partition.
+pub struct WatermarkAssigner {
+    columns: Vec<Arc<dyn PhysicalExpr>>,
+    declared: SchemaRef,
+    schema: SchemaRef,
+    rule: Option<Rule>,
+    partition: PartitionId,
+
+    watermark: EventTime,
+}
+
+/// The rows of a batch that could be computed.
+struct Computed {
+    /// Their places in the batch, rising.
+    places: Vec<usize>,
+    /// Declared columns.
+    declared: RecordBatch,
+    /// Value of the watermark expression, if the table has one.
+    marks: Option<Int64Array>,
+}
+
+/// A stretch of consecutive rows of which every one could be computed.
+type Stretch = (std::ops::Range<usize>, RecordBatch, Option<ArrayRef>);
+
+impl WatermarkAssigner {
+    /// `watermark` is the partition's stored watermark; for a new partition the source's present one, or
+    /// `i64::MIN`.
+    ///
+    /// # Errors
+    /// `Internal` if the plan does not fit the table.
+    pub fn new(source: &plan::Source, partition: PartitionId, watermark: EventTime) -> Result<Self> {
+        let declared = source.table.schema();
+        let rule = source.watermark.as_ref().map(|w| Rule {
+            rowtime: w.rowtime,
+            expr: Arc::clone(&w.expr.expr),
+            max_future_skew_ms: w.max_future_skew.map(millis),
+        });
+        let rowtime_missing = rule.as_ref().is_some_and(|r| r.rowtime >= declared.fields().len());
+        if source.columns.len() != declared.fields().len() || rowtime_missing {
+            return Err(Error::internal(format!("the columns of table \"{}\" do not fit its plan", source.table.name)));
+        }
+        Ok(Self {
+            columns: source.columns.iter().map(|c| Arc::clone(&c.expr)).collect(),
+            schema: with_origin(&declared),
+            declared,
+            rule,
+            partition,
+            watermark,
+        })
+    }
+
+    /// The highest watermark among the rows so far.
+    pub fn watermark(&self) -> EventTime {
+        self.watermark
+    }
+
+    /// Lifts the watermark to what the source has told meanwhile (the partition was idle, or is new).
+    pub fn raise(&mut self, floor: EventTime) {
+        self.watermark = self.watermark.max(floor);
+    }
+
+    /// Takes rows of the connector (`table.source_schema()`) with the offset of each, and the time stamp
+    /// (ms) of its record where there is one.
+    ///
+    /// # Errors
+    /// `Internal` for a broken invariant, `Sql` for an expression that cannot be computed for any row.
+    /// What is wrong with single rows is a casualty.
+    pub fn assign(&mut self, rows: RecordBatch, offsets: &Int64Array, timestamps: Option<&Int64Array>) -> Result<Assigned> {
+        if offsets.len() != rows.num_rows() || timestamps.is_some_and(|t| t.len() != rows.num_rows()) {
+            return Err(Error::internal("rows, offsets and time stamps of a source differ in number"));
+        }
+        let mut failed = Vec::new();
+        let computed = self.compute(&rows, &mut failed)?;
+        let (keep, watermarks, casualties) = self.judge(&computed, failed, offsets, timestamps)?;
+        let mut columns = computed.declared.columns().to_vec();
+        let offsets = computed.places.iter().map(|&place| offsets.value(place));
+        columns.push(Arc::new(Int32Array::from_value(self.partition.0, keep.len())));
+        columns.push(Arc::new(Int64Array::from_iter_values(offsets)));
+        columns.push(Arc::new(Int64Array::from(watermarks)));
+        let mut batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+        if keep.contains(&false) {
+            batch = filter_record_batch(&batch, &BooleanArray::from(keep))?;
+        }
+        Ok(Assigned { batch, casualties })
+    }
+
+    /// Walks over the rows in order: which are kept, the watermark before each, and the casualties.
+    fn judge(
+        &mut self,
+        computed: &Computed,
+        failed: Vec<(usize, Error)>,
+        offsets: &Int64Array,
+        timestamps: Option<&Int64Array>,
+    ) -> Result<(Vec<bool>, Vec<i64>, Vec<Casualty>)> {
+        let count = computed.places.len();
+        let (mut keep, mut watermarks) = (vec![true; count], vec![WATERMARK_MIN; count]);
+        let mut casualties = Vec::new();
+        let mut failed = failed.into_iter().peekable();
+        let judged = match (&self.rule, &computed.marks) {
+            (Some(rule), Some(marks)) => Some((rule, event_millis(computed.declared.column(rule.rowtime))?, marks)),
+            _ => None,
+        };
+        let mut watermark = self.watermark;
+        for (row, &place) in computed.places.iter().enumerate() {
+            while let Some((place, error)) = failed.next_if(|(at, _)| *at < place) {
+                casualties.push(computed_column(offsets.value(place), &error, watermark));
+            }
+            let Some((rule, times, marks)) = &judged else { continue };
+            watermarks[row] = watermark;
+            let time = times.is_valid(row).then(|| times.value(row));
+            let record = timestamps.and_then(|t| t.is_valid(place).then(|| t.value(place)));
+            match rule.refuse(time, record) {
+                None if marks.is_valid(row) => watermark = watermark.max(marks.value(row).min(EVENT_TIME_MAX)),
+                None => {}
+                Some((kind, code, message)) => {
+                    keep[row] = false;
+                    let offset = offsets.value(place);
+                    casualties.push(Casualty { offset, kind, code, message, event_time: time, watermark });
+                }
+            }
+        }
+        casualties.extend(failed.map(|(place, error)| computed_column(offsets.value(place), &error, watermark)));
+        self.watermark = watermark;
+        Ok((keep, watermarks, casualties))
+    }
+
+    /// Computes declared columns and watermarks of all rows, leaving out those that fail.
+    fn compute(&self, rows: &RecordBatch, failed: &mut Vec<(usize, Error)>) -> Result<Computed> {
+        let mut stretches = Vec::new();
+        self.compute_stretch(rows, 0..rows.num_rows(), &mut stretches, failed)?;
+        let marks = match &self.rule {
+            None => None,
+            Some(_) => {
+                let pieces: Vec<&dyn Array> = stretches.iter().filter_map(|(_, _, m)| m.as_deref()).collect();
+                match pieces.is_empty() {
+                    true => Some(Int64Array::from(Vec::<i64>::new())),
+                    false => Some(event_millis(&arrow::compute::concat(&pieces)?)?),
+                }
+            }
+        };
+        let declared = match stretches.as_slice() {
+            [(_, only, _)] => only.clone(),
+            _ => concat_batches(&self.declared, stretches.iter().map(|(_, batch, _)| batch))?,
+        };
+        Ok(Computed { places: stretches.into_iter().flat_map(|(range, _, _)| range).collect(), declared, marks })
+    }
+
+    /// Halves a stretch that fails until the guilty rows stand alone.
+    fn compute_stretch(
+        &self,
+        rows: &RecordBatch,
+        range: std::ops::Range<usize>,
+        stretches: &mut Vec<Stretch>,
+        failed: &mut Vec<(usize, Error)>,
+    ) -> Result<()> {
+        let whole = range.len() == rows.num_rows();
+        let part = if whole { rows.clone() } else { rows.slice(range.start, range.len()) };
+        match self.evaluate(&part) {
+            Ok((declared, mark)) => stretches.push((range, declared, mark)),
+            Err(error) if error.kind() != ErrorKind::Data => return Err(error),
+            Err(error) if range.len() <= 1 => failed.extend(range.map(|place| (place, error.clone()))),
+            Err(_) => {
+                let middle = range.start + range.len() / 2;
+                self.compute_stretch(rows, range.start..middle, stretches, failed)?;
+                self.compute_stretch(rows, middle..range.end, stretches, failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&self, rows: &RecordBatch) -> Result<(RecordBatch, Option<ArrayRef>)> {
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for (expr, field) in self.columns.iter().zip(self.declared.fields()) {
+            let column = evaluate(expr, rows)?;
+            if !field.is_nullable() && column.null_count() > 0 {
+                return Err(Error::data(format!("column \"{}\" is NOT NULL, but its value is NULL", field.name())));
+            }
+            columns.push(column);
+        }
+        let declared = RecordBatch::try_new(Arc::clone(&self.declared), columns)?;
+        let mark = match &self.rule {
+            Some(rule) => Some(evaluate(&rule.expr, &declared)?),
+            None => None,
+        };
+        Ok((declared, mark))
+    }
+}
+
+impl Rule {
+    /// Why a row with this event time cannot take part.
+    fn refuse(&self, time: Option<i64>, record: Option<i64>) -> Option<(CasualtyKind, &'static str, String)> {
+        let Some(time) = time else {
+            return Some((CasualtyKind::Bad, NULL_EVENT_TIME, "the event time is NULL".into()));
+        };
+        if !(-EVENT_TIME_MAX..=EVENT_TIME_MAX).contains(&time) {
+            let message = format!("the event time {time} ms is too far from 1970");
+            return Some((CasualtyKind::Bad, EVENT_TIME_RANGE, message));
+        }
+        let (record, skew) = (record?, self.max_future_skew_ms?);
+        (time > record.saturating_add(skew)).then(|| {
+            let message = format!("the event time {time} ms is more than {skew} ms ahead of the record's time stamp {record} ms");
+            (CasualtyKind::Future, FUTURE_EVENT_TIME, message)
+        })
+    }
+}
+
+fn computed_column(offset: i64, error: &Error, watermark: EventTime) -> Casualty {
+    let message = error.to_string();
+    Casualty { offset, kind: CasualtyKind::Bad, code: COMPUTED_COLUMN, message, event_time: None, watermark }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
