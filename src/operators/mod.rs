@@ -167,7 +167,7 @@ pub fn keyed(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>
             Some(Box::new(window_aggregate::GlobalWindowAggregate::new(window, input, &node.schema)?))
         }
         NodeKind::OverAggregate(over) => {
-            let _ = (over, input); None
+            Some(Box::new(over_aggregate::OverAggregateOperator::new(over, input, &node.schema)?))
         }
         _ => None,
     })

@@ -37,8 +37,8 @@ pub struct GlobalWindowAggregate {
 
     /// Partials as they came (columns of the query's partial schema).
     panes: BTreeMap<PaneId, Vec<RecordBatch>>,
-    /// What came since the last snapshot.
-    unsaved: Vec<RecordBatch>,
+    /// What came since the last snapshot; `None` until there is one.
+    unsaved: Option<Vec<RecordBatch>>,
     watermark: EventTime,
 }
 
@@ -53,7 +53,7 @@ impl GlobalWindowAggregate {
             output: plan.output.clone(),
             schema: with_origin(schema),
             panes: BTreeMap::new(),
-            unsaved: Vec::new(),
+            unsaved: None,
             watermark: WATERMARK_MIN,
         })
     }
@@ -167,7 +167,9 @@ impl Operator for GlobalWindowAggregate {
             )));
         }
         self.insert(&batch)?;
-        self.unsaved.push(batch);
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.push(batch);
+        }
         Ok(())
     }
 
@@ -192,10 +194,10 @@ impl Operator for GlobalWindowAggregate {
     }
 
     fn snapshot(&mut self, how: Snapshot) -> Result<Vec<RecordBatch>> {
-        let unsaved = std::mem::take(&mut self.unsaved);
-        let mut batches = match how {
-            Snapshot::Full => self.panes.values().flatten().cloned().collect(),
-            Snapshot::Changes => unsaved,
+        let unsaved = self.unsaved.replace(Vec::new());
+        let mut batches: Vec<RecordBatch> = match (how, unsaved) {
+            (Snapshot::Changes, Some(unsaved)) => unsaved,
+            _ => self.panes.values().flatten().cloned().collect(),
         };
         batches.push(progress(self.watermark, 0)?);
         Ok(batches)
@@ -221,6 +223,7 @@ impl Operator for GlobalWindowAggregate {
         if watermarks.len() > 1 {
             return Err(Error::state("the stored parts of a window aggregate are of different moments"));
         }
+        self.unsaved = Some(Vec::new());
         self.watermark = watermarks.pop_first().unwrap_or(self.watermark).max(self.watermark);
         self.drop_complete();
         Ok(())
