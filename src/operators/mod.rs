@@ -14,6 +14,8 @@
 
 mod accumulate;
 mod columns;
+#[cfg(test)]
+mod testing;
 
 pub mod calc;
 pub mod over_aggregate;
