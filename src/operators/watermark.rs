@@ -286,3 +286,137 @@ fn computed_column(offset: i64, error: &Error, watermark: EventTime) -> Casualty
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{PlanExpr, WatermarkSpec};
+    use crate::stream::Origin;
+    use crate::table::{ColumnKind, ColumnSpec, Options, TableSpec};
+    use arrow::array::{AsArray, TimestampMillisecondArray};
+    use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+    use datafusion::common::ScalarValue;
+    use datafusion::logical_expr::Operator as Op;
+    use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
+
+    const P: PartitionId = PartitionId(5);
+
+    fn spec(name: &str, data_type: DataType, kind: ColumnKind) -> ColumnSpec {
+        ColumnSpec { name: name.into(), data_type, sql_type: String::new(), nullable: true, kind }
+    }
+
+    /// `ts TIMESTAMP(3), v BIGINT, share AS 100 / v, WATERMARK FOR ts AS ts - INTERVAL '10' MILLISECOND`.
+    fn source(with_watermark: bool) -> plan::Source {
+        let millis = DataType::Timestamp(TimeUnit::Millisecond, None);
+        let table = TableSpec {
+            name: "t".into(),
+            columns: vec![
+                spec("ts", millis, ColumnKind::Physical),
+                spec("v", DataType::Int64, ColumnKind::Physical),
+                spec("share", DataType::Int64, ColumnKind::Computed),
+            ],
+            primary_key: vec![],
+            partitioned_by: vec![],
+            options: Options::default(),
+            span: None,
+        };
+        let plan = |expr: Arc<dyn PhysicalExpr>| PlanExpr { expr, text: String::new() };
+        let column = |name: &str, at| Arc::new(Column::new(name, at)) as Arc<dyn PhysicalExpr>;
+        let literal = |value| Arc::new(Literal::new(value)) as Arc<dyn PhysicalExpr>;
+        let share = BinaryExpr::new(literal(ScalarValue::Int64(Some(100))), Op::Divide, column("v", 1));
+        let ten = literal(ScalarValue::new_interval_mdn(0, 0, 10_000_000));
+        let watermark = WatermarkSpec {
+            rowtime: 0,
+            expr: plan(Arc::new(BinaryExpr::new(column("ts", 0), Op::Minus, ten))),
+            idle_timeout: None,
+            max_future_skew: Some(Duration::from_millis(1000)),
+        };
+        plan::Source {
+            table: Arc::new(table),
+            columns: vec![plan(column("ts", 0)), plan(column("v", 1)), plan(Arc::new(share))],
+            watermark: with_watermark.then_some(watermark),
+        }
+    }
+
+    fn rows(rows: &[(Option<i64>, i64)]) -> RecordBatch {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(TimestampMillisecondArray::from_iter(rows.iter().map(|r| r.0))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.1))),
+        ];
+        RecordBatch::try_new(source(true).table.source_schema(), columns).unwrap()
+    }
+
+    fn offsets(from: i64, count: usize) -> Int64Array {
+        Int64Array::from_iter_values(from..from + count as i64)
+    }
+
+    #[test]
+    fn each_row_bears_the_watermark_before_it() {
+        let mut assigner = WatermarkAssigner::new(&source(true), P, WATERMARK_MIN).unwrap();
+        let input = [(Some(-50), 1), (Some(100), 1), (Some(40), 1), (Some(120), 1)];
+        let all = assigner.assign(rows(&input), &offsets(7, 4), None).unwrap();
+        let origin = Origin::of(&all.batch).unwrap();
+        assert_eq!(origin.watermark.values(), &[WATERMARK_MIN, -60, 90, 90]);
+        assert_eq!((origin.offset.values().as_ref(), origin.partition.value(3)), ([7, 8, 9, 10].as_slice(), P.0));
+        assert_eq!(assigner.watermark(), 110);
+        // Row by row: the same.
+        let mut single = WatermarkAssigner::new(&source(true), P, WATERMARK_MIN).unwrap();
+        for (i, row) in input.iter().enumerate() {
+            let one = single.assign(rows(&[*row]), &offsets(7 + i as i64, 1), None).unwrap();
+            assert_eq!(one.batch, all.batch.slice(i, 1));
+        }
+        assigner.raise(5);
+        assert_eq!(assigner.watermark(), 110, "never back");
+        assigner.raise(500);
+        assert_eq!(assigner.watermark(), 500);
+    }
+
+    #[test]
+    fn casualties_harm_neither_neighbours_nor_the_watermark() {
+        let mut assigner = WatermarkAssigner::new(&source(true), P, WATERMARK_MIN).unwrap();
+        let input =
+            [(Some(100), 5), (Some(101), 0), (None, 1), (Some(9_000), 1), (Some(1_150), 4), (Some(i64::MAX / 2), 0), (Some(7), 0)];
+        let stamps = Int64Array::from(vec![Some(100), Some(100), Some(100), Some(100), Some(150), None, None]);
+        let out = assigner.assign(rows(&input), &offsets(0, 7), Some(&stamps)).unwrap();
+        let found: Vec<_> = out.casualties.iter().map(|c| (c.offset, c.code, c.watermark)).collect();
+        let expected = [
+            (1, COMPUTED_COLUMN, 90),
+            (2, NULL_EVENT_TIME, 90),
+            (3, FUTURE_EVENT_TIME, 90),
+            (5, COMPUTED_COLUMN, 1140),
+            (6, COMPUTED_COLUMN, 1140),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(out.casualties[2].kind, CasualtyKind::Future);
+        assert_eq!(out.casualties[2].event_time, Some(9_000));
+        assert_eq!(out.batch.column(2).as_primitive::<Int64Type>().values(), &[20, 25]);
+        assert_eq!(assigner.watermark(), 1140, "exactly the allowed skew moves it");
+    }
+
+    #[test]
+    fn a_time_beyond_all_calendars_never_moves_the_watermark() {
+        let mut source = source(true);
+        let watermark = source.watermark.as_mut().unwrap();
+        watermark.expr.expr = Arc::new(Column::new("ts", 0));
+        let mut assigner = WatermarkAssigner::new(&source, P, WATERMARK_MIN).unwrap();
+        let out = assigner.assign(rows(&[(Some(4), 1), (Some(i64::MAX / 2), 1)]), &offsets(0, 2), None).unwrap();
+        assert_eq!(out.casualties[0].code, EVENT_TIME_RANGE);
+        assert_eq!((out.batch.num_rows(), assigner.watermark()), (1, 4));
+    }
+
+    #[test]
+    fn a_batch_of_nothing_but_casualties_is_empty() {
+        let mut assigner = WatermarkAssigner::new(&source(true), P, 3).unwrap();
+        let out = assigner.assign(rows(&[(Some(1), 0)]), &offsets(0, 1), None).unwrap();
+        assert_eq!((out.batch.num_rows(), out.casualties.len(), assigner.watermark()), (0, 1, 3));
+        assert_eq!(assigner.assign(rows(&[]), &offsets(0, 0), None).unwrap().batch.num_rows(), 0);
+    }
+
+    #[test]
+    fn tables_without_watermark_know_only_computed_columns() {
+        let mut assigner = WatermarkAssigner::new(&source(false), P, WATERMARK_MIN).unwrap();
+        let out = assigner.assign(rows(&[(None, 1), (Some(5), 0), (Some(9), 2)]), &offsets(0, 3), None).unwrap();
+        assert_eq!(Origin::of(&out.batch).unwrap().watermark.values(), &[WATERMARK_MIN; 2]);
+        assert_eq!(out.casualties.iter().map(|c| c.offset).collect::<Vec<_>>(), [1]);
+    }
+}
