@@ -4,15 +4,33 @@
 //! A chain of operators runs in one task. An aggregate over windows is two operators: the first half
 //! runs where the rows are read and sees one partition's own watermark; the second half merges the
 //! partials of all partitions when a window fires.
+//!
+//! What the operators count on, and the runtime keeps:
+//! - a task passes a watermark to its chain before it forwards it, so whatever a partition completes at
+//!   `w` reaches the other side of the exchange before `w` does;
+//! - a partition whose watermark is lifted by others (it was idle, or is new) is lifted as a whole:
+//!   [`watermark::WatermarkAssigner::raise`], then its chain, then the edge;
+//! - all instances of a keyed operator have seen the same watermarks when a barrier passes.
+
+mod accumulate;
+mod columns;
+#[cfg(test)]
+mod testing;
 
 pub mod calc;
 pub mod over_aggregate;
 pub mod watermark;
 pub mod window_aggregate;
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 
 use crate::error::Result;
+use crate::plan::{Node, NodeKind};
 use crate::stream::LateRow;
 use crate::time::EventTime;
 
@@ -113,9 +131,81 @@ pub fn hash_keys(columns: &[arrow::array::ArrayRef], rows: usize) -> Result<Vec<
     }
     Ok(hashes)
 }
-use crate::plan::Node; use arrow::datatypes::SchemaRef;
-pub struct KeySelector; impl KeySelector { pub fn hashes(&self, _b:&RecordBatch)->Result<Vec<u64>>{Ok(vec![])} }
-pub fn chained(_n:&Node)->Result<Option<Box<dyn Operator>>>{Ok(None)}
-pub fn local(_n:&Node,_s:&SchemaRef)->Result<Option<Box<dyn Operator>>>{Ok(None)}
-pub fn keyed(_n:&Node,_s:&SchemaRef)->Result<Option<Box<dyn Operator>>>{Ok(None)}
-pub fn route(_n:&Node,_s:&SchemaRef)->Result<Option<KeySelector>>{Ok(None)}
+
+/// The operator of a node that needs no exchange: it runs in the chain of the task that makes its input.
+///
+/// # Errors
+/// `Internal` if node and expressions do not fit.
+pub fn chained(node: &Node) -> Result<Option<Box<dyn Operator>>> {
+    Ok(match &node.kind {
+        NodeKind::Calc(calc) => Some(Box::new(calc::CalcOperator::new(calc, &node.schema))),
+        _ => None,
+    })
+}
+
+/// The half of a node that runs in the task of each source partition, before the exchange. `input` is
+/// the schema of the node's input, without origin columns.
+///
+/// An instance belongs to one partition: its snapshots are given back to the instance of that partition
+/// alone, with [`KeyFilter::ALL`].
+///
+/// # Errors
+/// `Internal` if node and expressions do not fit, `Sql` for a function that cannot run per group.
+pub fn local(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>> {
+    Ok(match &node.kind {
+        NodeKind::WindowAggregate(window) => Some(Box::new(window_aggregate::LocalWindowAggregate::new(window, input)?)),
+        _ => None,
+    })
+}
+
+/// The half of a node that runs after the exchange by key, in as many instances as wanted. `input` is
+/// the schema of the node's input, without origin columns.
+///
+/// # Errors
+/// As [`local`].
+pub fn keyed(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>> {
+    Ok(match &node.kind {
+        NodeKind::WindowAggregate(window) => {
+            Some(Box::new(window_aggregate::GlobalWindowAggregate::new(window, input, &node.schema)?))
+        }
+        NodeKind::OverAggregate(over) => {
+            Some(Box::new(over_aggregate::OverAggregateOperator::new(over, input, &node.schema)?))
+        }
+        _ => None,
+    })
+}
+
+/// How the rows that enter the [`keyed`] half of a node are spread over its instances; `None` if it has
+/// no such half.
+///
+/// # Errors
+/// As [`local`].
+pub fn route(node: &Node, _input: &SchemaRef) -> Result<Option<KeySelector>> {
+    Ok(match &node.kind {
+        // The partials of the first half start with the key columns.
+        NodeKind::WindowAggregate(window) => Some(KeySelector {
+            keys: (0..window.keys.len()).map(|i| Arc::new(Column::new("key", i)) as _).collect(),
+        }),
+        NodeKind::OverAggregate(over) => {
+            Some(KeySelector { keys: over.keys.iter().map(|key| Arc::clone(&key.expr)).collect() })
+        }
+        _ => None,
+    })
+}
+
+/// The key columns of rows on their way to a keyed operator.
+#[derive(Debug, Clone)]
+pub struct KeySelector {
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+}
+
+impl KeySelector {
+    /// Hashes of the keys of the rows, `[n]`, for [`KeyFilter::owns`]; 0 if there are no keys: all rows
+    /// go to the first instance.
+    ///
+    /// # Errors
+    /// `Data` if a key cannot be computed.
+    pub fn hashes(&self, batch: &RecordBatch) -> Result<Vec<u64>> {
+        hash_keys(&columns::evaluate_all(&self.keys, batch)?, batch.num_rows())
+    }
+}

@@ -1,0 +1,143 @@
+//! Which slice a time falls into, and which windows a slice is part of.
+//!
+//! Windows are made of slices as long as the distance between two window ends: the size of TUMBLE, the
+//! slide of HOP, the step of CUMULATE. A slice and a window are named by their ends.
+//!
+//! # Source
+//! Li et al. 2005, "No pane, no gain"; Flink `SliceAssigners`; start of a window with floor semantics for
+//! times before 1970 as Flink `TimeWindow.getWindowStartWithOffset`.
+
+use crate::error::{Error, Result};
+use crate::plan::{WindowKind, WindowSpec};
+
+/// Arithmetic of one window function.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slices {
+    slice_ms: i64,
+    size_ms: i64,
+    offset_ms: i64,
+    /// Windows share their start and grow.
+    cumulative: bool,
+}
+
+impl Slices {
+    pub(super) fn new(window: &WindowSpec) -> Result<Self> {
+        let (slice_ms, size_ms, cumulative) = match window.kind {
+            WindowKind::Tumble { size_ms } => (size_ms, size_ms, false),
+            WindowKind::Hop { slide_ms, size_ms } => (slide_ms, size_ms, false),
+            WindowKind::Cumulate { step_ms, size_ms } => (step_ms, size_ms, true),
+        };
+        if slice_ms <= 0 || size_ms <= 0 || size_ms % slice_ms != 0 {
+            return Err(Error::internal(format!("a window of {size_ms} ms cannot be cut into slices of {slice_ms} ms")));
+        }
+        Ok(Self { slice_ms, size_ms, offset_ms: window.offset_ms, cumulative })
+    }
+
+    /// End of the slice that contains `time`.
+    pub(super) fn slice_end(&self, time: i64) -> Result<i64> {
+        let distance = i128::from(time) - i128::from(self.offset_ms);
+        let slice = i128::from(self.slice_ms);
+        let end = i128::from(time) - distance.rem_euclid(slice) + slice;
+        // All later sums stay within a window's size of `end`.
+        let margin = i128::from(i64::MAX) - 2 * i128::from(self.size_ms);
+        if end.abs() > margin {
+            return Err(Error::data(format!("the event time {time} ms is too far from 1970 to be put into a window")));
+        }
+        Ok(end as i64)
+    }
+
+    /// End of the first window with this slice that `watermark` has not completed (`end - 1 > watermark`);
+    /// `None` if all are complete.
+    pub(super) fn first_open(&self, slice_end: i64, watermark: i64) -> Option<i64> {
+        // The smallest `slice_end + k * slice` above `watermark + 1`, k >= 0.
+        let beyond = i128::from(watermark) + 1 - i128::from(slice_end);
+        let end = match beyond < 0 {
+            true => i128::from(slice_end),
+            false => {
+                let slice = i128::from(self.slice_ms);
+                i128::from(slice_end) + (beyond.div_euclid(slice) + 1) * slice
+            }
+        };
+        (end <= i128::from(self.last_window(slice_end))).then_some(end as i64)
+    }
+
+    /// End of the last window with this slice.
+    pub(super) fn last_window(&self, slice_end: i64) -> i64 {
+        match self.cumulative {
+            true => self.window_start(slice_end).saturating_add(self.size_ms),
+            false => slice_end.saturating_add(self.size_ms - self.slice_ms),
+        }
+    }
+
+    /// First instant of the window that ends at `end`.
+    pub(super) fn window_start(&self, end: i64) -> i64 {
+        match self.cumulative {
+            true => {
+                let last = end.saturating_sub(1);
+                last.saturating_sub(last.saturating_sub(self.offset_ms).rem_euclid(self.size_ms))
+            }
+            false => end.saturating_sub(self.size_ms),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn slices(kind: WindowKind, offset_ms: i64) -> Slices {
+        Slices::new(&WindowSpec { kind, offset_ms, rowtime: 0 }).unwrap()
+    }
+
+    /// All windows `[start, end)` that contain `time`, by definition.
+    fn windows(kind: WindowKind, offset: i64, time: i64) -> Vec<(i64, i64)> {
+        let floor = |t: i64, n: i64| (t - offset).div_euclid(n) * n + offset;
+        match kind {
+            WindowKind::Tumble { size_ms } => vec![(floor(time, size_ms), floor(time, size_ms) + size_ms)],
+            WindowKind::Hop { slide_ms, size_ms } => {
+                let last = floor(time, slide_ms);
+                let starts = (0..size_ms / slide_ms).rev().map(|k| last - k * slide_ms);
+                starts.map(|s| (s, s + size_ms)).collect()
+            }
+            WindowKind::Cumulate { step_ms, size_ms } => {
+                let start = floor(time, size_ms);
+                let ends = (1..=size_ms / step_ms).map(|k| start + k * step_ms);
+                ends.filter(|end| *end > time).map(|end| (start, end)).collect()
+            }
+        }
+    }
+
+    fn kinds() -> impl Strategy<Value = WindowKind> {
+        (1i64..50, 1i64..8, 0..3).prop_map(|(unit, times, kind)| match kind {
+            0 => WindowKind::Tumble { size_ms: unit },
+            1 => WindowKind::Hop { slide_ms: unit, size_ms: unit * times },
+            _ => WindowKind::Cumulate { step_ms: unit, size_ms: unit * times },
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn slices_make_up_the_windows(kind in kinds(), offset in -40i64..40, time in -500i64..500, watermark in -600i64..600) {
+            let slices = slices(kind, offset);
+            let slice_end = slices.slice_end(time).unwrap();
+            let expected = windows(kind, offset, time);
+            prop_assert_eq!(slices.last_window(slice_end), expected.last().unwrap().1);
+            let open = expected.iter().find(|(_, end)| end - 1 > watermark).map(|(_, end)| *end);
+            prop_assert_eq!(slices.first_open(slice_end, watermark), open);
+            for (start, end) in expected {
+                prop_assert_eq!(slices.window_start(end), start);
+            }
+        }
+    }
+
+    #[test]
+    fn extremes_are_refused_or_kept_in_range() {
+        let s = slices(WindowKind::Cumulate { step_ms: 1000, size_ms: 86_400_000 }, 0);
+        assert!(s.slice_end(i64::MAX).is_err());
+        assert!(s.slice_end(i64::MIN).is_err());
+        assert_eq!(s.first_open(1000, i64::MIN), Some(1000));
+        assert_eq!(s.first_open(1000, i64::MAX), None);
+        assert!(Slices::new(&WindowSpec { kind: WindowKind::Hop { slide_ms: 7, size_ms: 10 }, offset_ms: 0, rowtime: 0 }).is_err());
+    }
+}

@@ -1,0 +1,235 @@
+//! The second half: panes of all partitions become windows.
+//!
+//! A pane arrives whole and is never changed, so it is kept as it came. The window `E` takes the panes
+//! of its slices with `from_end ≤ E`, and merges them in the order (slice_end, from_end, partition) into
+//! fresh accumulators: the order of arrival leaves no trace in the last bit.
+//!
+//! **No pane comes after its window has fired.** A partition sends pane `(s, E)` before the watermark
+//! `≥ E - 1` that completes it, and this operator's watermark is the lowest of all partitions', so it
+//! reaches `E - 1` only after every partition's pane `E`. A restore keeps this: nothing is on the way
+//! at a barrier, and each partition's watermark in a snapshot is at least this operator's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMillisecondArray};
+use arrow::compute::{SortColumn, SortOptions, cast, lexsort_to_indices, take_arrays};
+use arrow::datatypes::SchemaRef;
+
+use super::{NAME, WindowQuery, is_progress, progress};
+use crate::error::{Error, Result};
+use crate::limits::BATCH_ROWS_MAX;
+use crate::operators::accumulate::{Groups, take_rows};
+use crate::operators::columns::{int32, int64, misfit};
+use crate::operators::{KeyFilter, Operator, Output, Snapshot, hash_keys};
+use crate::plan::{WindowAggregate, WindowOutput};
+use crate::stream::with_origin;
+use crate::time::{EventTime, WATERMARK_MIN};
+
+/// Name of a pane: `(slice_end, from_end, partition)`; its order is the order of merging.
+type PaneId = (i64, i64, i32);
+
+/// Results per window and key.
+pub struct GlobalWindowAggregate {
+    query: WindowQuery,
+    output: Vec<WindowOutput>,
+    schema: SchemaRef,
+
+    /// Partials as they came (columns of the query's partial schema).
+    panes: BTreeMap<PaneId, Vec<RecordBatch>>,
+    /// What came since the last snapshot; `None` until there is one.
+    unsaved: Option<Vec<RecordBatch>>,
+    watermark: EventTime,
+}
+
+impl GlobalWindowAggregate {
+    /// `input` is the schema of the first half's input, `schema` the node's; both without origin columns.
+    ///
+    /// # Errors
+    /// `Internal` if plan and input do not fit.
+    pub fn new(plan: &WindowAggregate, input: &SchemaRef, schema: &SchemaRef) -> Result<Self> {
+        Ok(Self {
+            query: WindowQuery::new(plan, input)?,
+            output: plan.output.clone(),
+            schema: with_origin(schema),
+            panes: BTreeMap::new(),
+            unsaved: None,
+            watermark: WATERMARK_MIN,
+        })
+    }
+
+    /// Files the rows under their panes.
+    fn insert(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_columns() != self.query.partial.fields().len() {
+            return Err(misfit(batch));
+        }
+        let column = self.query.slice_end_column();
+        let slices = int64(batch, column)?.values();
+        let windows = int64(batch, column + 1)?.values();
+        let partitions = int32(batch, column + 2)?.values();
+        let mut from = 0;
+        while from < batch.num_rows() {
+            let id = (slices[from], windows[from], partitions[from]);
+            let same = (from..batch.num_rows()).take_while(|&i| (slices[i], windows[i], partitions[i]) == id).count();
+            self.panes.entry(id).or_default().push(batch.slice(from, same));
+            from += same;
+        }
+        Ok(())
+    }
+
+    /// End of the next window that has rows and has not fired, for a pane.
+    fn next_end(&self, (slice_end, from_end, _): PaneId) -> Option<i64> {
+        self.query.slices.first_open(slice_end, self.watermark.max(from_end.saturating_sub(2)))
+    }
+
+    /// The window ending at `end`: one row per key, in the order of the keys.
+    fn fire(&self, end: i64, output: &mut Output) -> Result<()> {
+        let start = self.query.slices.window_start(end);
+        let mut groups = Groups::new(&self.query.groups)?;
+        let slices = (start.saturating_add(1), i64::MIN, i32::MIN)..=(end, i64::MAX, i32::MAX);
+        for (_, pieces) in self.panes.range(slices).filter(|((_, from_end, _), _)| *from_end <= end) {
+            for piece in pieces {
+                groups.merge(&piece.columns()[..self.query.slice_end_column()], piece.num_rows())?;
+            }
+        }
+        let count = groups.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let (keys, results) = groups.into_results()?;
+        let (keys, results) = by_key(keys, results)?;
+        let batch = self.rows(start, end, &keys, &results, count)?;
+        for from in (0..count).step_by(BATCH_ROWS_MAX) {
+            output.batches.push(batch.slice(from, BATCH_ROWS_MAX.min(count - from)));
+        }
+        Ok(())
+    }
+
+    fn rows(&self, start: i64, end: i64, keys: &[ArrayRef], results: &[ArrayRef], count: usize) -> Result<RecordBatch> {
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
+        for (output, field) in self.output.iter().zip(self.schema.fields()) {
+            let instant = |time: i64| -> Result<ArrayRef> {
+                // Without a zone first: a TIMESTAMP_LTZ counts in UTC, and a cast would shift it.
+                let millis = TimestampMillisecondArray::from_value(time, count).with_timezone_opt(zone(field.data_type()));
+                Ok(cast(&millis, field.data_type())?)
+            };
+            columns.push(match *output {
+                WindowOutput::Start => instant(start)?,
+                WindowOutput::End => instant(end)?,
+                WindowOutput::Time => instant(end.saturating_sub(1))?,
+                WindowOutput::Key(i) => Arc::clone(&keys[i]),
+                WindowOutput::Aggregate(i) => Arc::clone(&results[i]),
+            });
+        }
+        let offsets = hash_keys(keys, count)?.into_iter().map(|hash| (hash >> 1) as i64);
+        columns.push(Arc::new(Int32Array::from_value(0, count)));
+        columns.push(Arc::new(Int64Array::from_iter_values(offsets)));
+        columns.push(Arc::new(Int64Array::from_value(WATERMARK_MIN, count)));
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+
+    /// Lets go of panes whose last window has fired.
+    fn drop_complete(&mut self) {
+        let (slices, watermark) = (self.query.slices, self.watermark);
+        self.panes.retain(|(slice_end, _, _), _| slices.first_open(*slice_end, watermark).is_some());
+    }
+}
+
+fn zone(data_type: &arrow::datatypes::DataType) -> Option<Arc<str>> {
+    match data_type {
+        arrow::datatypes::DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    }
+}
+
+/// Sorts groups by their keys, NULLs first. Keys are distinct, so the order is total.
+fn by_key(keys: Vec<ArrayRef>, results: Vec<ArrayRef>) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>)> {
+    if keys.is_empty() {
+        return Ok((keys, results));
+    }
+    let options = Some(SortOptions { descending: false, nulls_first: true });
+    let columns: Vec<_> = keys.iter().map(|key| SortColumn { values: Arc::clone(key), options }).collect();
+    let order = lexsort_to_indices(&columns, None)?;
+    Ok((take_arrays(&keys, &order, None)?, take_arrays(&results, &order, None)?))
+}
+
+impl Operator for GlobalWindowAggregate {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn process(&mut self, batch: RecordBatch, _output: &mut Output) -> Result<()> {
+        let windows = int64(&batch, self.query.slice_end_column() + 1)?;
+        if let Some(late) = windows.values().iter().find(|end| **end - 1 <= self.watermark) {
+            return Err(Error::internal(format!(
+                "partial results for the window ending at {late} ms came after the watermark {}",
+                self.watermark
+            )));
+        }
+        self.insert(&batch)?;
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.push(batch);
+        }
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
+        if watermark <= self.watermark {
+            return Ok(());
+        }
+        let mut ends: BTreeSet<i64> = self.panes.keys().filter_map(|id| self.next_end(*id)).collect();
+        while let Some(end) = ends.pop_first() {
+            if end - 1 > watermark {
+                break;
+            }
+            self.fire(end, output)?;
+            self.watermark = end - 1;
+            self.drop_complete();
+            // What fired next for these panes may be a window that has not been seen yet.
+            ends.extend(self.panes.keys().filter_map(|id| self.next_end(*id)));
+        }
+        self.watermark = watermark;
+        self.drop_complete();
+        Ok(())
+    }
+
+    fn snapshot(&mut self, how: Snapshot) -> Result<Vec<RecordBatch>> {
+        let unsaved = self.unsaved.replace(Vec::new());
+        let mut batches: Vec<RecordBatch> = match (how, unsaved) {
+            (Snapshot::Changes, Some(unsaved)) => unsaved,
+            _ => self.panes.values().flatten().cloned().collect(),
+        };
+        batches.push(progress(self.watermark, 0)?);
+        Ok(batches)
+    }
+
+    fn restore(&mut self, snapshot: Vec<RecordBatch>, owns: &KeyFilter) -> Result<()> {
+        let mut watermarks = BTreeSet::new();
+        for batch in snapshot {
+            if is_progress(&batch) {
+                watermarks.insert(int64(&batch, 0)?.value(0));
+                continue;
+            }
+            if batch.num_columns() != self.query.partial.fields().len() {
+                return Err(misfit(&batch));
+            }
+            let hashes = hash_keys(&batch.columns()[..self.query.keys.len()], batch.num_rows())?;
+            let rows: Vec<u32> = (0u32..).zip(&hashes).filter(|(_, hash)| owns.owns(**hash)).map(|(row, _)| row).collect();
+            if !rows.is_empty() {
+                let columns = take_rows(batch.columns(), &rows)?;
+                self.insert(&RecordBatch::try_new(Arc::clone(&self.query.partial), columns)?)?;
+            }
+        }
+        if watermarks.len() > 1 {
+            return Err(Error::state("the stored parts of a window aggregate are of different moments"));
+        }
+        self.unsaved = Some(Vec::new());
+        self.watermark = watermarks.pop_first().unwrap_or(self.watermark).max(self.watermark);
+        self.drop_complete();
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.panes.values().flatten().map(RecordBatch::get_array_memory_size).sum()
+    }
+}

@@ -1,0 +1,93 @@
+//! `GROUP BY window_start, window_end, keys`: two operators with an exchange between them.
+//!
+//! [`LocalWindowAggregate`] runs per source partition and keeps *panes*: partial results of one slice,
+//! for rows that can first join the window `from_end`. [`GlobalWindowAggregate`] runs per hash of the
+//! keys, collects the panes of all partitions and merges those of a window when the watermark passes
+//! its end. Lateness is decided in the first, from the row's own watermark; the second merges in the
+//! order (slice, first window, partition). So a result is a function of the input log alone.
+//!
+//! ```text
+//! rows of one partition ─► pane (from_end, slice_end) ──watermark ≥ from_end−1──► partials
+//! partials of all partitions ─► piece (slice_end, from_end, partition) ──watermark ≥ E−1──► window E
+//! ```
+
+mod assign;
+mod global;
+mod local;
+#[cfg(test)]
+mod tests;
+
+pub use global::GlobalWindowAggregate;
+pub use local::LocalWindowAggregate;
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::physical_expr::PhysicalExpr;
+
+use self::assign::Slices;
+use super::accumulate::GroupSpec;
+use crate::error::Result;
+use crate::plan::WindowAggregate;
+use crate::stream::with_origin;
+
+/// Name in errors, metrics and the ledger.
+const NAME: &str = "window_aggregate";
+
+/// What both halves know of the query.
+#[derive(Debug)]
+struct WindowQuery {
+    slices: Slices,
+    rowtime: usize,
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    groups: Arc<GroupSpec>,
+    /// Of partials: keys, states, `slice_end`, `from_end`, origin columns.
+    partial: SchemaRef,
+}
+
+impl WindowQuery {
+    fn new(plan: &WindowAggregate, input: &SchemaRef) -> Result<Self> {
+        let keys: Vec<Arc<dyn PhysicalExpr>> = plan.keys.iter().map(|key| Arc::clone(&key.expr)).collect();
+        let fields = keys
+            .iter()
+            .enumerate()
+            .map(|(i, key)| Ok(Arc::new(Field::new(format!("key{i}"), key.data_type(input)?, true)) as FieldRef))
+            .collect::<Result<Vec<_>>>()?;
+        let groups = Arc::new(GroupSpec::new(fields, &plan.aggregates)?);
+        let mut partial = groups.partial.clone();
+        for name in ["slice_end", "from_end"] {
+            partial.push(Arc::new(Field::new(name, DataType::Int64, false)));
+        }
+        Ok(Self {
+            slices: Slices::new(&plan.window)?,
+            rowtime: plan.window.rowtime,
+            keys,
+            groups,
+            partial: with_origin(&Schema::new(partial)),
+        })
+    }
+
+    /// Place of `slice_end` in a partial; `from_end` follows.
+    fn slice_end_column(&self) -> usize {
+        self.groups.partial.len()
+    }
+}
+
+/// Schema of the one row of a snapshot that is not a partial.
+static PROGRESS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    Arc::new(Schema::new(vec![
+        Field::new("$progress_watermark", DataType::Int64, false),
+        Field::new("$progress_sequence", DataType::Int64, false),
+    ]))
+});
+
+fn progress(watermark: i64, sequence: i64) -> Result<RecordBatch> {
+    let columns = [watermark, sequence].map(|v| Arc::new(Int64Array::from(vec![v])) as _);
+    Ok(RecordBatch::try_new(Arc::clone(&PROGRESS), columns.to_vec())?)
+}
+
+/// Whether a batch of a snapshot was made by [`progress`].
+fn is_progress(batch: &RecordBatch) -> bool {
+    batch.schema_ref().fields().first().is_some_and(|f| f.name() == PROGRESS.field(0).name())
+}
