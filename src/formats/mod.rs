@@ -1,6 +1,12 @@
 //! Formats: bytes ⇄ Arrow columns, pure. What Flink's formats accept and write, message by message, so
 //! that a bad message never harms its neighbours.
 
+mod column;
+mod scalar;
+#[cfg(test)]
+mod testing;
+mod text;
+
 pub mod csv;
 pub mod json;
 

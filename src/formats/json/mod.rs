@@ -1,0 +1,104 @@
+//! The `json` format: one message is one object, or an array of objects.
+//!
+//! `scan` knows JSON, `decode` knows Flink's coercions, `encode` Flink's output. A message counts only as
+//! a whole: every byte of it is checked, also of fields that nobody reads.
+
+mod decode;
+mod encode;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+pub use decode::JsonDecoder;
+pub use encode::JsonEncoder;
+
+use arrow::datatypes::{DataType, Schema};
+
+use crate::error::{Error, Result};
+use crate::formats::scalar::ScalarStyle;
+use crate::formats::text::time::TimestampStyle;
+use crate::table::Options;
+
+/// Option names without the prefix.
+pub const OPTIONS: &[&str] = &[
+    FAIL_ON_MISSING_FIELD,
+    IGNORE_PARSE_ERRORS,
+    TIMESTAMP_STANDARD,
+    NULL_KEY_MODE,
+    NULL_KEY_LITERAL,
+    DECIMAL_AS_PLAIN_NUMBER,
+    IGNORE_NULL_FIELDS,
+    JSON_PARSER_ENABLED,
+];
+
+const FAIL_ON_MISSING_FIELD: &str = "fail-on-missing-field";
+const IGNORE_PARSE_ERRORS: &str = "ignore-parse-errors";
+const TIMESTAMP_STANDARD: &str = "timestamp-format.standard";
+const NULL_KEY_MODE: &str = "map-null-key.mode";
+const NULL_KEY_LITERAL: &str = "map-null-key.literal";
+const DECIMAL_AS_PLAIN_NUMBER: &str = "encode.decimal-as-plain-number";
+const IGNORE_NULL_FIELDS: &str = "encode.ignore-null-fields";
+const JSON_PARSER_ENABLED: &str = "decode.json-parser.enabled";
+
+/// What becomes of a NULL key of a map: JSON has no such key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NullKey {
+    Fail,
+    Drop,
+    Literal,
+}
+
+/// The options of both directions, so that a wrong one is found whatever the table is used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct JsonOptions {
+    fail_on_missing_field: bool,
+    ignore_parse_errors: bool,
+    scalars: ScalarStyle,
+    null_key: NullKey,
+    null_key_literal: String,
+    ignore_null_fields: bool,
+}
+
+impl JsonOptions {
+    fn new(schema: &Schema, options: &Options, prefix: &str) -> Result<Self> {
+        let key = |name: &str| format!("{prefix}{name}");
+        // Flink's two parsers give the same rows; this decoder is neither.
+        options.boolean(&key(JSON_PARSER_ENABLED), true)?;
+        let styles = [("SQL", TimestampStyle::Sql), ("ISO-8601", TimestampStyle::Iso)];
+        let null_keys = [("FAIL", NullKey::Fail), ("DROP", NullKey::Drop), ("LITERAL", NullKey::Literal)];
+        let read = Self {
+            fail_on_missing_field: options.boolean(&key(FAIL_ON_MISSING_FIELD), false)?,
+            ignore_parse_errors: options.boolean(&key(IGNORE_PARSE_ERRORS), false)?,
+            scalars: ScalarStyle {
+                timestamps: options.one_of(&key(TIMESTAMP_STANDARD), TimestampStyle::Sql, &styles)?,
+                plain_decimals: options.boolean(&key(DECIMAL_AS_PLAIN_NUMBER), false)?,
+            },
+            null_key: options.one_of(&key(NULL_KEY_MODE), NullKey::Fail, &null_keys)?,
+            null_key_literal: options.get(&key(NULL_KEY_LITERAL)).unwrap_or("null").to_owned(),
+            ignore_null_fields: options.boolean(&key(IGNORE_NULL_FIELDS), false)?,
+        };
+        if read.fail_on_missing_field && read.ignore_parse_errors {
+            let both = format!("\"{}\" and \"{}\"", key(FAIL_ON_MISSING_FIELD), key(IGNORE_PARSE_ERRORS));
+            return Err(options.error(&key(FAIL_ON_MISSING_FIELD), format!("{both} cannot both be true")));
+        }
+        schema.fields().iter().try_for_each(|f| check_map_keys(f.name(), f.data_type()))?;
+        Ok(read)
+    }
+}
+
+/// Keys of a JSON object are texts.
+fn check_map_keys(column: &str, data_type: &DataType) -> Result<()> {
+    match data_type {
+        DataType::List(item) => check_map_keys(column, item.data_type()),
+        DataType::Struct(fields) => fields.iter().try_for_each(|f| check_map_keys(column, f.data_type())),
+        DataType::Map(entries, _) => {
+            let DataType::Struct(pair) = entries.data_type() else { return Ok(()) };
+            let key_is_text = pair.first().is_some_and(|key| key.data_type() == &DataType::Utf8);
+            if !key_is_text {
+                return Err(Error::config(format!("column \"{column}\": the keys of a MAP in JSON must be STRING")));
+            }
+            pair.iter().skip(1).try_for_each(|value| check_map_keys(column, value.data_type()))
+        }
+        _ => Ok(()),
+    }
+}
