@@ -1,0 +1,2 @@
+//! The script layer: text of a Flink SQL script to statements.
+pub mod ast;
