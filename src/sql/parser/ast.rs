@@ -197,3 +197,14 @@ pub struct Insert {
     /// The whole insert, without its `;`.
     pub span: Span,
 }
+
+/// The script's [`Span`] of a span in a query's AST; `None` where sqlparser knows none.
+pub fn script_span(span: datafusion::sql::sqlparser::tokenizer::Span) -> Option<Span> {
+    let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    (span.start.line > 0).then(|| Span {
+        line: number(span.start.line),
+        column: number(span.start.column),
+        end_line: number(span.end.line),
+        end_column: number(span.end.column),
+    })
+}
