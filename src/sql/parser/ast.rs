@@ -1,0 +1,210 @@
+//! What a script says, statement by statement: the parser's result and the planner's input.
+//!
+//! Statements and table definitions are our own types, because Flink's are not those of sqlparser;
+//! queries and expressions are sqlparser's, because DataFusion plans those. Every name and value
+//! carries the [`Span`] it was read from, so that later stages can point at it. Names are as written
+//! (case-sensitive, back-ticks removed) and without `default_catalog.default_database.`.
+
+use arrow::datatypes::DataType;
+use datafusion::sql::sqlparser::ast::{Expr, Query};
+
+use crate::error::Span;
+
+/// A value and the stretch of the script it was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// What was read.
+    pub value: T,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl<T> Spanned<T> {
+    /// `value`, read at `span`.
+    pub fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+}
+
+/// One statement of a script.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// What it says.
+    pub kind: StatementKind,
+    /// The whole statement, without its `;`.
+    pub span: Span,
+}
+
+/// What a statement says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StatementKind {
+    /// `SET 'key' = 'value'`; quotes are optional.
+    Set {
+        /// Name of the setting.
+        key: Spanned<String>,
+        /// Its value as text; empty if nothing was written.
+        value: Spanned<String>,
+    },
+    /// `SET` alone: shows the settings.
+    SetList,
+    /// `RESET 'key'`, or `RESET` alone for all settings.
+    Reset {
+        /// Name of the setting; `None` means all.
+        key: Option<Spanned<String>>,
+    },
+    /// `CREATE [TEMPORARY] TABLE`.
+    CreateTable(CreateTable),
+    /// `CREATE [TEMPORARY] VIEW`.
+    CreateView(CreateView),
+    /// `INSERT INTO`.
+    Insert(Insert),
+    /// `EXECUTE STATEMENT SET BEGIN … END` or `BEGIN STATEMENT SET; … END`: one job, in script order.
+    StatementSet(Vec<Insert>),
+    /// `SELECT`, `WITH` or `VALUES` on its own.
+    Query(Box<Query>),
+    /// `EXPLAIN [PLAN FOR]` a query, an insert or a statement set.
+    Explain {
+        /// The statement to explain.
+        statement: Box<Statement>,
+    },
+    /// `DROP [TEMPORARY] TABLE | VIEW [IF EXISTS]`.
+    Drop {
+        /// Table or view.
+        what: ObjectKind,
+        /// Its name.
+        name: Spanned<String>,
+        /// `IF EXISTS` was written.
+        if_exists: bool,
+    },
+    /// `DESCRIBE` or `DESC` of a table or view.
+    Describe {
+        /// Its name.
+        name: Spanned<String>,
+    },
+    /// `SHOW TABLES` or `SHOW VIEWS`.
+    Show(ObjectKind),
+}
+
+/// Kinds of objects a script can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// A table.
+    Table,
+    /// A view.
+    View,
+}
+
+/// `CREATE [TEMPORARY] TABLE [IF NOT EXISTS] name (…) [COMMENT …] [PARTITIONED BY …] WITH (…)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateTable {
+    /// Name of the table.
+    pub name: Spanned<String>,
+    /// `TEMPORARY` was written.
+    pub temporary: bool,
+    /// `IF NOT EXISTS` was written.
+    pub if_not_exists: bool,
+    /// Columns in the order written.
+    pub columns: Vec<ColumnDef>,
+    /// `WATERMARK FOR`, at most one.
+    pub watermark: Option<Watermark>,
+    /// Columns of `PRIMARY KEY … NOT ENFORCED`; those of `columns` are not nullable.
+    pub primary_key: Vec<Spanned<String>>,
+    /// Columns of `PARTITIONED BY`.
+    pub partitioned_by: Vec<Spanned<String>>,
+    /// `COMMENT` of the table.
+    pub comment: Option<String>,
+    /// `WITH` options in the order written, variables filled in, each key once.
+    pub options: Vec<(Spanned<String>, Spanned<String>)>,
+}
+
+/// A column of `CREATE TABLE`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnDef {
+    /// Name of the column.
+    pub name: Spanned<String>,
+    /// Where its values come from.
+    pub kind: ColumnDefKind,
+    /// `COMMENT` of the column.
+    pub comment: Option<String>,
+    /// The whole definition.
+    pub span: Span,
+}
+
+/// Where the values of a column come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnDefKind {
+    /// From the record's payload.
+    Physical(SqlType),
+    /// From what the connector knows about the record.
+    Metadata {
+        /// Declared type; the connector's value is cast to it.
+        data_type: SqlType,
+        /// `FROM 'key'`; the column's name if absent.
+        key: Option<Spanned<String>>,
+        /// Read only: no part of what is written to the table.
+        virtual_: bool,
+    },
+    /// Computed from other columns of the row: `name AS expr`.
+    Computed(Expr),
+}
+
+/// `WATERMARK FOR column AS expr`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Watermark {
+    /// The column that is the row's time.
+    pub column: Spanned<String>,
+    /// The watermark that a row stands for.
+    pub expr: Expr,
+    /// The whole clause.
+    pub span: Span,
+}
+
+/// A Flink type and the Arrow type that carries it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlType {
+    /// Arrow type of the column.
+    pub data_type: DataType,
+    /// Flink's canonical name, upper case, without `NOT NULL` of its own: `TIMESTAMP(3)`, `ROW<a INT>`.
+    pub text: String,
+    /// `NOT NULL` was not written.
+    pub nullable: bool,
+}
+
+/// `CREATE [TEMPORARY] VIEW [IF NOT EXISTS] name [(columns)] AS query`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateView {
+    /// Name of the view.
+    pub name: Spanned<String>,
+    /// New names of the query's columns; empty if none are written.
+    pub columns: Vec<Spanned<String>>,
+    /// What the view stands for.
+    pub query: Box<Query>,
+    /// `TEMPORARY` was written.
+    pub temporary: bool,
+    /// `IF NOT EXISTS` was written.
+    pub if_not_exists: bool,
+}
+
+/// `INSERT INTO table [(columns)] query`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Insert {
+    /// The sink table.
+    pub table: Spanned<String>,
+    /// Columns that are written, in the query's order; empty if none are listed.
+    pub columns: Vec<Spanned<String>>,
+    /// What is written.
+    pub query: Box<Query>,
+    /// The whole insert, without its `;`.
+    pub span: Span,
+}
+
+/// The script's [`Span`] of a span in a query's AST; `None` where sqlparser knows none.
+pub fn script_span(span: datafusion::sql::sqlparser::tokenizer::Span) -> Option<Span> {
+    let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    (span.start.line > 0).then(|| Span {
+        line: number(span.start.line),
+        column: number(span.start.column),
+        end_line: number(span.end.line),
+        end_column: number(span.end.column),
+    })
+}

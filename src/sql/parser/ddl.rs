@@ -1,0 +1,353 @@
+//! `CREATE TABLE`: columns, watermark, primary key, options.
+//!
+//! A mistake in one column does not hide the next one's: reading goes on behind the comma.
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::ast::{ColumnDef, ColumnDefKind, CreateTable, Spanned, Watermark};
+use super::cursor::Cursor;
+use super::{names, query, refusals, types};
+use crate::error::{Error, Result};
+
+/// Reads `CREATE [TEMPORARY] TABLE …` from behind `TABLE`.
+///
+/// # Errors
+/// All mistakes that were found, in script order.
+pub(super) fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Result<CreateTable, Vec<Error>> {
+    let mut errors = Vec::new();
+    let mut table = head(cursor, temporary).map_err(|error| vec![error])?;
+    if cursor.peek() == Some(&Token::LParen) {
+        cursor.advance();
+        elements(cursor, &mut table, &mut errors).map_err(|error| with(&mut errors, error))?;
+    }
+    let columns_written = !table.columns.is_empty() || !errors.is_empty();
+    tail(cursor, &mut table, &mut errors).map_err(|error| with(&mut errors, error))?;
+    if !columns_written {
+        let error = Error::sql(format!("table \"{}\" has no columns", table.name.value))
+            .at(table.name.span)
+            .hint("declare them as in CREATE TABLE t (id STRING, ts TIMESTAMP(3)) WITH (…)");
+        errors.push(error);
+    }
+    errors.extend(check(&mut table));
+    match errors.is_empty() {
+        true => Ok(table),
+        false => Err(errors),
+    }
+}
+
+fn with(errors: &mut Vec<Error>, error: Error) -> Vec<Error> {
+    let mut all = std::mem::take(errors);
+    all.push(error);
+    all
+}
+
+fn head(cursor: &mut Cursor<'_>, temporary: bool) -> Result<CreateTable> {
+    let if_not_exists = if_not_exists(cursor)?;
+    Ok(CreateTable {
+        name: names::object_name(cursor, "a table name")?,
+        temporary,
+        if_not_exists,
+        columns: Vec::new(),
+        watermark: None,
+        primary_key: Vec::new(),
+        partitioned_by: Vec::new(),
+        comment: None,
+        options: Vec::new(),
+    })
+}
+
+/// `IF NOT EXISTS`.
+pub(super) fn if_not_exists(cursor: &mut Cursor<'_>) -> Result<bool> {
+    let written = cursor.take_keyword("IF");
+    if written {
+        cursor.expect_keywords(&["NOT", "EXISTS"])?;
+    }
+    Ok(written)
+}
+
+/// Reads what stands between the parentheses, and the closing one.
+fn elements(cursor: &mut Cursor<'_>, table: &mut CreateTable, errors: &mut Vec<Error>) -> Result<()> {
+    loop {
+        let start = cursor.index();
+        if let Err(error) = element(cursor, table) {
+            errors.push(error);
+            let computed = matches!(cursor.all().get(start + 1), Some(t) if super::cursor::is_keyword(&t.token, "AS"));
+            cursor.seek(start);
+            let end = cursor.element_end(!computed && !cursor.at_keyword("WATERMARK"));
+            cursor.seek(end);
+            if cursor.is_done() {
+                return Err(errors.pop().unwrap_or_else(|| cursor.expected("\")\"")));
+            }
+        }
+        if !cursor.take(&Token::Comma) {
+            return match cursor.take(&Token::RParen) {
+                true => Ok(()),
+                false => Err(cursor.expected("\",\" or \")\"")),
+            };
+        }
+    }
+}
+
+fn element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
+    let start = cursor.index();
+    if cursor.at_keywords(&["WATERMARK", "FOR"]) {
+        let watermark = watermark(cursor)?;
+        if table.watermark.is_some() {
+            return Err(Error::sql("a table has one watermark at most").at(watermark.span).hint("remove one of them"));
+        }
+        table.watermark = Some(watermark);
+        return Ok(());
+    }
+    if cursor.take_keyword("CONSTRAINT") {
+        cursor.name("a name of the constraint")?;
+    }
+    if cursor.take_keywords(&["PRIMARY", "KEY"]) {
+        let columns = cursor.names()?;
+        not_enforced(cursor, start)?;
+        return set_primary_key(table, columns, cursor.span_from(start));
+    }
+    if cursor.at_keyword("UNIQUE") {
+        return Err(refusals::unsupported("UNIQUE", cursor.span()).hint("use PRIMARY KEY (…) NOT ENFORCED"));
+    }
+    column(cursor, table)
+}
+
+fn set_primary_key(
+    table: &mut CreateTable,
+    columns: Vec<Spanned<String>>,
+    span: crate::error::Span,
+) -> Result<()> {
+    if !table.primary_key.is_empty() {
+        return Err(Error::sql("a table has one primary key at most")
+            .at(span)
+            .hint("name all its columns in one PRIMARY KEY (a, b) NOT ENFORCED"));
+    }
+    table.primary_key = columns;
+    Ok(())
+}
+
+/// `NOT ENFORCED` behind the primary key that began at token `start`.
+fn not_enforced(cursor: &mut Cursor<'_>, start: usize) -> Result<()> {
+    let span = cursor.span_from(start);
+    match cursor.take_keywords(&["NOT", "ENFORCED"]) {
+        true => Ok(()),
+        false => Err(Error::sql("a primary key cannot be enforced").at(span).hint("add NOT ENFORCED behind it")),
+    }
+}
+
+fn watermark(cursor: &mut Cursor<'_>) -> Result<Watermark> {
+    let start = cursor.index();
+    cursor.expect_keywords(&["WATERMARK", "FOR"])?;
+    let column = names::new_name(cursor, "a column name")?;
+    if cursor.peek() == Some(&Token::Period) {
+        return Err(refusals::unsupported("a watermark on a field of a row", cursor.span())
+            .hint("declare a computed column for the field: ts AS payload.ts"));
+    }
+    cursor.expect_keywords(&["AS"])?;
+    let end = cursor.element_end(false);
+    let expr = query::parse_expr(&mut cursor.slice(cursor.index(), end)).map_err(|e| at_end(e, cursor, end))?;
+    cursor.seek(end);
+    Ok(Watermark { column, expr, span: cursor.span_from(start) })
+}
+
+/// An expression that ends too early is shown at what follows it.
+fn at_end(error: Error, cursor: &Cursor<'_>, end: usize) -> Error {
+    match cursor.index() == end {
+        true => {
+            let mut cursor = cursor.clone();
+            cursor.seek(end);
+            cursor.expected("an expression")
+        }
+        false => error,
+    }
+}
+
+fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
+    let start = cursor.index();
+    let name = names::new_name(cursor, "a column name")?;
+    let kind = match cursor.take_keyword("AS") {
+        true => ColumnDefKind::Computed(computed(cursor)?),
+        false => stored(cursor, &name, table)?,
+    };
+    let comment = comment(cursor)?;
+    if !matches!(cursor.peek(), Some(Token::Comma | Token::RParen)) {
+        return Err(cursor.expected("\",\" or \")\""));
+    }
+    let span = cursor.span_from(start);
+    table.columns.push(ColumnDef { name, kind, comment, span });
+    Ok(())
+}
+
+fn computed(cursor: &mut Cursor<'_>) -> Result<datafusion::sql::sqlparser::ast::Expr> {
+    let mut end = cursor.element_end(false);
+    let tail = cursor.slice(end.saturating_sub(2), end);
+    let commented = tail.at_keyword("COMMENT") && matches!(tail.peek_at(1), Some(Token::SingleQuotedString(_)));
+    if commented && end > cursor.index() + 2 {
+        end -= 2;
+    }
+    let expr = query::parse_expr(&mut cursor.slice(cursor.index(), end)).map_err(|e| at_end(e, cursor, end))?;
+    cursor.seek(end);
+    Ok(expr)
+}
+
+/// A physical or metadata column from behind its name.
+fn stored(cursor: &mut Cursor<'_>, name: &Spanned<String>, table: &mut CreateTable) -> Result<ColumnDefKind> {
+    if matches!(cursor.peek(), Some(Token::Comma | Token::RParen) | None) {
+        return Err(Error::sql(format!("column \"{}\" has no type", name.value))
+            .at(name.span)
+            .hint(format!("write a type behind it, as in {} STRING", names::quoted(&name.value))));
+    }
+    let mut data_type = types::parse_type(cursor)?;
+    let start = cursor.index();
+    if cursor.take_keyword("METADATA") {
+        let key = match cursor.take_keyword("FROM") {
+            true => Some(cursor.string("the metadata key in single quotes")?),
+            false => None,
+        };
+        let virtual_ = cursor.take_keyword("VIRTUAL");
+        return Ok(ColumnDefKind::Metadata { data_type, key, virtual_ });
+    }
+    if cursor.take_keywords(&["PRIMARY", "KEY"]) {
+        not_enforced(cursor, start)?;
+        set_primary_key(table, vec![name.clone()], cursor.span_from(start))?;
+        if !types::nullability(cursor)? {
+            data_type.nullable = false;
+        }
+    }
+    for word in ["UNIQUE", "DEFAULT", "CHECK", "REFERENCES", "GENERATED"] {
+        if cursor.at_keyword(word) {
+            return Err(Error::sql(format!("{word} does not exist in Flink SQL"))
+                .at(cursor.span())
+                .hint("a computed column is written: name AS expression"));
+        }
+    }
+    Ok(ColumnDefKind::Physical(data_type))
+}
+
+/// `COMMENT 'text'`.
+pub(super) fn comment(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
+    match cursor.take_keyword("COMMENT") {
+        true => Ok(Some(cursor.string("the comment in single quotes")?.value)),
+        false => Ok(None),
+    }
+}
+
+/// What stands behind the columns.
+fn tail(cursor: &mut Cursor<'_>, table: &mut CreateTable, errors: &mut Vec<Error>) -> Result<()> {
+    table.comment = comment(cursor)?;
+    if cursor.at_keyword("DISTRIBUTED") {
+        return Err(refusals::unsupported("DISTRIBUTED BY", cursor.span()).hint("leave it out"));
+    }
+    let start = cursor.index();
+    if cursor.take_keywords(&["PARTITIONED", "BY"]) {
+        if cursor.peek() != Some(&Token::LParen) {
+            return Err(cursor.expected("\"(\""));
+        }
+        table.partitioned_by = cursor.names()?;
+    } else if cursor.at_keywords(&["PARTITION", "BY"]) {
+        return Err(cursor.expected("PARTITIONED BY, WITH or the end of the statement"));
+    }
+    if cursor.take_keyword("WITH") {
+        options(cursor, &mut table.options, errors)?;
+    }
+    if cursor.at_keyword("LIKE") {
+        return Err(refusals::unsupported("CREATE TABLE … LIKE", cursor.span()).hint("write out columns and options"));
+    }
+    if cursor.at_keyword("AS") {
+        return Err(refusals::unsupported("CREATE TABLE … AS", cursor.span())
+            .hint("declare the columns, and fill the table with INSERT INTO"));
+    }
+    let misplaced = ["COMMENT", "PARTITIONED"].into_iter().find(|word| cursor.at_keyword(word) && cursor.index() > start);
+    if let Some(word) = misplaced {
+        return Err(Error::sql(format!("{word} stands in the wrong place"))
+            .at(cursor.span())
+            .hint("the order is: (…) COMMENT … PARTITIONED BY (…) WITH (…)"));
+    }
+    cursor.expect_end()
+}
+
+/// `('key' = 'value', …)`; keys may be bare.
+fn options(
+    cursor: &mut Cursor<'_>,
+    options: &mut Vec<(Spanned<String>, Spanned<String>)>,
+    errors: &mut Vec<Error>,
+) -> Result<()> {
+    cursor.expect(&Token::LParen)?;
+    loop {
+        let start = cursor.index();
+        match option(cursor) {
+            Ok((key, _)) if options.iter().any(|(other, _)| other.value == key.value) => {
+                let error = Error::sql(format!("option \"{}\" is given twice", key.value)).at(key.span);
+                errors.push(error.hint("remove one of them"));
+            }
+            Ok(option) => options.push(option),
+            Err(error) => {
+                errors.push(error);
+                cursor.seek(start);
+                cursor.seek(cursor.element_end(false));
+            }
+        }
+        if !cursor.take(&Token::Comma) {
+            return match cursor.take(&Token::RParen) {
+                true => Ok(()),
+                false => Err(cursor.expected("\",\" or \")\"")),
+            };
+        }
+    }
+}
+
+fn option(cursor: &mut Cursor<'_>) -> Result<(Spanned<String>, Spanned<String>)> {
+    let start = cursor.index();
+    let key = match cursor.peek() {
+        Some(Token::SingleQuotedString(_)) => cursor.string("an option")?,
+        Some(Token::Word(_)) => {
+            let names = |t: &Token| matches!(t, Token::Word(_) | Token::Number(..) | Token::Period | Token::Minus);
+            while cursor.peek().is_some_and(names) {
+                cursor.advance();
+            }
+            Spanned::new(cursor.raw(start, cursor.index()).replace('`', ""), cursor.span_from(start))
+        }
+        _ => return Err(cursor.expected("an option, as in 'connector' = 'kafka'")),
+    };
+    cursor.expect(&Token::Eq)?;
+    let value = match cursor.peek() {
+        Some(Token::Word(_) | Token::Number(..)) => {
+            let raw = cursor.raw(cursor.index(), cursor.element_end(false)).to_owned();
+            return Err(cursor.expected("the value in single quotes").hint(format!("write '{raw}'")));
+        }
+        _ => cursor.string("the value in single quotes")?,
+    };
+    Ok((key, value))
+}
+
+/// Mistakes that show only in the whole table; marks the columns of the primary key as not nullable.
+fn check(table: &mut CreateTable) -> Vec<Error> {
+    let mut errors = Vec::new();
+    for (i, column) in table.columns.iter().enumerate() {
+        if table.columns.iter().take(i).any(|other| other.name.value == column.name.value) {
+            let error = Error::sql(format!("column \"{}\" is declared twice", column.name.value)).at(column.name.span);
+            errors.push(error.hint("remove or rename one of them"));
+        }
+    }
+    let known = |name: &Spanned<String>, columns: &[ColumnDef]| {
+        let names = columns.iter().map(|c| c.name.value.as_str());
+        match names.clone().any(|n| n == name.value) {
+            true => None,
+            false => Some(
+                Error::sql(format!("column \"{}\" is not declared in the table", name.value))
+                    .at(name.span)
+                    .nearest(&name.value, names),
+            ),
+        }
+    };
+    let named = table.primary_key.iter().chain(&table.partitioned_by).chain(table.watermark.iter().map(|w| &w.column));
+    errors.extend(named.filter_map(|name| known(name, &table.columns)));
+    for column in &mut table.columns {
+        if let ColumnDefKind::Physical(data_type) = &mut column.kind
+            && table.primary_key.iter().any(|key| key.value == column.name.value)
+        {
+            data_type.nullable = false;
+        }
+    }
+    errors
+}

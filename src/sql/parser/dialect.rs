@@ -1,0 +1,250 @@
+//! What sqlparser is told about Flink SQL inside queries and expressions.
+//!
+//! Three forms that sqlparser's grammar lacks are read here and become what its AST can hold:
+//!
+//! | in the script | in the AST |
+//! |---|---|
+//! | `TABLE t` as argument of a function | call of [`TABLE_ARGUMENT`] with the table's name as identifier |
+//! | `TABLE t PARTITION BY a, b` as argument | the same call, with `a`, `b` as further arguments |
+//! | `MAP[k, v, …]` | call of [`MAP_CONSTRUCTOR`] with all keys and values |
+//! | `CAST(x AS type)`, `TRY_CAST` | `Expr::Cast`; a type sqlparser does not know is `DataType::Custom` with Flink's canonical text, which [`super::types::arrow_type_of`] reads |
+//!
+//! So `TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))` is a `TableFactor::TableFunction`
+//! whose call `TUMBLE` has the arguments `__table_arg(t)`, `DESCRIPTOR(ts)` and the interval; the bare
+//! `FROM TUMBLE(…)` is a `TableFactor::Table` with these arguments, and named ones keep their names.
+//! sqlparser takes errors of a hook for "try another way"; the first is kept for the reader.
+
+use std::any::TypeId;
+use std::cell::{Cell, RefCell};
+
+use datafusion::sql::sqlparser::ast::{
+    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    ObjectName,
+};
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Span as TokenSpan, Token, TokenWithSpan};
+
+use super::cursor::{Cursor, is_keyword};
+use super::types;
+use crate::error::Error;
+
+/// Name of the call that stands for `TABLE t [PARTITION BY …]` in an argument list.
+pub const TABLE_ARGUMENT: &str = "__table_arg";
+
+/// Name of the call that stands for `MAP[key, value, …]`.
+pub const MAP_CONSTRUCTOR: &str = "__map";
+
+/// Expressions looked at per token before the parser gives up. sqlparser reads some nested forms twice per
+/// level; ordinary queries need fewer than ten.
+const STEPS_PER_TOKEN: usize = 200;
+
+/// Flink's dialect, for the tokens of one query or expression.
+#[derive(Debug)]
+pub(super) struct FlinkDialect {
+    tokens: Vec<TokenWithSpan>,
+    /// The first error of a hook, and the token it is about.
+    error: RefCell<Option<Error>>,
+    steps_left: Cell<usize>,
+}
+
+impl FlinkDialect {
+    pub(super) fn new(tokens: Vec<TokenWithSpan>) -> Self {
+        let steps = tokens.len().saturating_add(100).saturating_mul(STEPS_PER_TOKEN);
+        Self { tokens, error: RefCell::new(None), steps_left: Cell::new(steps) }
+    }
+
+    /// The error a hook has met, if the whole could not be read.
+    pub(super) fn take_error(&self) -> Option<Error> {
+        self.error.borrow_mut().take()
+    }
+
+    fn table_argument(&self, parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
+        let start = parser.next_token().span;
+        let name = parser.parse_object_name(false)?;
+        let parts = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect::<Vec<_>>();
+        let mut arguments = vec![match <[Ident; 1]>::try_from(parts) {
+            Ok([name]) => Expr::Identifier(name),
+            Err(parts) => Expr::CompoundIdentifier(parts),
+        }];
+        if word_at(parser, 0, "PARTITION") && word_at(parser, 1, "BY") {
+            parser.next_token();
+            parser.next_token();
+            let parenthesised = parser.consume_token(&Token::LParen);
+            loop {
+                arguments.push(Expr::Identifier(parser.parse_identifier()?));
+                // without parentheses the list ends where the next argument of the function begins
+                let next_is_column = parenthesised || self.is_partition_column(parser);
+                if !next_is_column || !parser.consume_token(&Token::Comma) {
+                    break;
+                }
+            }
+            if parenthesised {
+                parser.expect_token(&Token::RParen)?;
+            }
+        }
+        Ok(call(TABLE_ARGUMENT, start, arguments))
+    }
+
+    /// Behind the comma stands a column alone, not `DESCRIPTOR(…)`, `name => …` or an interval.
+    fn is_partition_column(&self, parser: &Parser<'_>) -> bool {
+        let [comma, word, next] = parser.peek_tokens();
+        comma == Token::Comma && matches!(word, Token::Word(_)) && matches!(next, Token::Comma | Token::RParen)
+    }
+
+    fn map(&self, parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
+        let start = parser.next_token().span;
+        parser.expect_token(&Token::LBracket)?;
+        let mut arguments = Vec::new();
+        if !parser.consume_token(&Token::RBracket) {
+            arguments = parser.parse_comma_separated(Parser::parse_expr)?;
+            parser.expect_token(&Token::RBracket)?;
+        }
+        Ok(call(MAP_CONSTRUCTOR, start, arguments))
+    }
+
+    fn cast(&self, parser: &mut Parser<'_>, kind: CastKind) -> Result<Expr, ParserError> {
+        parser.next_token();
+        parser.expect_token(&Token::LParen)?;
+        let expr = parser.parse_expr()?;
+        if !word_at(parser, 0, "AS") {
+            return parser.expected("AS", parser.peek_token());
+        }
+        parser.next_token();
+        let data_type = self.cast_type(parser)?;
+        parser.expect_token(&Token::RParen)?;
+        Ok(Expr::Cast { kind, expr: Box::new(expr), data_type, array: false, format: None })
+    }
+
+    /// Reads the type by Flink's grammar, and as sqlparser's own type where both read the same tokens.
+    fn cast_type(&self, parser: &mut Parser<'_>) -> Result<DataType, ParserError> {
+        let start = self.position(parser);
+        let mut cursor = Cursor::new("", &self.tokens, &[]);
+        cursor.seek(start);
+        let parsed = types::parse_type(&mut cursor).map_err(|error| {
+            let message = error.message().to_owned();
+            self.error.borrow_mut().get_or_insert(error);
+            ParserError::ParserError(message)
+        })?;
+        let end = cursor.index();
+        let known = parser.maybe_parse(|parser| {
+            let known = parser.parse_data_type()?;
+            match self.position(parser) == end && !matches!(known, DataType::Custom(..)) {
+                true => Ok(known),
+                false => Err(ParserError::ParserError(String::new())),
+            }
+        })?;
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        while self.position(parser) < end {
+            parser.next_token();
+        }
+        Ok(DataType::Custom(ObjectName::from(vec![Ident::new(parsed.text)]), vec![]))
+    }
+
+    /// Index of the parser's next token.
+    fn position(&self, parser: &Parser<'_>) -> usize {
+        let next = parser.peek_token_ref();
+        match next.token {
+            Token::EOF => self.tokens.len(),
+            _ => self.tokens.partition_point(|token| token.span.start < next.span.start),
+        }
+    }
+
+    /// The next token is an argument's first.
+    fn starts_argument(&self, parser: &Parser<'_>) -> bool {
+        let before = self.position(parser).checked_sub(1).and_then(|i| self.tokens.get(i)).map(|t| &t.token);
+        matches!(before, Some(Token::LParen | Token::Comma | Token::RArrow))
+    }
+}
+
+fn word_at(parser: &Parser<'_>, ahead: usize, keyword: &str) -> bool {
+    is_keyword(&parser.peek_nth_token_ref(ahead).token, keyword)
+}
+
+/// `name(arguments)`, at the place of the words it stands for.
+fn call(name: &str, span: TokenSpan, arguments: Vec<Expr>) -> Expr {
+    let args = arguments.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::with_span(span, name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
+}
+
+impl Dialect for FlinkDialect {
+    /// sqlparser asks this where a form has no switch of its own.
+    fn dialect(&self) -> TypeId {
+        TypeId::of::<GenericDialect>()
+    }
+
+    fn is_delimited_identifier_start(&self, c: char) -> bool {
+        c == '`'
+    }
+
+    fn is_identifier_start(&self, c: char) -> bool {
+        c.is_alphabetic() || c == '_' || c == '$'
+    }
+
+    fn is_identifier_part(&self, c: char) -> bool {
+        c.is_alphanumeric() || c == '_' || c == '$'
+    }
+
+    fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        let Some(steps) = self.steps_left.get().checked_sub(1) else {
+            return Some(Err(ParserError::RecursionLimitExceeded));
+        };
+        self.steps_left.set(steps);
+        let opens = parser.peek_nth_token_ref(1).token == Token::LParen;
+        if opens && word_at(parser, 0, "CAST") {
+            return Some(self.cast(parser, CastKind::Cast));
+        }
+        if opens && word_at(parser, 0, "TRY_CAST") {
+            return Some(self.cast(parser, CastKind::TryCast));
+        }
+        if word_at(parser, 0, "MAP") && parser.peek_nth_token_ref(1).token == Token::LBracket {
+            return Some(self.map(parser));
+        }
+        let names_table = matches!(parser.peek_nth_token_ref(1).token, Token::Word(_));
+        (word_at(parser, 0, "TABLE") && names_table && self.starts_argument(parser))
+            .then(|| self.table_argument(parser))
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+
+    fn supports_group_by_expr(&self) -> bool {
+        true
+    }
+
+    fn supports_match_recognize(&self) -> bool {
+        true
+    }
+
+    fn supports_table_versioning(&self) -> bool {
+        true
+    }
+
+    fn supports_window_clause_named_window_reference(&self) -> bool {
+        true
+    }
+
+    fn supports_window_function_null_treatment_arg(&self) -> bool {
+        true
+    }
+
+    fn allow_extract_custom(&self) -> bool {
+        true
+    }
+
+    fn require_interval_qualifier(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,122 @@
+//! The bridge to sqlparser: queries and expressions out of the tokens of a statement.
+//!
+//! What sqlparser reads but Flink does not have is refused here, and the default catalog and database
+//! are cut off table names, so that the planner sees one name per table.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Value,
+    visit_expressions_mut, visit_relations_mut,
+};
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Span as TokenSpan, Token};
+
+use super::ast::script_span;
+use super::cursor::Cursor;
+use super::dialect::{FlinkDialect, TABLE_ARGUMENT};
+use super::{names, slips};
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// Calls of sqlparser's recursive methods inside each other; a parenthesis needs up to four.
+const RECURSION_MAX: usize = 4 * limits::SQL_DEPTH_MAX + 50;
+
+/// Reads a query from the cursor to the end of its tokens.
+pub(super) fn parse_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
+    if !["SELECT", "WITH", "VALUES"].iter().any(|word| cursor.at_keyword(word)) && cursor.peek() != Some(&Token::LParen) {
+        return Err(cursor.expected("SELECT, WITH or VALUES"));
+    }
+    let mut query = parse_rest(cursor, |parser| parser.parse_query())?;
+    let mut error = None;
+    let relations = visit_relations_mut(&mut query, |name| keep_first(localize(name), &mut error));
+    let expressions = visit_expressions_mut(&mut query, |expr| keep_first(check_expr(expr), &mut error));
+    match (relations, expressions, error) {
+        (.., Some(error)) => Err(error.or_at(Some(cursor.span_from(0)))),
+        _ => Ok(query),
+    }
+}
+
+/// Reads an expression that takes all tokens of the cursor.
+pub(super) fn parse_expr(cursor: &mut Cursor<'_>) -> Result<Expr> {
+    let mut expr = parse_rest(cursor, |parser| parser.parse_expr())?;
+    let mut error = None;
+    match (visit_expressions_mut(&mut expr, |expr| keep_first(check_expr(expr), &mut error)), error) {
+        (_, Some(error)) => Err(error),
+        _ => Ok(expr),
+    }
+}
+
+fn keep_first(result: Result<()>, error: &mut Option<Error>) -> ControlFlow<()> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(e) => {
+            *error = Some(e);
+            ControlFlow::Break(())
+        }
+    }
+}
+
+fn parse_rest<T>(
+    cursor: &mut Cursor<'_>,
+    parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+) -> Result<T> {
+    let tokens = cursor.rest().to_vec();
+    let end = cursor.span_at(cursor.all().len());
+    let dialect = FlinkDialect::new(tokens.clone());
+    let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
+    let parsed = parse(&mut parser).and_then(|parsed| match parser.peek_token_ref().token {
+        Token::EOF => Ok(parsed),
+        _ => parser.expected("end of statement", parser.peek_token()),
+    });
+    match parsed {
+        Ok(parsed) => {
+            cursor.seek(cursor.all().len());
+            Ok(parsed)
+        }
+        Err(error) => Err(dialect.take_error().unwrap_or_else(|| slips::translate(&error, cursor.rest(), end))),
+    }
+}
+
+/// Cuts the default catalog and database off a table's name.
+fn localize(name: &mut ObjectName) -> Result<()> {
+    let parts: Vec<&Ident> = name.0.iter().filter_map(ObjectNamePart::as_ident).collect();
+    let texts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
+    if texts.len() < 2 || texts.len() != name.0.len() {
+        return Ok(());
+    }
+    names::local_name(&texts).map_err(|error| error.or_at(script_span(span_of_parts(parts))))?;
+    if let Some(last) = name.0.pop() {
+        name.0 = vec![last];
+    }
+    Ok(())
+}
+
+fn check_expr(expr: &mut Expr) -> Result<()> {
+    match expr {
+        Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
+            Err(Error::sql(format!("expected an expression, found \"{}\"", value.value)).or_at(script_span(value.span)))
+        }
+        Expr::Function(function) if function.name.to_string() == TABLE_ARGUMENT => localize_argument(expr),
+        _ => Ok(()),
+    }
+}
+
+/// Cuts the default catalog and database off `__table_arg(catalog.database.t)`.
+fn localize_argument(expr: &mut Expr) -> Result<()> {
+    let Expr::Function(function) = expr else { return Ok(()) };
+    let FunctionArguments::List(list) = &mut function.args else { return Ok(()) };
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(table))) = list.args.first_mut() else { return Ok(()) };
+    let Expr::CompoundIdentifier(parts) = table else { return Ok(()) };
+    let span = script_span(span_of_parts(parts.iter()));
+    let texts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
+    names::local_name(&texts).map_err(|error| error.or_at(span))?;
+    if let Some(last) = parts.pop() {
+        *table = Expr::Identifier(last);
+    }
+    Ok(())
+}
+
+fn span_of_parts<'a>(parts: impl IntoIterator<Item = &'a Ident>) -> TokenSpan {
+    parts.into_iter().fold(TokenSpan::empty(), |span, part| span.union(&part.span))
+}

@@ -1,0 +1,120 @@
+//! What is Flink SQL and not supported yet, refused by name with what works instead.
+
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::cursor::{Cursor, is_keyword};
+use super::lexer::span_of;
+use crate::error::{Error, Span};
+
+/// Statements by their leading words, longest first among those with the same start; the hint says what
+/// works instead.
+const STATEMENTS: &[(&[&str], &str)] = &[
+    (&["CREATE", "CATALOG"], "every script starts in \"default_catalog\": leave it out"),
+    (&["CREATE", "DATABASE"], "every script starts in \"default_database\": leave it out"),
+    (&["CREATE", "FUNCTION"], FUNCTIONS),
+    (&["CREATE", "TEMPORARY", "FUNCTION"], FUNCTIONS),
+    (&["CREATE", "TEMPORARY", "SYSTEM", "FUNCTION"], FUNCTIONS),
+    (&["CREATE", "SYSTEM", "FUNCTION"], FUNCTIONS),
+    (&["CREATE", "MATERIALIZED", "TABLE"], "use CREATE TABLE and INSERT INTO"),
+    (&["CREATE", "OR", "REPLACE"], "use CREATE TABLE"),
+    (&["CREATE", "OR", "ALTER"], "use CREATE TABLE"),
+    (&["CREATE", "MODEL"], "leave it out"),
+    (&["CREATE", "TEMPORARY", "MODEL"], "leave it out"),
+    (&["CREATE", "CONNECTION"], "leave it out"),
+    (&["ALTER", "TABLE"], "change the CREATE TABLE itself"),
+    (&["ALTER", "VIEW"], "change the CREATE VIEW itself"),
+    (&["ALTER"], "change the CREATE statement itself"),
+    (&["DROP", "CATALOG"], "leave it out"),
+    (&["DROP", "DATABASE"], "leave it out"),
+    (&["DROP", "FUNCTION"], FUNCTIONS),
+    (&["DROP", "TEMPORARY", "FUNCTION"], FUNCTIONS),
+    (&["DROP", "TEMPORARY", "SYSTEM", "FUNCTION"], FUNCTIONS),
+    (&["DROP", "MATERIALIZED", "TABLE"], "use DROP TABLE"),
+    (&["DROP", "MODEL"], "leave it out"),
+    (&["INSERT", "OVERWRITE"], "use INSERT INTO"),
+    (&["LOAD", "MODULE"], "leave it out: all functions are there already"),
+    (&["UNLOAD", "MODULE"], "leave it out"),
+    (&["USE", "MODULES"], "leave it out: all functions are there already"),
+    (&["ADD", "JAR"], "leave it out: connectors and formats are built in"),
+    (&["REMOVE", "JAR"], "leave it out"),
+    (&["ANALYZE", "TABLE"], "leave it out: statistics are not used"),
+    (&["ANALYZE"], "leave it out: statistics are not used"),
+    (&["COMPILE", "PLAN"], "run the script itself"),
+    (&["COMPILE", "AND", "EXECUTE", "PLAN"], "run the script itself"),
+    (&["EXECUTE", "PLAN"], "run the script itself"),
+    (&["CALL"], "leave it out"),
+    (&["DELETE"], "write the rows you want to keep with INSERT INTO … SELECT … WHERE"),
+    (&["UPDATE"], "compute the new values in INSERT INTO … SELECT"),
+    (&["TRUNCATE"], "leave it out"),
+    (&["STOP", "JOB"], "stop the program with Ctrl-C"),
+    (&["REFRESH"], "leave it out"),
+    (&["HELP"], "run streamer --help"),
+    (&["QUIT"], "leave it out: the script ends where the file ends"),
+    (&["EXIT"], "leave it out: the script ends where the file ends"),
+    (&["SHOW"], "use SHOW TABLES or SHOW VIEWS"),
+];
+
+const FUNCTIONS: &str = "only built-in functions can be called: write the expression with them";
+
+/// Words a statement can start with, for "did you mean".
+pub(super) const LEADING_WORDS: [&str; 22] = [
+    "SELECT", "INSERT", "CREATE", "SET", "RESET", "EXECUTE", "BEGIN", "END", "WITH", "VALUES", "EXPLAIN", "DROP",
+    "DESCRIBE", "DESC", "SHOW", "USE", "ALTER", "LOAD", "ADD", "ANALYZE", "CALL", "UPDATE",
+];
+
+/// The refusal of the statement at the cursor, if it is one of Flink's.
+pub(super) fn statement(cursor: &Cursor<'_>) -> Option<Error> {
+    let (words, hint) = STATEMENTS.iter().find(|(words, _)| cursor.at_keywords(words))?;
+    let span = cursor.span().to(cursor.span_at(cursor.index() + words.len() - 1));
+    Some(unsupported(&words.join(" "), span).hint(*hint))
+}
+
+/// "`what` is not supported yet".
+pub(super) fn unsupported(what: &str, span: Span) -> Error {
+    Error::sql(format!("{what} is not supported yet")).at(span)
+}
+
+/// Parts of queries that sqlparser does not read, by the words they show in the script.
+const CONSTRUCTS: &[(&[&str], &str, &str)] = &[
+    (&["IS", "JSON"], "IS JSON", "use JSON_VALUE(text, '$') IS NOT NULL"),
+    (&["IS", "NOT", "JSON"], "IS NOT JSON", "use JSON_VALUE(text, '$') IS NULL"),
+    (&["BETWEEN", "SYMMETRIC"], "BETWEEN SYMMETRIC", "use BETWEEN LEAST(a, b) AND GREATEST(a, b)"),
+    (&["BETWEEN", "ASYMMETRIC"], "BETWEEN ASYMMETRIC", "use BETWEEN"),
+    (&["WITHIN", "INTERVAL"], "MATCH_RECOGNIZE … WITHIN", "leave WITHIN out"),
+    (&["ON", "EMPTY"], "ON EMPTY", "use COALESCE around the call"),
+    (&["ON", "ERROR"], "ON ERROR", "use COALESCE around the call"),
+    (&["WITH", "WRAPPER"], "WITH WRAPPER", "leave it out"),
+    (&["WITH", "CONDITIONAL"], "WITH CONDITIONAL WRAPPER", "leave it out"),
+    (&["WITH", "UNCONDITIONAL"], "WITH UNCONDITIONAL WRAPPER", "leave it out"),
+    (&["WITHOUT", "WRAPPER"], "WITHOUT WRAPPER", "leave it out"),
+    (&["OVERLAPS"], "OVERLAPS", "compare the starts and ends with < and >"),
+    (&["FORMAT", "JSON"], "FORMAT JSON", "leave it out"),
+    (&["MEMBER", "OF"], "MEMBER OF", "use ARRAY_CONTAINS(array, value)"),
+    (&["SUBMULTISET"], "SUBMULTISET", "leave it out"),
+    (&["WITHIN", "DISTINCT"], "WITHIN DISTINCT", "leave it out"),
+    (&["TABLESAMPLE"], "TABLESAMPLE", "use WHERE RAND() < 0.1"),
+];
+
+/// The refusal of a construct that made the parser stop at the token `index`: the last one that starts
+/// there or before, in the same clause.
+pub(super) fn construct(tokens: &[TokenWithSpan], index: usize) -> Option<Error> {
+    let at = |i: usize, words: &[&str]| {
+        words.iter().enumerate().all(|(k, word)| tokens.get(i + k).is_some_and(|t| is_keyword(&t.token, word)))
+    };
+    let json_object = |i: usize| {
+        tokens.get(i).is_some_and(|t| is_keyword(&t.token, "JSON_OBJECT") || is_keyword(&t.token, "JSON_OBJECTAGG"))
+            && tokens.get(i + 1).is_some_and(|t| t.token == Token::LParen)
+    };
+    let (from, to) = (index.saturating_sub(8), tokens.len().min(index.saturating_add(8)));
+    for i in (from..to).rev() {
+        if let Some((words, what, hint)) = CONSTRUCTS.iter().find(|(words, ..)| at(i, words)) {
+            let last = tokens.get(i + words.len() - 1)?;
+            return Some(unsupported(what, span_of(tokens.get(i)?).to(span_of(last))).hint(*hint));
+        }
+        if json_object(i) {
+            let hint = "join the text with CONCAT";
+            return Some(unsupported("JSON_OBJECT with KEY … VALUE", span_of(tokens.get(i)?)).hint(hint));
+        }
+    }
+    None
+}

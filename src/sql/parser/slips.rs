@@ -1,0 +1,157 @@
+//! Syntax errors in the reader's words, with a hint for the slip that is behind most of them.
+
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::cursor::is_keyword;
+use super::lexer::span_of;
+use super::names;
+use super::refusals;
+use crate::error::{Error, Span};
+
+/// Two words that can only stand at the start of a statement.
+const STATEMENT_STARTS: [[&str; 2]; 11] = [
+    ["INSERT", "INTO"],
+    ["INSERT", "OVERWRITE"],
+    ["EXECUTE", "STATEMENT"],
+    ["EXECUTE", "INSERT"],
+    ["BEGIN", "STATEMENT"],
+    ["CREATE", "TABLE"],
+    ["CREATE", "TEMPORARY"],
+    ["CREATE", "VIEW"],
+    ["DROP", "TABLE"],
+    ["DROP", "VIEW"],
+    ["DROP", "TEMPORARY"],
+];
+
+/// "expected `what`, found …" for the token at `index`, with a hint where the slip is known.
+pub(super) fn expected(what: &str, tokens: &[TokenWithSpan], index: usize) -> Error {
+    let found = tokens.get(index).map_or("the end of the statement".to_owned(), |t| shown(&t.token));
+    let error = Error::sql(format!("expected {what}, found {found}"));
+    match hint(what, tokens, index) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn hint(what: &str, tokens: &[TokenWithSpan], index: usize) -> Option<String> {
+    let token = tokens.get(index).map(|t| &t.token);
+    let previous = index.checked_sub(1).and_then(|i| tokens.get(i)).map(|t| &t.token);
+    let Some(token) = token else {
+        return open_parenthesis(tokens).map(|span| {
+            format!("the \"(\" in line {}, column {} is not closed", span.line, span.column)
+        });
+    };
+    if starts_statement(tokens, index) {
+        return Some(format!("is a \";\" missing before {}?", shown(token)));
+    }
+    if matches!(previous, Some(Token::Comma)) && (*token == Token::RParen || is_keyword(token, "FROM")) {
+        return Some(format!("remove the comma before {}", shown(token)));
+    }
+    if let Token::Word(word) = token
+        && word.quote_style.is_none()
+        && names::is_reserved(&word.value)
+        && (what.contains("name") || what.contains("identifier") || what.contains("expression"))
+    {
+        return Some(format!("as a name, put it in back-ticks: `{}`", word.value));
+    }
+    if *token == Token::RParen && open_parenthesis(tokens.get(..index)?).is_none() {
+        return Some("this \")\" closes nothing".to_owned());
+    }
+    let value = |t: Option<&Token>| {
+        matches!(t, Some(Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::Gt))
+    };
+    let list = what.contains('"') || what.contains("the end");
+    (list && value(Some(token)) && *token != Token::RParen && value(previous))
+        .then(|| format!("is a comma missing before {}?", shown(token)))
+}
+
+/// The last `(` that is not closed.
+fn open_parenthesis(tokens: &[TokenWithSpan]) -> Option<Span> {
+    let mut open = Vec::new();
+    for token in tokens {
+        match token.token {
+            Token::LParen => open.push(token),
+            Token::RParen => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    open.last().map(|token| span_of(token))
+}
+
+fn starts_statement(tokens: &[TokenWithSpan], index: usize) -> bool {
+    let at = |offset: usize, word: &str| tokens.get(index + offset).is_some_and(|t| is_keyword(&t.token, word));
+    index > 0 && STATEMENT_STARTS.iter().any(|[first, second]| at(0, first) && at(1, second))
+}
+
+/// A token as people name it.
+fn shown(token: &Token) -> String {
+    match token {
+        Token::Word(word) => format!("\"{}\"", word.value),
+        Token::SingleQuotedString(text) => format!("'{text}'"),
+        Token::EOF => "the end of the statement".to_owned(),
+        other => format!("\"{other}\""),
+    }
+}
+
+/// The script's error for sqlparser's, which knows the place only as text.
+pub(super) fn translate(error: &ParserError, tokens: &[TokenWithSpan], end: Span) -> Error {
+    let text = match error {
+        ParserError::RecursionLimitExceeded => {
+            let start = tokens.first().map_or(end, span_of);
+            return Error::sql("the query is nested too deeply")
+                .at(start.to(end))
+                .hint("move inner queries into views");
+        }
+        ParserError::ParserError(text) | ParserError::TokenizerError(text) => text,
+    };
+    let (message, place) = split_location(text);
+    let index = place.map_or(tokens.len(), |place| position_of(tokens, place));
+    if let Some(error) = refusals::construct(tokens, index) {
+        return error;
+    }
+    if let Some(start) = (1..tokens.len().min(index + 2)).find(|&i| starts_statement(tokens, i)) {
+        return expected("\";\"", tokens, start).at(tokens.get(start).map_or(end, span_of));
+    }
+    let span = tokens.get(index).map_or(end, span_of);
+    let what = message.strip_prefix("Expected: ").and_then(|m| m.split_once(", found: ")).map(|(what, _)| what);
+    match what {
+        Some(what) => expected(&in_words(what), tokens, index).at(span),
+        None => Error::sql(lowercase(message)).at(span),
+    }
+}
+
+fn split_location(text: &str) -> (&str, Option<(u64, u64)>) {
+    let Some((message, place)) = text.rsplit_once(" at Line: ") else {
+        return (text, None);
+    };
+    let place = place.split_once(", Column: ").and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
+    (message, place)
+}
+
+fn position_of(tokens: &[TokenWithSpan], (line, column): (u64, u64)) -> usize {
+    tokens.iter().position(|t| t.span.start.line == line && t.span.start.column == column).unwrap_or(tokens.len())
+}
+
+/// What sqlparser expected, with its symbols in double quotes.
+fn in_words(what: &str) -> String {
+    match what {
+        "end of statement" => "the end of the statement".to_owned(),
+        "identifier" => "a name".to_owned(),
+        symbol if symbol.chars().all(|c| c.is_ascii_punctuation()) => format!("\"{symbol}\""),
+        other => other.to_owned(),
+    }
+}
+
+fn lowercase(message: &str) -> String {
+    let message = message.strip_prefix("sql parser error: ").unwrap_or(message).trim_end_matches('.');
+    let mut chars = message.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain([second]).chain(chars).collect()
+        }
+        _ => message.to_owned(),
+    }
+}

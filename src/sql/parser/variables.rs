@@ -1,0 +1,95 @@
+//! `${VAR}` and `${VAR:-default}` in option values, `$${` for the characters `${` in any text.
+
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::cursor::is_keyword;
+use super::lexer::{span_of, variable_outside_options};
+use crate::error::{Error, Result};
+
+/// Fills in the variables of the option values of one statement, and refuses those elsewhere.
+pub(super) fn expand_statement(
+    tokens: &mut [TokenWithSpan],
+    variables: &dyn Fn(&str) -> Option<String>,
+) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let options = options_start(tokens).unwrap_or(tokens.len());
+    for index in 0..tokens.len() {
+        let is_option = index > options && index > 0 && tokens[index - 1].token == Token::Eq;
+        let span = span_of(&tokens[index]);
+        let Token::SingleQuotedString(text) = &mut tokens[index].token else { continue };
+        if !text.contains("${") {
+            continue;
+        }
+        let expanded = match is_option {
+            true => expand(text, variables),
+            false => expand(text, &|_| None).map_err(|_| variable_outside_options()),
+        };
+        match expanded {
+            Ok(expanded) => *text = expanded,
+            Err(error) => errors.push(error.at(span)),
+        }
+    }
+    errors
+}
+
+/// Where the options of a CREATE TABLE begin: its `WITH` outside parentheses.
+fn options_start(tokens: &[TokenWithSpan]) -> Option<usize> {
+    let word = |i: usize, word: &str| tokens.get(i).is_some_and(|t| is_keyword(&t.token, word));
+    let table = 1 + usize::from(word(1, "TEMPORARY"));
+    if !word(0, "CREATE") || !word(table, "TABLE") {
+        return None;
+    }
+    let mut depth = 0i64;
+    tokens.iter().position(|t| {
+        match t.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && is_keyword(&t.token, "WITH")
+    })
+}
+
+/// `text` with its variables filled in.
+fn expand(text: &str, variables: &dyn Fn(&str) -> Option<String>) -> Result<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        if let Some(before) = before.strip_suffix('$') {
+            out.push_str(before);
+            out.push_str("${");
+            rest = after;
+            continue;
+        }
+        let Some((inside, after)) = after.split_once('}') else {
+            return Err(Error::config(format!("variable in \"{text}\" is not closed")).hint("end it with }"));
+        };
+        out.push_str(before);
+        out.push_str(&value_of(inside, variables)?);
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// The value of `NAME` or `NAME:-default`; a variable that is set but empty counts as unset only with a
+/// default, as in the shell.
+fn value_of(inside: &str, variables: &dyn Fn(&str) -> Option<String>) -> Result<String> {
+    let (name, default) = match inside.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (inside, None),
+    };
+    let mut chars = name.chars();
+    let starts = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if !starts || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(Error::config(format!("\"{name}\" is no name of a variable"))
+            .hint("write ${NAME} or ${NAME:-default}, or $${ for the characters themselves"));
+    }
+    match (variables(name), default) {
+        (Some(value), None) => Ok(value),
+        (Some(value), Some(_)) if !value.is_empty() => Ok(value),
+        (_, Some(default)) => Ok(default.to_owned()),
+        (None, None) => Err(Error::config(format!("environment variable \"{name}\" is not set"))
+            .hint(format!("export {name}=…, or write a default: ${{{name}:-…}}"))),
+    }
+}
