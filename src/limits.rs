@@ -17,6 +17,9 @@ pub const ALIGNMENT_ROWS_MAX: u64 = 50_000;
 /// Bytes librdkafka may hold ready for one partition.
 pub const KAFKA_QUEUE_BYTES_MAX: usize = 2 << 20;
 
+/// Bytes librdkafka may hold of records written and not acknowledged, per sink. A full queue is the back-pressure.
+pub const KAFKA_PRODUCE_BYTES_MAX: usize = 32 << 20;
+
 /// Bytes of one Kafka record or line of a file; larger ones go to the ledger of bad records.
 pub const RECORD_BYTES_MAX: usize = 4 << 20;
 

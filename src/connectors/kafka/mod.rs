@@ -1,21 +1,55 @@
-//! stub
-use futures::future::BoxFuture;
-use arrow::array::RecordBatch;
-use crate::connectors::*;
-pub const METADATA: &[(&str, &str, bool)] = &[];
-pub fn validate(_t: &TableSpec, _u: Usage) -> Vec<Error> { Vec::new() }
-pub fn bounded(_t: &TableSpec) -> Result<bool> { Ok(true) }
-pub struct KafkaSource;
-impl KafkaSource { pub fn open(_t: &TableSpec, _j: &JobContext) -> Result<Self> { Err(Error::internal("stub")) } }
-impl Source for KafkaSource {
-    fn splits(&mut self) -> BoxFuture<'_, Result<Vec<Split>>> { Box::pin(async { Ok(vec![]) }) }
-    fn open<'a>(&'a mut self, _s: &'a Split, _at: StartAt) -> BoxFuture<'a, Result<Box<dyn SplitReader>>> { Box::pin(async { Err(Error::internal("stub")) }) }
+//! Kafka: topics as tables, read partition by partition and written with acknowledgement.
+//!
+//! librdkafka does protocol, retries and reconnection; this folder decides where to start and stop, takes
+//! records in batches (`ffi`), makes rows of them (`columns`) and waits for acknowledgements (`sink`). Offsets
+//! outside are *logical*: those of the embedded cluster, which forgets at every stop, go on from the restored
+//! position (`JobContext::embedded_offsets`).
+
+mod admin;
+mod client;
+mod columns;
+mod ffi;
+mod options;
+mod properties;
+mod sink;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use admin::{Deliveries, Producer, Record, TopicAdmin};
+pub use sink::KafkaSink;
+pub use source::KafkaSource;
+
+use self::options::KafkaOptions;
+use crate::connectors::Usage;
+use crate::error::{Error, Result};
+use crate::table::TableSpec;
+
+/// Metadata columns: (key, type as the script writes it, writable).
+pub const METADATA: &[(&str, &str, bool)] = &[
+    ("topic", "STRING", true),
+    ("partition", "INT", false),
+    ("headers", "MAP<STRING, BYTES>", true),
+    ("leader-epoch", "INT", false),
+    ("offset", "BIGINT", false),
+    ("timestamp", "TIMESTAMP_LTZ(3)", true),
+    ("timestamp-type", "STRING", false),
+];
+
+/// All problems of a table's options. No I/O.
+pub fn validate(table: &TableSpec, usage: Usage) -> Vec<Error> {
+    KafkaOptions::parse(table, usage).err().unwrap_or_default()
 }
-pub struct KafkaSink;
-impl KafkaSink { pub fn open(_t: &TableSpec, _j: &JobContext) -> Result<Self> { Err(Error::internal("stub")) } }
-impl Sink for KafkaSink {
-    fn write(&mut self, _r: RecordBatch) -> BoxFuture<'_, Result<()>> { Box::pin(async { Ok(()) }) }
-    fn prepare(&mut self, _e: u64, _l: bool) -> BoxFuture<'_, Result<SinkState>> { Box::pin(async { Ok(SinkState::default()) }) }
-    fn commit(&mut self, _e: u64) -> BoxFuture<'_, Result<()>> { Box::pin(async { Ok(()) }) }
-    fn restore(&mut self, _s: Option<SinkState>) -> BoxFuture<'_, Result<()>> { Box::pin(async { Ok(()) }) }
+
+/// Whether reading the table ends by itself.
+///
+/// # Errors
+/// `Config` for wrong options.
+pub fn bounded(table: &TableSpec) -> Result<bool> {
+    Ok(parse(table, Usage::Source)?.bound.is_some())
+}
+
+fn parse(table: &TableSpec, usage: Usage) -> Result<KafkaOptions> {
+    KafkaOptions::parse(table, usage)
+        .map_err(|errors| Error::collect(errors).unwrap_or_else(|| Error::internal("options wrong without an error")))
 }

@@ -1,0 +1,383 @@
+//! Producing and administration, for the sink, the simulator and tests.
+//!
+//! A [`Producer`] is bounded by librdkafka's queue: when it is full, sending waits for acknowledgements instead
+//! of dropping. What became of each record is counted per partition.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer};
+use tokio::sync::Notify;
+
+use super::client::{self, Consumer};
+use crate::error::{Error, Result};
+use crate::limits::{KAFKA_PRODUCE_BYTES_MAX, RETRY_TIME_MAX};
+
+/// A record to be written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Record<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// Partition; `None`: by murmur2 of the key, without a key sticky and random.
+    pub partition: Option<i32>,
+    /// Key.
+    pub key: Option<&'a [u8]>,
+    /// Value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Time stamp, ms since 1970; `None`: now.
+    pub timestamp: Option<i64>,
+    /// Headers, in order.
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+}
+
+/// What became of the records of one partition.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deliveries {
+    /// Acknowledged.
+    pub delivered: u64,
+    /// Given up after all retries.
+    pub failed: u64,
+}
+
+/// State shared with librdkafka's delivery reports.
+#[derive(Default)]
+struct Reports {
+    /// Rings when a record has left the queue.
+    room: Notify,
+    state: Mutex<ReportState>,
+}
+
+#[derive(Default)]
+struct ReportState {
+    /// Per topic and partition; −1 where a record never got one.
+    counts: BTreeMap<String, BTreeMap<i32, Deliveries>>,
+    /// Errors told of a whole broker or of all, newest last.
+    broker_errors: u64,
+    first_failure: Option<Error>,
+}
+
+struct Context(Arc<Reports>);
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        client::log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(error = %client::code_text(&error), reason, "kafka");
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.broker_errors = state.broker_errors.saturating_add(1);
+        if error.rdkafka_error_code() == Some(Code::Fatal) {
+            state.first_failure.get_or_insert_with(|| Error::unavailable(format!("the kafka client gave up: {reason}")));
+        }
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
+        let (message, failure) = match result {
+            Ok(message) => (message, None),
+            Err((error, message)) => (message, Some(error)),
+        };
+        {
+            let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let topic = message.topic();
+            if !state.counts.contains_key(topic) {
+                state.counts.insert(topic.to_owned(), BTreeMap::new());
+            }
+            if let Some(counts) = state.counts.get_mut(topic) {
+                let count = counts.entry(message.partition()).or_default();
+                match failure {
+                    None => count.delivered += 1,
+                    Some(_) => count.failed += 1,
+                }
+            }
+            if let Some(error) = failure {
+                let size = message.payload_len();
+                state.first_failure.get_or_insert_with(|| undelivered(topic, size, error));
+            }
+        }
+        self.0.room.notify_one();
+    }
+}
+
+/// A record that was given up.
+fn undelivered(topic: &str, size: usize, error: &KafkaError) -> Error {
+    match error.rdkafka_error_code() {
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => {
+            Error::data(format!("a row of {size} bytes is too large for topic \"{topic}\""))
+                .hint("raise \"properties.message.max.bytes\" and the topic's \"max.message.bytes\", or write less per row")
+        }
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+            Error::config(format!("there is no topic \"{topic}\"")).hint("create it first")
+        }
+        Some(Code::UnknownPartition) => Error::config(format!("topic \"{topic}\" has no such partition")),
+        Some(Code::MessageTimedOut) => Error::unavailable(format!(
+            "topic \"{topic}\" did not acknowledge a row within {} s",
+            RETRY_TIME_MAX.as_secs()
+        ))
+        .hint("are enough replicas of the topic in sync? start again when they are"),
+        _ => client::from_kafka(&format!("a row for topic \"{topic}\" was not written"), error),
+    }
+}
+
+/// Writes records and counts what became of them. Idempotent: retries write nothing twice.
+pub struct Producer {
+    inner: Arc<ThreadedProducer<Context>>,
+    reports: Arc<Reports>,
+}
+
+impl Producer {
+    /// A producer for the brokers at `bootstrap`, with librdkafka's `properties` over the engine's.
+    ///
+    /// # Errors
+    /// `Config` for wrong properties.
+    pub fn connect<'a>(bootstrap: &str, properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+        let kbytes = (KAFKA_PRODUCE_BYTES_MAX / 1024).to_string();
+        let timeout = RETRY_TIME_MAX.as_millis().to_string();
+        let mut config = client::config([
+            ("client.id", "streamer"),
+            ("message.timeout.ms", timeout.as_str()),
+            ("queue.buffering.max.kbytes", kbytes.as_str()),
+            ("linger.ms", "5"),
+            ("reconnect.backoff.max.ms", "1000"),
+        ]);
+        for (name, value) in properties {
+            config.set(name, value);
+        }
+        config
+            .set("bootstrap.servers", bootstrap)
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random");
+        // The table's option of the source side; a producer has none.
+        config.remove("auto.offset.reset");
+        let reports = Arc::new(Reports::default());
+        let inner = Arc::new(client::create(&config, Context(Arc::clone(&reports)))?);
+        Ok(Self { inner, reports })
+    }
+
+    /// Hands a record over; waits while the queue is full.
+    ///
+    /// # Errors
+    /// `Data` if the record is too large or a header has no form; `Config` or `Unavailable` if the client
+    /// gave up. Whether the record arrives is told by [`Producer::deliveries`] and [`Producer::failure`].
+    pub async fn send(&self, record: Record<'_>) -> Result<()> {
+        loop {
+            match self.inner.send(base_record(&record)?) {
+                Ok(()) => return Ok(()),
+                Err((error, _)) if error.rdkafka_error_code() == Some(Code::QueueFull) => {
+                    // A ring between the attempt and this line is kept, so none is missed.
+                    self.reports.room.notified().await;
+                }
+                Err((error, _)) => {
+                    return Err(undelivered(record.topic, record.value.map_or(0, <[u8]>::len), &error));
+                }
+            }
+        }
+    }
+
+    /// Waits until every record is acknowledged or given up.
+    ///
+    /// # Errors
+    /// `Unavailable` if that takes longer than the retries may.
+    pub async fn flush(&self) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        client::blocking(move || {
+            inner
+                .flush(RETRY_TIME_MAX + client::REQUEST_TIME_MAX)
+                .map_err(|e| client::from_kafka("records are not acknowledged", &e))
+        })
+        .await
+    }
+
+    /// The first record that was given up, if any was.
+    pub fn failure(&self) -> Option<Error> {
+        self.reports.state.lock().unwrap_or_else(PoisonError::into_inner).first_failure.clone()
+    }
+
+    /// Counts per partition of a topic; −1 stands for records that never got one.
+    pub fn deliveries(&self, topic: &str) -> BTreeMap<i32, Deliveries> {
+        let state = self.reports.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.counts.get(topic).cloned().unwrap_or_default()
+    }
+
+    /// How often the client lost brokers or was refused by them.
+    pub fn broker_errors(&self) -> u64 {
+        self.reports.state.lock().unwrap_or_else(PoisonError::into_inner).broker_errors
+    }
+
+    /// Records handed over and not reported yet.
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
+    }
+
+    /// Number of partitions of a topic.
+    ///
+    /// # Errors
+    /// `Config` if there is no such topic, `Unavailable` if no broker answers.
+    pub async fn partition_count(&self, topic: &str) -> Result<i32> {
+        let (inner, topic) = (Arc::clone(&self.inner), topic.to_owned());
+        client::blocking(move || {
+            let what = format!("the partitions of topic \"{topic}\" are not known");
+            let metadata = inner
+                .client()
+                .fetch_metadata(Some(&topic), client::REQUEST_TIME_MAX)
+                .map_err(|e| client::from_kafka(&what, &e))?;
+            let count = metadata.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len());
+            match i32::try_from(count) {
+                Ok(count) if count > 0 => Ok(count),
+                _ => Err(Error::config(format!("there is no topic \"{topic}\"")).hint("create it first")),
+            }
+        })
+        .await
+    }
+
+    /// The client, for what only tests do.
+    #[cfg(test)]
+    pub(super) fn native_ptr(&self) -> *mut rdkafka::bindings::rd_kafka_t {
+        self.inner.client().native_ptr()
+    }
+}
+
+fn base_record<'a>(record: &Record<'a>) -> Result<BaseRecord<'a, [u8], [u8], ()>> {
+    let mut base = BaseRecord::<[u8], [u8], ()>::to(record.topic);
+    base.partition = record.partition;
+    base.key = record.key;
+    base.payload = record.value;
+    base.timestamp = record.timestamp;
+    if !record.headers.is_empty() {
+        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        for (key, value) in record.headers {
+            if key.contains('\0') {
+                return Err(Error::data(format!("a header name for topic \"{}\" holds a zero byte", record.topic)));
+            }
+            headers = headers.insert(Header { key, value: *value });
+        }
+        base.headers = Some(headers);
+    }
+    Ok(base)
+}
+
+/// Creates topics and looks at them.
+pub struct TopicAdmin {
+    admin: AdminClient<client::Context>,
+    consumer: Arc<Consumer>,
+}
+
+impl TopicAdmin {
+    /// Administration of the brokers at `bootstrap`, with librdkafka's `properties` (security).
+    ///
+    /// # Errors
+    /// `Config` for wrong properties.
+    pub fn connect<'a>(bootstrap: &str, properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+        let mut config: ClientConfig = client::config([("client.id", "streamer")]);
+        for (name, value) in properties {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", bootstrap).remove("auto.offset.reset");
+        let admin = client::create(&config, client::Context::default())?;
+        let consumer = client::consumer(&config, "admin")?;
+        Ok(Self { admin, consumer })
+    }
+
+    /// Creates a topic whose partition *i* lives on the brokers `replicas[i]`, led by the first of them.
+    /// `false`: there is one of that name already, as it is. Not for the embedded cluster, which does not
+    /// answer such requests.
+    ///
+    /// # Errors
+    /// `Config` if the brokers refuse, `Unavailable` if none answers.
+    pub async fn create_topic(&self, name: &str, replicas: &[Vec<i32>], config: &[(&str, &str)]) -> Result<bool> {
+        let what = format!("topic \"{name}\" cannot be created");
+        let partitions = i32::try_from(replicas.len()).map_err(|_| Error::config(format!("{what}: too many partitions")))?;
+        let assignment: Vec<&[i32]> = replicas.iter().map(Vec::as_slice).collect();
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Variable(&assignment));
+        for (key, value) in config {
+            topic = topic.set(key, value);
+        }
+        let options = AdminOptions::new().request_timeout(Some(client::REQUEST_TIME_MAX));
+        let results = self.admin.create_topics([&topic], &options).await.map_err(|e| client::from_kafka(&what, &e))?;
+        match results.into_iter().next() {
+            Some(Ok(_)) => Ok(true),
+            Some(Err((_, Code::TopicAlreadyExists))) => Ok(false),
+            Some(Err((_, code))) => Err(client::from_kafka(&what, &KafkaError::AdminOp(code))),
+            None => Err(Error::internal(format!("{what}: no answer"))),
+        }
+    }
+
+    /// Waits until every partition of a topic has a leader, and returns the leaders by partition.
+    ///
+    /// # Errors
+    /// `Unavailable` after `patience`.
+    pub async fn wait_for_leaders(&self, topic: &str, patience: Duration) -> Result<Vec<i32>> {
+        let waiting = async {
+            loop {
+                if let Some(leaders) = self.leaders(topic).await? {
+                    return Ok(leaders);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(patience, waiting).await.unwrap_or_else(|_| {
+            Err(Error::unavailable(format!("topic \"{topic}\" has partitions without a leader after {} s", patience.as_secs())))
+        })
+    }
+
+    /// Leader of each partition; `None` while one has none or the topic is not known.
+    async fn leaders(&self, topic: &str) -> Result<Option<Vec<i32>>> {
+        let (consumer, topic) = (Arc::clone(&self.consumer), topic.to_owned());
+        client::blocking(move || {
+            let metadata = consumer
+                .fetch_metadata(Some(&topic), client::REQUEST_TIME_MAX)
+                .map_err(|e| client::from_kafka(&format!("the leaders of topic \"{topic}\" are not known"), &e))?;
+            let Some(found) = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none()) else {
+                return Ok(None);
+            };
+            let mut leaders: Vec<(i32, i32)> = found.partitions().iter().map(|p| (p.id(), p.leader())).collect();
+            leaders.sort_unstable();
+            let complete = !leaders.is_empty() && leaders.iter().all(|(_, leader)| *leader >= 0);
+            Ok(complete.then(|| leaders.into_iter().map(|(_, leader)| leader).collect()))
+        })
+        .await
+    }
+
+    /// Numbers of the brokers, ascending.
+    ///
+    /// # Errors
+    /// `Unavailable` if none answers.
+    pub async fn brokers(&self) -> Result<Vec<i32>> {
+        let consumer = Arc::clone(&self.consumer);
+        client::blocking(move || {
+            let metadata = consumer
+                .fetch_metadata(None, client::REQUEST_TIME_MAX)
+                .map_err(|e| client::from_kafka("the brokers are not known", &e))?;
+            let mut brokers: Vec<i32> = metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::id).collect();
+            brokers.sort_unstable();
+            Ok(brokers)
+        })
+        .await
+    }
+
+    /// First offset and end offset of each partition of a topic.
+    ///
+    /// # Errors
+    /// `Config` if there is no such topic, `Unavailable` if a partition does not answer.
+    pub async fn offsets(&self, topic: &str) -> Result<BTreeMap<i32, (i64, i64)>> {
+        let (consumer, topic) = (Arc::clone(&self.consumer), topic.to_owned());
+        client::blocking(move || {
+            let partitions = client::partitions(&consumer, &topic)?
+                .ok_or_else(|| Error::config(format!("there is no topic \"{topic}\"")).hint("create it first"))?;
+            partitions.into_iter().map(|p| Ok((p, client::watermarks(&consumer, &topic, p)?))).collect()
+        })
+        .await
+    }
+}

@@ -1,0 +1,248 @@
+//! What source, sink and administration share: librdkafka's words in ours, and one consumer with the thread
+//! that serves its events.
+//!
+//! librdkafka reconnects and retries by itself, so a lost connection is a warning; only what it calls fatal,
+//! or what no retry can mend, becomes an error.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long a question to the brokers may take before the job says that they do not answer.
+pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// How long the event thread sleeps at most before it looks whether it is still needed.
+const EVENT_WAIT: Duration = Duration::from_millis(250);
+
+/// The consumer of one table.
+pub(super) type Consumer = BaseConsumer<Context>;
+
+/// Sends librdkafka's log and errors to ours and remembers a fatal error.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    fatal: Mutex<Option<String>>,
+}
+
+impl Context {
+    /// The error after which the client is of no use.
+    pub(super) fn fatal(&self) -> Option<Error> {
+        let fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
+        fatal.as_ref().map(|reason| Error::unavailable(format!("the kafka client gave up: {reason}")))
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            *self.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+        tracing::warn!(error = %code_text(&error), reason, "kafka");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn commit_callback(&self, result: rdkafka::error::KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::warn!(error = %code_text(&error), "group offsets not told; lag tools show old ones");
+        }
+    }
+}
+
+/// One line of librdkafka's log.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, text: &str) {
+    // Tables may carry options of the other side, as Flink allows: nothing to warn of.
+    if facility == "CONFWARN" {
+        return;
+    }
+    match level {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error
+        | RDKafkaLogLevel::Warning => tracing::warn!(facility, "kafka: {text}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(facility, "kafka: {text}"),
+        RDKafkaLogLevel::Debug => tracing::debug!(facility, "kafka: {text}"),
+    }
+}
+
+/// A configuration with `properties`, and the log level that our own filter then narrows.
+pub(super) fn config<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (name, value) in properties {
+        config.set(name, value);
+    }
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    config
+}
+
+/// Makes a client; its errors name the property, never the value.
+pub(super) fn create<C, T>(config: &ClientConfig, context: C) -> Result<T>
+where
+    C: ClientContext,
+    T: rdkafka::config::FromClientConfigAndContext<C>,
+{
+    config.create_with_context(context).map_err(|error| match error {
+        KafkaError::ClientConfig(_, _, name, _) => {
+            Error::config(format!("option \"properties.{name}\" is not accepted by the kafka client"))
+        }
+        KafkaError::ClientCreation(reason) => Error::config(format!("the kafka client cannot be made: {reason}")),
+        other => from_kafka("the kafka client cannot be made", &other),
+    })
+}
+
+/// Makes a consumer and starts the thread that serves its events until the last other holder lets it go.
+pub(super) fn consumer(config: &ClientConfig, table: &str) -> Result<Arc<Consumer>> {
+    let consumer: Arc<Consumer> = Arc::new(create(config, Context::default())?);
+    let weak = Arc::downgrade(&consumer);
+    std::thread::Builder::new()
+        .name(format!("kafka-{table}").chars().take(15).collect())
+        .spawn(move || {
+            // Partitions have queues of their own: only log lines, errors and commit results come here.
+            while let Some(consumer) = weak.upgrade() {
+                if let Some(Err(error)) = consumer.poll(EVENT_WAIT) {
+                    tracing::debug!(error = %code_text(&error), "kafka event");
+                }
+            }
+        })
+        .map_err(|e| Error::unavailable("no thread for the events of kafka").because(e))?;
+    Ok(consumer)
+}
+
+/// Runs a call that blocks where it may block.
+pub(super) async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(call)
+        .await
+        .map_err(|e| Error::internal("a call of the kafka client did not come back").because(e))?
+}
+
+/// `what` failed: an error of the kind that fits, so that the reader knows whether to wait or to mend.
+pub(super) fn from_kafka(what: &str, error: &KafkaError) -> Error {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    let text = code_text(error);
+    match code {
+        Some(
+            Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed,
+        ) => Error::config(format!("{what}: {text}"))
+            .hint("grant the user of \"properties.sasl.username\" the access, or choose another user"),
+        Some(Code::SaslAuthenticationFailed | Code::Authentication) => {
+            Error::config(format!("{what}: {text}")).hint("check \"properties.sasl.username\" and its password")
+        }
+        Some(Code::InvalidTopic | Code::InvalidConfig | Code::InvalidReplicationFactor | Code::InvalidReplicaAssignment) => {
+            Error::config(format!("{what}: {text}"))
+        }
+        _ => Error::unavailable(format!("{what}: {text}")),
+    }
+}
+
+/// The reason of an error, without librdkafka's frame around it.
+pub(super) fn code_text(error: &KafkaError) -> String {
+    match error.rdkafka_error_code() {
+        Some(code) => lower(&code.to_string()),
+        None => lower(&error.to_string()),
+    }
+}
+
+/// Adds `hint` to an error unless it has one.
+pub(super) fn with_hint(error: Error, hint: &str) -> Error {
+    if error.hint_text().is_none() && error.kind() == ErrorKind::Unavailable { error.hint(hint) } else { error }
+}
+
+fn lower(text: &str) -> String {
+    let text = text.strip_prefix("Local: ").or_else(|| text.strip_prefix("Broker: ")).unwrap_or(text);
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// Partition numbers of a topic, ascending; `None` if there is no such topic.
+pub(super) fn partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Result<Option<Vec<i32>>> {
+    let what = format!("the partitions of topic \"{topic}\" are not known");
+    let metadata =
+        consumer.fetch_metadata(Some(topic), REQUEST_TIME_MAX).map_err(|e| unreachable_brokers(&what, &e))?;
+    let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(None) };
+    match found.error().map(RDKafkaErrorCode::from) {
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Ok(None),
+        Some(code) => return Err(from_kafka(&what, &KafkaError::MetadataFetch(code))),
+        None => {}
+    }
+    let mut numbers: Vec<i32> = found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
+    numbers.sort_unstable();
+    Ok((!numbers.is_empty()).then_some(numbers))
+}
+
+/// Names of all topics the user may see, sorted, without Kafka's own.
+pub(super) fn topics(consumer: &Consumer) -> Result<Vec<String>> {
+    let metadata = consumer
+        .fetch_metadata(None, REQUEST_TIME_MAX)
+        .map_err(|e| unreachable_brokers("the topics are not known", &e))?;
+    let mut names: Vec<String> =
+        metadata.topics().iter().map(|t| t.name().to_owned()).filter(|n| !n.starts_with("__")).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// First offset and end offset of a partition, as its leader tells them now.
+pub(super) fn watermarks(consumer: &Consumer, topic: &str, partition: i32) -> Result<(i64, i64)> {
+    consumer.fetch_watermarks(topic, partition, REQUEST_TIME_MAX).map_err(|e| {
+        unreachable_brokers(&format!("the offsets of partition {partition} of topic \"{topic}\" are not known"), &e)
+    })
+}
+
+/// Next offset of the group in a partition, if it has committed one.
+pub(super) fn committed(consumer: &Consumer, topic: &str, partition: i32) -> Result<Option<i64>> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    let what = format!("the group's offset of partition {partition} of topic \"{topic}\" is not known");
+    let found = consumer.committed_offsets(list, REQUEST_TIME_MAX).map_err(|e| unreachable_brokers(&what, &e))?;
+    single_offset(&found, topic, partition, &what)
+}
+
+/// First offset whose record is not older than `timestamp` (ms since 1970); `None` if there is none.
+pub(super) fn offset_at(consumer: &Consumer, topic: &str, partition: i32, timestamp: i64) -> Result<Option<i64>> {
+    let mut list = TopicPartitionList::new();
+    let what = format!("the offset of a time stamp in partition {partition} of topic \"{topic}\" is not known");
+    list.add_partition_offset(topic, partition, Offset::Offset(timestamp)).map_err(|e| from_kafka(&what, &e))?;
+    let found = consumer.offsets_for_times(list, REQUEST_TIME_MAX).map_err(|e| unreachable_brokers(&what, &e))?;
+    single_offset(&found, topic, partition, &what)
+}
+
+fn single_offset(list: &TopicPartitionList, topic: &str, partition: i32, what: &str) -> Result<Option<i64>> {
+    let Some(found) = list.find_partition(topic, partition) else { return Ok(None) };
+    found.error().map_err(|e| from_kafka(what, &e))?;
+    Ok(match found.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    })
+}
+
+/// Tells the group's next offsets, without waiting.
+pub(super) fn commit(consumer: &Consumer, positions: &[(&str, i32, i64)]) {
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for (topic, partition, offset) in positions {
+        if let Err(error) = list.add_partition_offset(topic, *partition, Offset::Offset(*offset)) {
+            tracing::warn!(error = %code_text(&error), topic, partition, "group offset not told");
+        }
+    }
+    if let Err(error) = consumer.commit(&list, CommitMode::Async) {
+        tracing::warn!(error = %code_text(&error), "group offsets not told; lag tools show old ones");
+    }
+}
+
+fn unreachable_brokers(what: &str, error: &KafkaError) -> Error {
+    with_hint(
+        from_kafka(what, error),
+        "check \"properties.bootstrap.servers\", and that the brokers' advertised addresses can be reached from here",
+    )
+}

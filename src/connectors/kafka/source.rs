@@ -1,0 +1,457 @@
+//! A Kafka table as a source: one consumer, and per partition a queue of its own that is emptied in batches.
+//!
+//! Invariants: partitions are assigned, never subscribed to, so no other consumer of the group takes one away;
+//! start and end are numbers before the first row; an offset that is gone is an error with the number of
+//! records lost, never a silent new start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::client::{self, Consumer};
+use super::columns::{Place, RowDecoder};
+use super::ffi::PartitionQueue;
+use super::options::{EMBEDDED, KafkaOptions, Position, Topics};
+use crate::connectors::{Fetched, JobContext, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
+use crate::error::{Error, Result};
+use crate::limits::{BATCH_ROWS_MAX, KAFKA_QUEUE_BYTES_MAX};
+use crate::table::TableSpec;
+
+/// A table opened for reading.
+pub struct KafkaSource {
+    // fixed at start
+    table: TableSpec,
+    options: Arc<KafkaOptions>,
+    job: JobContext,
+    embedded: bool,
+    group: String,
+    consumer: Arc<Consumer>,
+    // changes while running: topics in the order they were found, which is part of the order of ties
+    topics: Vec<String>,
+}
+
+impl KafkaSource {
+    /// Opens `table` without asking a broker yet.
+    ///
+    /// # Errors
+    /// `Config` for wrong options.
+    pub fn open(table: &TableSpec, job: &JobContext) -> Result<Self> {
+        let options = super::parse(table, Usage::Source)?;
+        for name in &options.properties.ignored {
+            tracing::warn!(table = table.name, "option \"properties.{name}\" is for Java's client and left out");
+        }
+        let embedded = options.bootstrap == EMBEDDED;
+        let group = match options.properties.get("group.id") {
+            Some(group) => group.to_owned(),
+            None => format!("streamer-{}", job.pipeline),
+        };
+        let consumer = client::consumer(&consumer_config(&options, &group, job)?, &table.name)?;
+        let topics = match &options.topics {
+            Topics::List(list) => list.clone(),
+            Topics::Pattern(_) => Vec::new(),
+        };
+        Ok(Self { table: table.clone(), options: Arc::new(options), job: job.clone(), embedded, group, consumer, topics })
+    }
+
+    /// Logical minus physical offset.
+    fn base(&self, topic: &str, partition: i32) -> i64 {
+        if !self.embedded {
+            return 0;
+        }
+        self.job.embedded_offsets.get(&(topic.to_owned(), partition)).copied().unwrap_or(0)
+    }
+
+    async fn find_splits(&mut self) -> Result<Vec<Split>> {
+        let (consumer, options, mut topics) = (Arc::clone(&self.consumer), Arc::clone(&self.options), self.topics.clone());
+        let (topics, splits) = client::blocking(move || {
+            if let Topics::Pattern(pattern) = &options.topics {
+                let matching = client::topics(&consumer)?.into_iter().filter(|name| pattern.is_match(name));
+                let new: Vec<String> = matching.filter(|name| !topics.contains(name)).collect();
+                topics.extend(new);
+            }
+            let mut splits = Vec::new();
+            for (topic_index, topic) in topics.iter().enumerate() {
+                let partitions = client::partitions(&consumer, topic)?.ok_or_else(|| no_topic(&consumer, topic))?;
+                splits.extend(partitions.into_iter().map(|partition| Split { topic: topic.clone(), partition, topic_index }));
+            }
+            Ok((topics, splits))
+        })
+        .await
+        .map_err(|e| e.or_at(self.table.options.span("topic").or(self.table.span)))?;
+        self.topics = topics;
+        Ok(splits)
+    }
+
+    async fn open_split(&mut self, split: &Split, start: StartAt) -> Result<Box<dyn SplitReader>> {
+        let place = Place { topic: split.topic.clone(), partition: split.partition, base: self.base(&split.topic, split.partition) };
+        let decoder = RowDecoder::new(&self.table, &self.options, place.clone(), &self.job.time_zone)?;
+        let resolver = Resolver {
+            consumer: Arc::clone(&self.consumer),
+            options: Arc::clone(&self.options),
+            group: self.group.clone(),
+            place: place.clone(),
+        };
+        let (position, bound, high, queue) = client::blocking(move || {
+            let (position, bound, high) = resolver.resolve(start)?;
+            let queue = resolver.assign(position)?;
+            Ok((position, bound, high, queue))
+        })
+        .await
+        .map_err(|e| e.or_at(self.table.span))?;
+        let consumer = Arc::clone(&self.consumer);
+        Ok(Box::new(PartitionReader { consumer, place, decoder, bound, queue, position, high, paused: false, failure: None }))
+    }
+}
+
+impl Source for KafkaSource {
+    fn splits(&mut self) -> BoxFuture<'_, Result<Vec<Split>>> {
+        Box::pin(self.find_splits())
+    }
+
+    fn open<'a>(&'a mut self, split: &'a Split, start: StartAt) -> BoxFuture<'a, Result<Box<dyn SplitReader>>> {
+        Box::pin(self.open_split(split, start))
+    }
+
+    fn discovers(&self) -> Option<Duration> {
+        self.options.discovery
+    }
+
+    fn committed(&mut self, positions: &[(Split, i64)]) {
+        let physical: Vec<(&str, i32, i64)> = positions
+            .iter()
+            .map(|(split, next)| (split.topic.as_str(), split.partition, next.saturating_sub(self.base(&split.topic, split.partition))))
+            .filter(|(_, _, next)| *next >= 0)
+            .collect();
+        if !physical.is_empty() {
+            client::commit(&self.consumer, &physical);
+        }
+    }
+}
+
+fn no_topic(consumer: &Consumer, topic: &str) -> Error {
+    let error = Error::config(format!("there is no topic \"{topic}\""));
+    match client::topics(consumer) {
+        Ok(names) => match crate::error::nearest(topic, names.iter().map(String::as_str)) {
+            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+            None => error.hint("create it first, or check that the user may see it"),
+        },
+        Err(_) => error,
+    }
+}
+
+/// The consumer's configuration: what suits the engine, then what the table says, then what must be.
+fn consumer_config(options: &KafkaOptions, group: &str, job: &JobContext) -> Result<ClientConfig> {
+    let embedded = options.bootstrap == EMBEDDED;
+    let queue_kbytes = (KAFKA_QUEUE_BYTES_MAX / 1024).to_string();
+    let mut config = client::config([
+        ("client.id", "streamer"),
+        ("queued.max.messages.kbytes", queue_kbytes.as_str()),
+        ("fetch.message.max.bytes", "1048576"),
+        ("fetch.max.bytes", "8388608"),
+        // The mock cluster sleeps out an empty fetch: new records do not wake it.
+        ("fetch.wait.max.ms", if embedded { "2" } else { "20" }),
+        // A full queue is looked at again soon: by default after a second, which starves a fast reader.
+        ("fetch.queue.backoff.ms", "5"),
+        ("fetch.error.backoff.ms", "100"),
+        ("reconnect.backoff.max.ms", "1000"),
+        ("isolation.level", "read_committed"),
+        ("check.crcs", "true"),
+    ]);
+    for (name, value) in &options.properties.values {
+        config.set(name, value);
+    }
+    config
+        .set("bootstrap.servers", bootstrap(&options.bootstrap, job)?)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("enable.partition.eof", "true");
+    Ok(config)
+}
+
+/// Addresses of the brokers.
+pub(super) fn bootstrap<'a>(option: &'a str, job: &'a JobContext) -> Result<&'a str> {
+    if option != EMBEDDED {
+        return Ok(option);
+    }
+    job.embedded_bootstrap.as_deref().ok_or_else(|| {
+        Error::config("this command starts no embedded cluster")
+            .hint("set \"properties.bootstrap.servers\" to the address of a Kafka broker")
+    })
+}
+
+/// Turns what options say into offsets. All calls block.
+struct Resolver {
+    consumer: Arc<Consumer>,
+    options: Arc<KafkaOptions>,
+    group: String,
+    place: Place,
+}
+
+impl Resolver {
+    /// First offset to read, first offset not to read, and the end now; physical.
+    fn resolve(&self, start: StartAt) -> Result<(i64, Option<i64>, i64)> {
+        let Place { topic, partition, base } = &self.place;
+        let (low, high) = client::watermarks(&self.consumer, topic, *partition)?;
+        let position = match start {
+            StartAt::Offset(offset) => offset.saturating_sub(*base),
+            StartAt::Earliest => low,
+            StartAt::Configured => self.start(low, high)?,
+        };
+        if position < low || position > high {
+            return Err(out_of_range(&self.place, position, (low, high)));
+        }
+        let bound = match &self.options.bound {
+            None => None,
+            Some(bound) => Some(self.bound(bound, high)?),
+        };
+        Ok((position, bound, high))
+    }
+
+    fn start(&self, low: i64, high: i64) -> Result<i64> {
+        let Place { topic, partition, base } = &self.place;
+        Ok(match &self.options.startup {
+            Position::Earliest => low,
+            Position::Latest => high,
+            Position::Timestamp(ms) => client::offset_at(&self.consumer, topic, *partition, *ms)?.unwrap_or(high),
+            Position::Group => match client::committed(&self.consumer, topic, *partition)? {
+                Some(offset) => offset,
+                None => self.without_committed(low, high)?,
+            },
+            Position::Specific(offsets) => match offsets.get(partition) {
+                Some(offset) => offset.saturating_sub(*base),
+                // As in Flink: a partition not named goes on where the group was, else from its beginning.
+                None => client::committed(&self.consumer, topic, *partition)?.unwrap_or(low),
+            },
+        })
+    }
+
+    fn without_committed(&self, low: i64, high: i64) -> Result<i64> {
+        match self.options.properties.get("auto.offset.reset") {
+            Some("earliest") => Ok(low),
+            Some("latest") => Ok(high),
+            _ => {
+                let Place { topic, partition, .. } = &self.place;
+                Err(Error::config(format!("group \"{}\" has no offset for partition {partition} of topic \"{topic}\"", self.group))
+                    .hint("set 'scan.startup.mode' = 'earliest-offset', or 'properties.auto.offset.reset' = 'earliest' for partitions without one"))
+            }
+        }
+    }
+
+    fn bound(&self, bound: &Position, high: i64) -> Result<i64> {
+        let Place { topic, partition, base } = &self.place;
+        let missing = |what: &str| {
+            Error::config(format!("{what} for partition {partition} of topic \"{topic}\", where reading should end"))
+        };
+        match bound {
+            Position::Latest | Position::Earliest => Ok(high),
+            Position::Timestamp(ms) => Ok(client::offset_at(&self.consumer, topic, *partition, *ms)?.unwrap_or(high)),
+            Position::Group => client::committed(&self.consumer, topic, *partition)?
+                .ok_or_else(|| missing(&format!("group \"{}\" has no offset", self.group))),
+            Position::Specific(offsets) => offsets
+                .get(partition)
+                .map(|offset| offset.saturating_sub(*base))
+                .ok_or_else(|| missing("\"scan.bounded.specific-offsets\" has no offset")),
+        }
+    }
+
+    /// Starts fetching into a queue of the partition's own.
+    fn assign(&self, position: i64) -> Result<PartitionQueue> {
+        let Place { topic, partition, .. } = &self.place;
+        let queue = PartitionQueue::split(&self.consumer, topic, *partition)?;
+        let what = format!("partition {partition} of topic \"{topic}\" cannot be read");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, *partition, Offset::Offset(position)).map_err(|e| client::from_kafka(&what, &e))?;
+        self.consumer.incremental_assign(&list).map_err(|e| client::from_kafka(&what, &e))?;
+        Ok(queue)
+    }
+}
+
+/// The records from `position` on are not there. Offsets given are physical.
+fn out_of_range(place: &Place, position: i64, (low, high): (i64, i64)) -> Error {
+    let Place { topic, partition, base } = place;
+    let logical = |offset: i64| offset.saturating_add(*base);
+    let (next, first, end) = (logical(position), logical(low), logical(high));
+    if position < low {
+        let lost = low.saturating_sub(position);
+        return Error::data(format!(
+            "{lost} records of partition {partition} of topic \"{topic}\" are gone: reading goes on at offset {next}, the first there is has {first}"
+        ))
+        .hint("they were deleted by the topic's retention before they were read: restore them, or start with \"--fresh\" to go on without them");
+    }
+    Error::data(format!("offset {next} of partition {partition} of topic \"{topic}\" is behind its end at {end}"))
+        .hint("the topic was truncated or made anew, or the offset is wrong: start with \"--fresh\" to read it from its configured start")
+}
+
+/// Reads one partition.
+struct PartitionReader {
+    // fixed at start
+    consumer: Arc<Consumer>,
+    place: Place,
+    /// First offset not to read, physical.
+    bound: Option<i64>,
+    /// End of the partition when it was opened, physical.
+    high: i64,
+    // changes while running
+    decoder: RowDecoder,
+    queue: PartitionQueue,
+    /// Next offset, physical.
+    position: i64,
+    paused: bool,
+    /// To be reported once the rows before it are.
+    failure: Option<(Code, String)>,
+}
+
+impl PartitionReader {
+    async fn fetch(&mut self) -> Result<Fetched> {
+        loop {
+            if let Some((code, text)) = self.failure.take() {
+                let (consumer, place) = (Arc::clone(&self.consumer), self.place.clone());
+                return Err(explain(consumer, place, self.position, (code, text)).await);
+            }
+            if self.bound.is_some_and(|bound| self.position >= bound) {
+                return Ok(Fetched::End);
+            }
+            if self.paused {
+                futures::future::pending::<()>().await;
+            }
+            if let Some(batch) = self.take_batch()? {
+                return Ok(Fetched::Rows(batch));
+            }
+            if let Some(fatal) = self.consumer.context().fatal() {
+                return Err(fatal);
+            }
+            let stopped = self.failure.is_some() || self.bound.is_some_and(|bound| self.position >= bound);
+            if !stopped {
+                self.queue.bell().notified().await;
+            }
+        }
+    }
+
+    /// What the queue holds now, decoded; `None` if that moves nothing.
+    fn take_batch(&mut self) -> Result<Option<SourceBatch>> {
+        let before = self.position;
+        let messages = self.queue.take(BATCH_ROWS_MAX);
+        for message in messages.iter() {
+            if let Some((code, text)) = message.error() {
+                match code {
+                    // Tells the next offset, also behind control records and compacted ones.
+                    Code::PartitionEOF => self.position = self.position.max(message.offset()),
+                    code if mends_itself(code) => {
+                        tracing::warn!(topic = self.place.topic, partition = self.place.partition, "kafka: {text}");
+                    }
+                    code => {
+                        self.failure = Some((code, text));
+                        break;
+                    }
+                }
+                continue;
+            }
+            match self.bound {
+                // The bound fell on a control record or a gap: the next record is already behind it.
+                Some(bound) if message.offset() >= bound => {
+                    self.position = bound;
+                    break;
+                }
+                _ => {
+                    self.decoder.push(&message)?;
+                    self.position = message.offset().saturating_add(1);
+                }
+            }
+        }
+        drop(messages);
+        let next_offset = self.position.saturating_add(self.place.base);
+        Ok(match self.decoder.finish()? {
+            Some(batch) => Some(SourceBatch { next_offset, ..batch }),
+            None if self.position > before => Some(self.decoder.moved(next_offset)),
+            None => None,
+        })
+    }
+}
+
+/// An error of the partition, met at the physical offset `position`, in the user's words.
+async fn explain(consumer: Arc<Consumer>, place: Place, position: i64, (code, text): (Code, String)) -> Error {
+    let offset = position.saturating_add(place.base);
+    let what = format!("partition {} of topic \"{}\"", place.partition, place.topic);
+    match code {
+        Code::AutoOffsetReset | Code::LogTruncation | Code::OffsetOutOfRange => {
+            let (topic, partition) = (place.topic.clone(), place.partition);
+            match client::blocking(move || client::watermarks(&consumer, &topic, partition)).await {
+                Ok((low, high)) if position < low || position > high => out_of_range(&place, position, (low, high)),
+                _ => Error::data(format!("offset {offset} of {what} cannot be read: {text}")),
+            }
+        }
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+            Error::unavailable(format!("{what} is no longer there"))
+                .hint("was the topic deleted? create it again, and start with \"--fresh\"")
+        }
+        Code::TopicAuthorizationFailed => Error::config(format!("the right to read topic \"{}\" is missing", place.topic))
+            .hint("grant the user of \"properties.sasl.username\" the access, or choose another user"),
+        Code::BadMessage | Code::BadCompression | Code::InvalidMessage => {
+            Error::data(format!("records of {what} from offset {offset} on are damaged: {text}"))
+        }
+        _ => Error::unavailable(format!("{what} cannot be read: {text}")),
+    }
+}
+
+/// Errors after which librdkafka goes on by itself, without a record lost.
+fn mends_itself(code: Code) -> bool {
+    !matches!(
+        code,
+        Code::AutoOffsetReset
+            | Code::LogTruncation
+            | Code::OffsetOutOfRange
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::TopicAuthorizationFailed
+            | Code::BadMessage
+            | Code::BadCompression
+            | Code::InvalidMessage
+            | Code::NotImplemented
+            | Code::UnsupportedFeature
+            | Code::UnsupportedCompressionType
+            | Code::Fatal
+    )
+}
+
+impl SplitReader for PartitionReader {
+    fn next(&mut self) -> BoxFuture<'_, Result<Fetched>> {
+        Box::pin(self.fetch())
+    }
+
+    fn next_offset(&self) -> i64 {
+        self.position.saturating_add(self.place.base)
+    }
+
+    fn lag(&self) -> Option<u64> {
+        let high = self.queue.known_watermarks().map_or(self.high, |(_, high)| high.max(self.high));
+        u64::try_from(high.saturating_sub(self.position)).ok().or(Some(0))
+    }
+
+    // The queue is bounded and librdkafka stops fetching when it is full, so not taking from it is the pause.
+    // librdkafka's own pause would throw the queue's records away and fetch them again at every resume.
+    fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    fn resume(&mut self) {
+        self.paused = false;
+    }
+}
+
+impl Drop for PartitionReader {
+    fn drop(&mut self) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.place.topic, self.place.partition);
+        if let Err(error) = self.consumer.incremental_unassign(&list) {
+            tracing::debug!(error = %client::code_text(&error), "partition not given back");
+        }
+    }
+}
