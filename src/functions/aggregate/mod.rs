@@ -1,0 +1,248 @@
+//! Aggregates with Flink's result types. The idea: a function is a [`Fold`] (add, merge, finish) over one state
+//! per group, and everything DataFusion wants — accumulator, groups accumulator, state columns — follows from it.
+//!
+//! Invariants: `merge` into an empty state copies the other bit for bit, so state may be stored and taken back
+//! any number of times without changing a result; state columns are plain Arrow types; NULL input is skipped;
+//! no accumulator retracts, because taking a floating point value back out does not undo putting it in.
+
+mod average;
+mod extreme;
+mod fold;
+mod pick;
+mod sum;
+mod variance;
+
+#[cfg(test)]
+mod tests;
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::error::Result;
+use datafusion::functions_aggregate::count::count_udaf;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::format_state_name;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
+};
+
+use crate::error::Error;
+
+/// One aggregate function: its contract and how to make its accumulators.
+pub(super) struct Entry {
+    /// Lower-case Flink name.
+    pub(super) name: &'static str,
+    /// Other names of the same function.
+    pub(super) aliases: &'static [&'static str],
+    /// The function over an argument type; `None`: Flink refuses the type.
+    make: fn(&DataType) -> Option<Box<dyn Make>>,
+    /// Whether `DISTINCT` changes nothing.
+    distinct_is_same: bool,
+    /// What it returns, for people.
+    pub(super) doc: &'static str,
+}
+
+/// An aggregate function over one argument type.
+trait Make {
+    /// Type of the result.
+    fn result_type(&self) -> DataType;
+    /// Names and types of the state columns.
+    fn state_types(&self) -> Vec<(&'static str, DataType)>;
+    /// One group.
+    fn accumulator(&self) -> Box<dyn Accumulator>;
+    /// Many groups; `None`: one accumulator per group will do.
+    fn groups(&self) -> Option<Box<dyn GroupsAccumulator>>;
+}
+
+/// Every aggregate of ours. `COUNT` is DataFusion's: its type, NULL rule and integer state are Flink's.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "sum",
+        aliases: &[],
+        make: sum::make,
+        distinct_is_same: false,
+        doc: "Sum in the type of the argument: integers wrap, DECIMAL(p, s) gives DECIMAL(38, s) and NULL beyond it. \
+              NULL if there is no value.",
+    },
+    Entry {
+        name: "avg",
+        aliases: &[],
+        make: average::make,
+        distinct_is_same: false,
+        doc: "Mean in the type of the argument: integers are truncated, DECIMAL(p, s) gives DECIMAL(38, max(6, s)). \
+              NULL if there is no value.",
+    },
+    Entry {
+        name: "min",
+        aliases: &[],
+        make: extreme::make_min,
+        distinct_is_same: true,
+        doc: "Smallest value; text by its UTF-8 bytes, NaN above every number. NULL if there is no value.",
+    },
+    Entry {
+        name: "max",
+        aliases: &[],
+        make: extreme::make_max,
+        distinct_is_same: true,
+        doc: "Largest value; text by its UTF-8 bytes, NaN above every number. NULL if there is no value.",
+    },
+    Entry {
+        name: "var_pop",
+        aliases: &[],
+        make: variance::make_var_pop,
+        distinct_is_same: false,
+        doc: "Population variance in the type of the argument (integers truncated, DECIMAL(38, max(6, s))); \
+              exactly 0 for equal values, NULL if there is no value.",
+    },
+    Entry {
+        name: "var_samp",
+        aliases: &["variance"],
+        make: variance::make_var_samp,
+        distinct_is_same: false,
+        doc: "Sample variance, typed as VAR_POP; NULL for fewer than two values.",
+    },
+    Entry {
+        name: "stddev_pop",
+        aliases: &[],
+        make: variance::make_stddev_pop,
+        distinct_is_same: false,
+        doc: "Population standard deviation, the root of VAR_POP, in the same type.",
+    },
+    Entry {
+        name: "stddev_samp",
+        aliases: &["stddev"],
+        make: variance::make_stddev_samp,
+        distinct_is_same: false,
+        doc: "Sample standard deviation, the root of VAR_SAMP, in the same type; NULL for fewer than two values.",
+    },
+    Entry {
+        name: "first_value",
+        aliases: &[],
+        make: pick::make_first,
+        distinct_is_same: true,
+        doc: "The first value that is not NULL, in order of arrival.",
+    },
+    Entry {
+        name: "last_value",
+        aliases: &[],
+        make: pick::make_last,
+        distinct_is_same: true,
+        doc: "The last value that is not NULL, in order of arrival.",
+    },
+];
+
+/// The aggregate functions, by their lower-case names.
+pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
+    let own = ENTRIES.iter().map(|entry| Arc::new(AggregateUDF::new_from_impl(Aggregate::new(entry))));
+    std::iter::once(count_udaf()).chain(own).collect()
+}
+
+/// An [`Entry`] as DataFusion sees it.
+struct Aggregate {
+    entry: &'static Entry,
+    aliases: Vec<String>,
+    signature: Signature,
+}
+
+impl Aggregate {
+    fn new(entry: &'static Entry) -> Self {
+        Self {
+            entry,
+            aliases: entry.aliases.iter().map(|a| (*a).to_owned()).collect(),
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
+    }
+
+    fn make(&self, argument: Option<&DataType>) -> Result<Box<dyn Make>> {
+        let name = self.entry.name.to_uppercase();
+        let Some(argument) = argument else {
+            return Err(Error::sql(format!("function \"{name}\" takes one argument")).into());
+        };
+        (self.entry.make)(argument).ok_or_else(|| {
+            Error::sql(format!("function \"{name}\" does not take an argument of type \"{argument}\"")).into()
+        })
+    }
+
+    fn make_for(&self, args: &AccumulatorArgs<'_>) -> Result<Box<dyn Make>> {
+        if args.is_distinct && !self.entry.distinct_is_same {
+            let name = self.entry.name.to_uppercase();
+            return Err(Error::sql(format!("\"{name}(DISTINCT …)\" is not supported yet"))
+                .hint("aggregate over a subquery with SELECT DISTINCT")
+                .into());
+        }
+        self.make(args.expr_fields.first().map(|field| field.data_type()))
+    }
+}
+
+impl std::fmt::Debug for Aggregate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.entry.name)
+    }
+}
+
+/// A function is its name: there is one entry per name.
+impl PartialEq for Aggregate {
+    fn eq(&self, other: &Self) -> bool {
+        self.entry.name == other.entry.name
+    }
+}
+
+impl Eq for Aggregate {}
+
+impl Hash for Aggregate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.entry.name.hash(state);
+    }
+}
+
+impl AggregateUDFImpl for Aggregate {
+    fn name(&self) -> &str {
+        self.entry.name
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let [one] = types else {
+            let name = self.entry.name.to_uppercase();
+            return Err(Error::sql(format!("function \"{name}\" takes one argument, not {}", types.len())).into());
+        };
+        self.make(Some(one))?;
+        Ok(types.to_vec())
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(self.make(types.first())?.result_type())
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        let make = self.make(args.input_fields.first().map(|field| field.data_type()))?;
+        let field = |(part, data_type)| Arc::new(Field::new(format_state_name(args.name, part), data_type, true));
+        Ok(make.state_types().into_iter().map(field).collect())
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(self.make_for(&args)?.accumulator())
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
+        self.make_for(&args).is_ok_and(|make| make.groups().is_some())
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
+        self.make_for(&args)?.groups().ok_or_else(|| {
+            Error::internal(format!("\"{}\" has no accumulator for many groups", self.entry.name)).into()
+        })
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        ReversedUDAF::NotSupported
+    }
+}

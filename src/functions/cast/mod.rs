@@ -1,0 +1,3 @@
+//! CAST with Flink's rules.
+
+pub(in crate::functions) mod number;
