@@ -51,9 +51,8 @@ impl Job {
     }
 
     /// Runs until all of the input is read and stops.
-    pub(crate) fn run_to(&self, rows: usize, arguments: &[&str]) -> std::process::Output {
-        let rows = rows.to_string();
-        let mut all = vec!["--rows", &rows];
+    pub(crate) fn drain(&self, arguments: &[&str]) -> std::process::Output {
+        let mut all = vec!["--drain"];
         all.extend(arguments);
         let output = self.command(&all).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
@@ -133,7 +132,7 @@ pub(crate) fn expected_at_stop(input: &oracle::Input) -> (Alerts, Windows) {
 fn alerts_and_windows_equal_the_recomputation() {
     let Some(job) = Job::new("alerts_and_windows_equal_the_recomputation") else { return };
     job.simulate(&["--rows", "300000", "--rate", "0", "--seed", "7"]);
-    let output = job.run_to(300_000, &[]);
+    let output = job.drain(&[]);
     let records = kafka::records(&job.bootstrap, &job.input);
     assert_eq!(records.len(), 300_000);
     let input = oracle::input(&records);

@@ -22,7 +22,7 @@ fn kill_minus_nine_loses_no_row() {
         progressed += usize::from(!visible_files(&job.path().join("data/state/anomaly/checkpoint/m")).is_empty());
     }
     assert!(progressed > 0, "some run committed an epoch");
-    let output = job.run_to(400_000, &[]);
+    let output = job.drain(&[]);
     let shown = text(&output);
     assert!(shown.contains("restored"), "{shown}");
     assert!(shown.contains("400,000 =") && !shown.contains("unaccounted"), "{shown}");
@@ -47,7 +47,7 @@ fn a_stop_longer_than_the_watermark_delay_makes_no_row_late() {
     assert!(first.status.success(), "{}", text(&first));
     // The wall clock goes on by more than the delay of 5 s while the job is down.
     std::thread::sleep(Duration::from_secs(6));
-    let output = job.run_to(100_000, &[]);
+    let output = job.drain(&[]);
     assert!(!text(&output).contains("late rows"), "{}", text(&output));
     let input = oracle::input(&kafka::records(&job.bootstrap, &job.input));
     let (alerts, windows) = expected_at_stop(&input);
@@ -62,11 +62,11 @@ fn a_broker_that_dies_loses_no_row() {
         println!("not run: a_broker_that_dies_loses_no_row needs the cluster of scripts/test");
         return;
     }
-    job.simulate(&["--rows", "200000", "--rate", "0", "--seed", "17"]);
+    job.simulate(&["--rows", "200000", "--rate", "0", "--seed", "17", "--keep", "fleet.json"]);
     let running = start(job.command(&["--rows", "400000"]).stderr(Stdio::piped()));
     std::thread::sleep(Duration::from_millis(700));
     kafka::script(&["stop", "2"]);
-    job.simulate(&["--rows", "200000", "--rate", "0", "--seed", "17", "--continue"]);
+    job.simulate(&["--rows", "200000", "--rate", "0", "--keep", "fleet.json"]);
     kafka::script(&["start", "2"]);
     let output = running.finish();
     assert!(output.status.success(), "{}", text(&output));

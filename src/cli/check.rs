@@ -18,7 +18,7 @@ pub(super) fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
     let loaded = load(&arguments.script)?;
     let mut text = String::new();
     for note in &loaded.script.notes {
-        let _ = writeln!(text, "note: {note}");
+        let _ = writeln!(text, "note: line {}: {}", note.span.line, note.message);
     }
     let jobs = loaded.script.jobs.len();
     let _ = writeln!(text, "{}: no errors, {jobs} job{}", loaded.path, if jobs == 1 { "" } else { "s" });

@@ -4,6 +4,7 @@
 
 mod check;
 mod embedded;
+mod health;
 mod run;
 mod score;
 mod script;
@@ -55,6 +56,8 @@ enum Verb {
     Simulate(simulate::SimulateArguments),
     /// Compare alerts with the labels of the simulator or of the Numenta Anomaly Benchmark.
     Score(score::ScoreArguments),
+    /// Ask a running job whether it is ready (exit 0), for container health checks.
+    Healthcheck(health::HealthArguments),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -90,6 +93,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
         Verb::Sql(arguments) => sql::sql(arguments),
         Verb::Simulate(arguments) => simulate::simulate(arguments),
         Verb::Score(arguments) => score::score(&arguments),
+        Verb::Healthcheck(arguments) => health::healthcheck(&arguments),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "streamer", &mut std::io::stdout());
             Ok(0)

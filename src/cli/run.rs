@@ -33,9 +33,12 @@ pub(super) struct RunArguments {
     /// Stop after this time, as Ctrl-C would: "30s", "5 min".
     #[arg(long, value_parser = parse_duration)]
     duration: Option<Duration>,
-    /// Stop after so many records.
+    /// Stop after so many records have been read.
     #[arg(long, value_name = "N")]
     rows: Option<u64>,
+    /// Stop when every record there is has been read.
+    #[arg(long)]
+    drain: bool,
     /// Where the job keeps its state [default: data/state/<script>].
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -68,7 +71,7 @@ const METRICS_ADDRESS: &str = "127.0.0.1:9464";
 pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
     let loaded = load(&arguments.script)?;
     for note in &loaded.script.notes {
-        show::error_line(&format!("note: {note}"));
+        show::error_line(&format!("note: line {}: {}", note.span.line, note.message));
     }
     if loaded.script.jobs.is_empty() {
         let error = Error::sql("the script has nothing to run")
@@ -124,15 +127,13 @@ impl Runner<'_> {
         }
         let metrics = Arc::new(Metrics::default());
         let embedded = Embedded::start(
-            &self.loaded.script.tables,
             &job.plan,
             &layout,
             &self.arguments.simulator,
             &metrics,
             &self.clock,
             self.arguments.rows,
-        )
-        .await?;
+        )?;
         let context = JobContext {
             pipeline: self.loaded.name.clone(),
             time_zone: job.plan.settings.time_zone.clone(),
@@ -150,12 +151,13 @@ impl Runner<'_> {
             clock: Arc::clone(&self.clock),
             metrics: Arc::clone(&metrics),
             rows_max: self.arguments.rows,
+            drain: self.arguments.drain,
             preview: self.shown_table(&job.plan).map(|table| (table, preview)),
-            collect: (job.kind == JobKind::Select).then_some(collect),
+            collect: (matches!(job.kind, JobKind::Select { .. })).then_some(collect),
         };
         let pipeline = Pipeline::open(Arc::new(job.plan.clone()), options).await?;
         let server = self.serve(bounded, &metrics, &job.plan).await?;
-        let quiet = bounded && job.kind == JobKind::Select;
+        let quiet = bounded && matches!(job.kind, JobKind::Select { .. });
         if !quiet {
             let banner = Banner { loaded: self.loaded, plan: &job.plan, layout: &layout, keeps_state };
             show::error_line(&banner.text(&pipeline.opened(), embedded.as_ref(), server.as_ref()));

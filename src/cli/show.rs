@@ -39,6 +39,12 @@ pub(super) fn error_line(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
+/// Shows a line on a terminal's standard error in place of the last such line; empty clears it.
+pub(super) fn status(line: &str) {
+    let mut error = std::io::stderr().lock();
+    drop(write!(error, "\r\x1b[2K{line}").and_then(|()| error.flush()));
+}
+
 /// How rows of a result are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {

@@ -1,7 +1,6 @@
 //! What a person sees of a running job: banner, live status, summary.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -49,7 +48,7 @@ impl Status {
         }
         self.line = status_line(&self.metrics, rate, self.clock.now_ms());
         if self.live {
-            drop(write!(std::io::stderr().lock(), "\r\x1b[2K{}", self.line));
+            show::status(&self.line);
         } else {
             show::error_line(&self.line);
         }
@@ -60,16 +59,16 @@ impl Status {
         if !self.live {
             return super::write_out(text.as_bytes());
         }
-        drop(write!(std::io::stderr().lock(), "\r\x1b[2K"));
+        show::status("");
         super::write_out(text.as_bytes())?;
-        drop(write!(std::io::stderr().lock(), "{}", self.line));
+        show::status(&self.line);
         Ok(())
     }
 
     /// Ends the live line.
     pub(super) fn end(&mut self) {
         if self.live && !self.line.is_empty() {
-            drop(write!(std::io::stderr().lock(), "\r\x1b[2K"));
+            show::status("");
             self.line.clear();
         }
     }

@@ -124,7 +124,9 @@ pub(crate) struct Coordinator {
     pub(crate) commits: Vec<mpsc::Sender<u64>>,
     pub(crate) committed: mpsc::Receiver<u64>,
     pub(crate) unfinished: Arc<AtomicUsize>,
+    /// Stop when the records read, those of earlier runs included, are so many.
     pub(crate) rows_max: Option<u64>,
+    pub(crate) drain: bool,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) first_epoch: u64,
     // changes while running
@@ -171,6 +173,9 @@ impl Coordinator {
                 return Ok(Next::Last(Outcome::Finished));
             }
             if self.rows_max.is_some_and(|rows| self.metrics.total().read >= rows) {
+                return Ok(Next::Last(Outcome::Stopped));
+            }
+            if self.drain && self.metrics.partitions.iter().all(|p| p.lag.load(Ordering::Relaxed) == 0) {
                 return Ok(Next::Last(Outcome::Stopped));
             }
             let now = self.clock.elapsed();

@@ -61,8 +61,10 @@ pub struct PipelineOptions {
     pub clock: Clock,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// Stop after so many records read.
+    /// Stop after so many records read in this run.
     pub rows_max: Option<u64>,
+    /// Stop when no partition has a record waiting.
+    pub drain: bool,
     /// A look at the rows of one sink: table name and channel.
     pub preview: Option<(String, mpsc::Sender<RecordBatch>)>,
     /// Where the rows of a final SELECT go.
@@ -295,7 +297,8 @@ impl Pipeline {
             commits,
             committed,
             unfinished,
-            rows_max: options.rows_max,
+            rows_max: options.rows_max.map(|rows| rows.saturating_add(options.metrics.total().read)),
+            drain: options.drain,
             stop,
             first_epoch,
             sources,
@@ -380,6 +383,8 @@ async fn open_sources(
     for (ordinal, (node, spec)) in plan.sources().enumerate() {
         let mut source = connectors::open_source(&spec.table, &options.job)?;
         let mut splits = Vec::new();
+        // A partition found later starts at the event time its source has told: windows before it have fired.
+        let told = manifest.sources.iter().filter(|p| p.id.source() == ordinal).map(|p| p.watermark).min();
         for (place, split) in source.splits().await?.into_iter().enumerate() {
             let id = PartitionId::new(ordinal, split.topic_index, split.partition)?;
             let known = manifest.sources.iter().find(|p| {
@@ -396,7 +401,7 @@ async fn open_sources(
                 partition: split.partition,
                 id,
                 next_offset: 0,
-                watermark: WATERMARK_MIN,
+                watermark: told.unwrap_or(WATERMARK_MIN),
                 finished: false,
                 counts: RowCounts::default(),
             });
