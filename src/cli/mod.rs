@@ -13,6 +13,7 @@ mod signals;
 mod simulate;
 mod sql;
 mod status;
+mod tables;
 
 use std::ffi::OsString;
 use std::io::Write;
