@@ -31,7 +31,7 @@ pub(super) struct TableFile {
 pub(super) fn list(root: &Path, keys: &[String], default_partition: &str) -> Result<Vec<TableFile>> {
     let mut paths = Vec::new();
     if exists(root)?.is_dir() {
-        walk(root, 0, &mut paths)?;
+        walk(root, 0, keys, &mut paths)?;
     } else {
         paths.push(root.to_owned());
     }
@@ -54,7 +54,7 @@ pub(super) fn exists(root: &Path) -> Result<std::fs::Metadata> {
     })
 }
 
-fn walk(dir: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
+fn walk(dir: &Path, depth: usize, keys: &[String], paths: &mut Vec<PathBuf>) -> Result<()> {
     if depth > FOLDER_DEPTH_MAX {
         return Err(Error::config(format!(
             "folder \"{}\" is more than {FOLDER_DEPTH_MAX} folders deep",
@@ -63,18 +63,24 @@ fn walk(dir: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
     }
     for entry in std::fs::read_dir(dir).map_err(|e| failure("read", dir, e))? {
         let entry = entry.map_err(|e| failure("read", dir, e))?;
-        if entry.file_name().as_encoded_bytes().first().is_some_and(|first| matches!(first, b'.' | b'_')) {
+        if hidden(&entry.file_name().to_string_lossy(), keys) {
             continue;
         }
         let path = entry.path();
         let kind = std::fs::metadata(&path).map_err(|e| failure("read", &path, e))?;
         if kind.is_dir() {
-            walk(&path, depth + 1, paths)?;
+            walk(&path, depth + 1, keys, paths)?;
         } else {
             paths.push(path);
         }
     }
     Ok(())
+}
+
+/// Folders of a partition column are never hidden, whatever the column is called.
+fn hidden(name: &str, keys: &[String]) -> bool {
+    let folder_of = |key: &String| name.split_once('=').is_some_and(|(folder, _)| unescape(folder) == *key);
+    name.starts_with(['.', '_']) && !keys.iter().any(folder_of)
 }
 
 fn table_file(root: &Path, path: PathBuf, keys: &[String], default_partition: &str) -> Result<TableFile> {
@@ -269,6 +275,10 @@ mod tests {
             .map(|f| f.path.strip_prefix(dir.path()).unwrap().display().to_string())
             .collect();
         assert_eq!(names, ["a", "b/1", "b/2", "c/k=1/z"]);
+        let underscored = dir.path().join("p/_k=1/x");
+        create_dir(underscored.parent().unwrap()).unwrap();
+        std::fs::write(&underscored, b"").unwrap();
+        assert_eq!(list(&dir.path().join("p"), &keys(&["_k"]), "").unwrap()[0].partition, [Some("1".to_owned())]);
         let error = list(dir.path(), &keys(&["k"]), "").unwrap_err();
         assert!(error.message().contains("k=…"), "{error}");
         assert_eq!(list(&dir.path().join("none"), &[], "").unwrap_err().kind(), ErrorKind::Config);

@@ -29,5 +29,9 @@ pub const METADATA: &[(&str, &str, bool)] = &[
 
 /// All problems of the table's options. No I/O.
 pub fn validate(table: &TableSpec, usage: Usage) -> Vec<Error> {
-    options::FileOptions::parse(table, usage).err().map(Error::flatten).unwrap_or_default()
+    let checked = options::FileOptions::parse(table, usage).and_then(|options| match usage {
+        Usage::Source => source::check(table, &options),
+        Usage::Sink => publish::Layout::new(table, &options).map(drop),
+    });
+    checked.err().map(Error::flatten).unwrap_or_default()
 }

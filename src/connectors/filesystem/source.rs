@@ -125,6 +125,14 @@ impl SplitReader for FileReader {
     }
 }
 
+/// Whether the table's columns and format options go together. No I/O.
+///
+/// # Errors
+/// `Config` for an unknown metadata column, a wrong format option or a type the format cannot read.
+pub(super) fn check(table: &TableSpec, options: &FileOptions) -> Result<()> {
+    TableReader::open(table, options, 0).map(drop)
+}
+
 /// Where a column of the table comes from.
 #[derive(Debug, Clone, Copy)]
 enum Column {

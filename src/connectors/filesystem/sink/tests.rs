@@ -351,3 +351,38 @@ fn a_type_without_a_form_is_refused_before_any_row() {
     table.columns.push(column("t", DataType::Timestamp(TimeUnit::Second, None)));
     assert!(FileSink::open(&table, &JobContext::default()).is_ok());
 }
+
+/// Text formats, with partition folders: as the corpus has them.
+#[tokio::test]
+async fn text_formats_come_back_and_leave_partition_columns_out() {
+    for (format, lines) in [("json", ["{\"n\":1}", "{\"n\":2}"]), ("csv", ["1", "2"])] {
+        let dir = TempDir::new().unwrap();
+        let mut table = table(dir.path(), &["k"], &[("format", format), ("csv.null-literal", "")]);
+        let mut sink = sink(&table);
+        sink.restore(None).await.unwrap();
+        sink.write(rows(&table, &[(1, Some("a")), (2, Some("a")), (3, None)])).await.unwrap();
+        sink.prepare(1, true).await.unwrap();
+        sink.commit(1).await.unwrap();
+        let names = visible_files(dir.path());
+        assert!(names[1].starts_with("k=a/part-") && names[1].ends_with(&format!("-1-1.{format}")), "{names:?}");
+        let text = std::fs::read_to_string(dir.path().join(&names[1])).unwrap();
+        assert_eq!(text.lines().collect::<Vec<_>>(), lines);
+        assert!(text.ends_with('\n'));
+        assert_eq!(visible(&table).await, [(1, Some("a".into())), (2, Some("a".into())), (3, None)]);
+        // values with line ends and quotes, without folders
+        let nasty = ["a\nb", "\"", "\"\"\n,", "x,y", " ", "\r\n"];
+        let values: Vec<(i64, Option<&str>)> = nasty.iter().enumerate().map(|(i, v)| (i as i64, Some(*v))).collect();
+        table.partitioned_by.clear();
+        table
+            .options
+            .0
+            .insert("path".into(), OptionValue { value: dir.path().join("flat").display().to_string(), span: None });
+        let mut sink = self::sink(&table);
+        sink.restore(None).await.unwrap();
+        sink.write(rows(&table, &values)).await.unwrap();
+        sink.prepare(1, true).await.unwrap();
+        sink.commit(1).await.unwrap();
+        let expect: Vec<_> = values.iter().map(|(n, v)| (*n, v.map(str::to_owned))).collect();
+        assert_eq!(visible(&table).await, expect, "{format}");
+    }
+}

@@ -250,7 +250,8 @@ async fn a_cancelled_read_loses_nothing() {
 #[test]
 fn options_are_checked() {
     let check = |options: &[(&str, &str)], usage: Usage, expect: &[&str]| {
-        let errors = super::super::validate(&table(Path::new("x"), vec![n()], options), usage);
+        let parsed = FileOptions::parse(&table(Path::new("x"), vec![n()], options), usage);
+        let errors = parsed.err().map(Error::flatten).unwrap_or_default();
         let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(shown.len(), expect.len(), "{shown:?}");
         for part in expect {
@@ -275,6 +276,10 @@ fn options_are_checked() {
     assert!(super::super::validate(&partitioned, Usage::Sink)[0].to_string().contains("\"kk\" not found"));
     partitioned.partitioned_by = vec!["k".into(), "n".into()];
     assert_eq!(super::super::validate(&partitioned, Usage::Sink).len(), 1);
+    let key = ColumnKind::Metadata { key: "file.nam".into(), virtual_: true };
+    let metadata = table(Path::new("x"), vec![n(), column("f", DataType::Utf8, key)], &[]);
+    let errors = super::super::validate(&metadata, Usage::Source);
+    assert_eq!(errors[0].hint_text(), Some("did you mean \"file.name\"?"));
 }
 
 #[tokio::test]
@@ -314,8 +319,13 @@ impl Decoder for Numbers {
     }
 }
 
-/// Offsets and values, and offsets of bad lines, from `start` on.
-fn read_text(dir: &Path, policy: &str, start: i64) -> Result<(Vec<(i64, i64)>, Vec<(i64, Option<Vec<u8>>)>)> {
+/// Offset and value.
+type Rows = Vec<(i64, i64)>;
+/// Offset and raw bytes.
+type BadLines = Vec<(i64, Option<Vec<u8>>)>;
+
+/// What is read from `start` on.
+fn read_text(dir: &Path, policy: &str, start: i64) -> Result<(Rows, BadLines)> {
     let table = table(dir, vec![n()], &[("bad-records", policy)]);
     let options = FileOptions::parse(&table, Usage::Source)?;
     let mut reader = TableReader::open(&table, &options, start)?;
@@ -340,8 +350,8 @@ fn lines_that_are_no_rows_follow_the_policy_and_restarts_agree() {
     std::fs::write(dir.path().join("1.txt"), "10\n\n20*3\nbad\r\n-\n30").unwrap();
     std::fs::write(dir.path().join("2.txt"), "oops\n").unwrap();
     std::fs::write(dir.path().join("3.txt"), "\u{feff}40\n-\n").unwrap();
-    let all_rows = vec![(0, 10), (1, 20), (2, 20), (3, 20), (5, 30), (7, 40)];
-    let all_bad = vec![(4, Some(b"bad".to_vec())), (6, Some(b"oops".to_vec()))];
+    let all_rows = [(0, 10), (1, 20), (2, 20), (3, 20), (5, 30), (7, 40)];
+    let all_bad = [(4, Some(b"bad".to_vec())), (6, Some(b"oops".to_vec()))];
     for start in 0..=8 {
         let (rows, bad) = read_text(dir.path(), "ledger", start).unwrap();
         assert_eq!(rows, all_rows.iter().copied().filter(|r| r.0 >= start).collect::<Vec<_>>(), "{start}");
