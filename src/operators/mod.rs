@@ -153,7 +153,9 @@ pub fn chained(node: &Node) -> Result<Option<Box<dyn Operator>>> {
 /// `Internal` if node and expressions do not fit, `Sql` for a function that cannot run per group.
 pub fn local(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>> {
     Ok(match &node.kind {
-        NodeKind::WindowAggregate(window) => Some(Box::new(window_aggregate::LocalWindowAggregate::new(window, input)?)),
+        NodeKind::WindowAggregate(window) => {
+            Some(Box::new(window_aggregate::LocalWindowAggregate::new(window, input)?))
+        }
         _ => None,
     })
 }
@@ -183,9 +185,9 @@ pub fn keyed(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>
 pub fn route(node: &Node, _input: &SchemaRef) -> Result<Option<KeySelector>> {
     Ok(match &node.kind {
         // The partials of the first half start with the key columns.
-        NodeKind::WindowAggregate(window) => Some(KeySelector {
-            keys: (0..window.keys.len()).map(|i| Arc::new(Column::new("key", i)) as _).collect(),
-        }),
+        NodeKind::WindowAggregate(window) => {
+            Some(KeySelector { keys: (0..window.keys.len()).map(|i| Arc::new(Column::new("key", i)) as _).collect() })
+        }
         NodeKind::OverAggregate(over) => {
             Some(KeySelector { keys: over.keys.iter().map(|key| Arc::clone(&key.expr)).collect() })
         }

@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimeUnit};
+use datafusion::common::ScalarValue;
 use datafusion::functions_aggregate::average::avg_udaf;
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
@@ -14,7 +17,6 @@ use datafusion::logical_expr::Operator as Op;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
-use datafusion::common::ScalarValue;
 use proptest::prelude::*;
 
 use super::{KeyFilter, Operator, Output, Snapshot};
@@ -57,7 +59,20 @@ pub(super) fn rows(shared: bool) -> impl Strategy<Value = Vec<Row>> {
             .into_iter()
             .map(|(partition, jitter, key, value, pace)| {
                 clock += pace;
-                let names = [Some("a"), None, Some("c"), Some("d"), Some("e"), Some("f"), Some("g"), Some("h"), Some("i"), Some("j"), Some("k"), Some("l")];
+                let names = [
+                    Some("a"),
+                    None,
+                    Some("c"),
+                    Some("d"),
+                    Some("e"),
+                    Some("f"),
+                    Some("g"),
+                    Some("h"),
+                    Some("i"),
+                    Some("j"),
+                    Some("k"),
+                    Some("l"),
+                ];
                 let key = names[if shared { key } else { key + 4 * partition as usize }];
                 (partition, clock + jitter, key, value.map(|v| f64::from(v) * 0.1))
             })
@@ -161,27 +176,30 @@ pub(super) fn run(node: &Node, rows: &[Row], drive: &Drive) -> (Vec<String>, Vec
         chain: Vec::new(),
     };
     let mut running = start(drive.instances[0]);
-    let mut partitions: Vec<Vec<Row>> = (0..3).map(|p| rows.iter().filter(|r| r.partition == p).cloned().collect()).collect();
+    let mut partitions: Vec<Vec<Row>> =
+        (0..3).map(|p| rows.iter().filter(|r| r.partition == p).cloned().collect()).collect();
     let mut marks: Vec<i64> = vec![WATERMARK_MIN; 3];
     let (mut told, mut output, mut late) = (WATERMARK_MIN, Vec::new(), Vec::new());
     let mut restores = 0;
-    let mut exchange = |running: &mut Running, batches: Vec<RecordBatch>, output: &mut Vec<String>, late: &mut Vec<LateRow>| {
-        let instances = running.keyed.len();
-        for batch in batches {
-            let hashes = selector.hashes(&batch).unwrap();
-            for (instance, operator) in running.keyed.iter_mut().enumerate() {
-                let filter = KeyFilter { instance, instances };
-                let own: Vec<u32> = (0u32..).zip(&hashes).filter(|(_, h)| filter.owns(**h)).map(|(i, _)| i).collect();
-                let mut out = Output::default();
-                if !own.is_empty() {
-                    let own = take_record_batch(&batch, &arrow::array::UInt32Array::from(own)).unwrap();
-                    operator.process(own, &mut out).unwrap();
+    let mut exchange =
+        |running: &mut Running, batches: Vec<RecordBatch>, output: &mut Vec<String>, late: &mut Vec<LateRow>| {
+            let instances = running.keyed.len();
+            for batch in batches {
+                let hashes = selector.hashes(&batch).unwrap();
+                for (instance, operator) in running.keyed.iter_mut().enumerate() {
+                    let filter = KeyFilter { instance, instances };
+                    let own: Vec<u32> =
+                        (0u32..).zip(&hashes).filter(|(_, h)| filter.owns(**h)).map(|(i, _)| i).collect();
+                    let mut out = Output::default();
+                    if !own.is_empty() {
+                        let own = take_record_batch(&batch, &arrow::array::UInt32Array::from(own)).unwrap();
+                        operator.process(own, &mut out).unwrap();
+                    }
+                    output.extend(out.batches.iter().flat_map(text));
+                    late.extend(out.late);
                 }
-                output.extend(out.batches.iter().flat_map(text));
-                late.extend(out.late);
             }
-        }
-    };
+        };
     let mut step = 0;
     while partitions.iter().any(|p| !p.is_empty()) || told < WATERMARK_MAX {
         let (partition, size) = drive.steps[step % drive.steps.len()];
@@ -253,7 +271,9 @@ pub(super) fn text(batch: &RecordBatch) -> Vec<String> {
         Some(numbers) if numbers.is_valid(row) => format!("{:?}", numbers.value(row)),
         _ => arrow::util::display::ArrayFormatter::try_new(column, &options).unwrap().value(row).to_string(),
     };
-    (0..batch.num_rows()).map(|row| batch.columns().iter().map(|c| cell(c, row)).collect::<Vec<_>>().join(" ")).collect()
+    (0..batch.num_rows())
+        .map(|row| batch.columns().iter().map(|c| cell(c, row)).collect::<Vec<_>>().join(" "))
+        .collect()
 }
 
 /// Driven in another way, the same rows must leave; in the same order if by one instance.

@@ -139,7 +139,12 @@ impl WatermarkAssigner {
     /// # Errors
     /// `Internal` for a broken invariant, `Sql` for an expression that cannot be computed for any row.
     /// What is wrong with single rows is a casualty.
-    pub fn assign(&mut self, rows: RecordBatch, offsets: &Int64Array, timestamps: Option<&Int64Array>) -> Result<Assigned> {
+    pub fn assign(
+        &mut self,
+        rows: RecordBatch,
+        offsets: &Int64Array,
+        timestamps: Option<&Int64Array>,
+    ) -> Result<Assigned> {
         if offsets.len() != rows.num_rows() || timestamps.is_some_and(|t| t.len() != rows.num_rows()) {
             return Err(Error::internal("rows, offsets and time stamps of a source differ in number"));
         }
@@ -272,7 +277,8 @@ impl Rule {
         }
         let (record, skew) = (record?, self.max_future_skew_ms?);
         (time > record.saturating_add(skew)).then(|| {
-            let message = format!("the event time {time} ms is more than {skew} ms ahead of the record's time stamp {record} ms");
+            let message =
+                format!("the event time {time} ms is more than {skew} ms ahead of the record's time stamp {record} ms");
             (CasualtyKind::Future, FUTURE_EVENT_TIME, message)
         })
     }
@@ -374,8 +380,15 @@ mod tests {
     #[test]
     fn casualties_harm_neither_neighbours_nor_the_watermark() {
         let mut assigner = WatermarkAssigner::new(&source(true), P, WATERMARK_MIN).unwrap();
-        let input =
-            [(Some(100), 5), (Some(101), 0), (None, 1), (Some(9_000), 1), (Some(1_150), 4), (Some(i64::MAX / 2), 0), (Some(7), 0)];
+        let input = [
+            (Some(100), 5),
+            (Some(101), 0),
+            (None, 1),
+            (Some(9_000), 1),
+            (Some(1_150), 4),
+            (Some(i64::MAX / 2), 0),
+            (Some(7), 0),
+        ];
         let stamps = Int64Array::from(vec![Some(100), Some(100), Some(100), Some(100), Some(150), None, None]);
         let out = assigner.assign(rows(&input), &offsets(0, 7), Some(&stamps)).unwrap();
         let found: Vec<_> = out.casualties.iter().map(|c| (c.offset, c.code, c.watermark)).collect();

@@ -158,9 +158,7 @@ impl OverAggregateOperator {
     fn key_bytes(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Box<[u8]>>> {
         match &self.converter {
             None => Ok(vec![Box::default(); rows]),
-            Some(converter) => {
-                Ok(converter.convert_columns(columns)?.iter().map(|row| row.as_ref().into()).collect())
-            }
+            Some(converter) => Ok(converter.convert_columns(columns)?.iter().map(|row| row.as_ref().into()).collect()),
         }
     }
 
@@ -208,8 +206,13 @@ impl OverAggregateOperator {
         for (row, bytes) in keys.iter().enumerate() {
             let (time, watermark) = (times.value(row), origin.watermark.value(row));
             let (partition, offset) = (origin.partition.value(row), origin.offset.value(row));
-            let as_late =
-                LateRow { partition: PartitionId(partition), offset, event_time: time, watermark, operator: String::new() };
+            let as_late = LateRow {
+                partition: PartitionId(partition),
+                offset,
+                event_time: time,
+                watermark,
+                operator: String::new(),
+            };
             if !judge(self, bytes, as_late) {
                 continue;
             }
@@ -317,7 +320,9 @@ impl OverAggregateOperator {
         columns.extend_from_slice(&batch.columns()[users..]);
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         let rows = batch.num_rows();
-        output.batches.extend((0..rows).step_by(BATCH_ROWS_MAX).map(|at| batch.slice(at, BATCH_ROWS_MAX.min(rows - at))));
+        output
+            .batches
+            .extend((0..rows).step_by(BATCH_ROWS_MAX).map(|at| batch.slice(at, BATCH_ROWS_MAX.min(rows - at))));
         Ok(())
     }
 

@@ -28,7 +28,9 @@ impl Slices {
             WindowKind::Cumulate { step_ms, size_ms } => (step_ms, size_ms, true),
         };
         if slice_ms <= 0 || size_ms <= 0 || size_ms % slice_ms != 0 {
-            return Err(Error::internal(format!("a window of {size_ms} ms cannot be cut into slices of {slice_ms} ms")));
+            return Err(Error::internal(format!(
+                "a window of {size_ms} ms cannot be cut into slices of {slice_ms} ms"
+            )));
         }
         Ok(Self { slice_ms, size_ms, offset_ms: window.offset_ms, cumulative })
     }
@@ -138,6 +140,9 @@ mod tests {
         assert!(s.slice_end(i64::MIN).is_err());
         assert_eq!(s.first_open(1000, i64::MIN), Some(1000));
         assert_eq!(s.first_open(1000, i64::MAX), None);
-        assert!(Slices::new(&WindowSpec { kind: WindowKind::Hop { slide_ms: 7, size_ms: 10 }, offset_ms: 0, rowtime: 0 }).is_err());
+        assert!(
+            Slices::new(&WindowSpec { kind: WindowKind::Hop { slide_ms: 7, size_ms: 10 }, offset_ms: 0, rowtime: 0 })
+                .is_err()
+        );
     }
 }

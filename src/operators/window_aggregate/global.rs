@@ -109,8 +109,9 @@ impl GlobalWindowAggregate {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for (output, field) in self.output.iter().zip(self.schema.fields()) {
             let instant = |time: i64| -> Result<ArrayRef> {
-                // Without a zone first: a TIMESTAMP_LTZ counts in UTC, and a cast would shift it.
-                let millis = TimestampMillisecondArray::from_value(time, count).with_timezone_opt(zone(field.data_type()));
+                // In the zone of the column, so that the cast changes the precision only.
+                let millis =
+                    TimestampMillisecondArray::from_value(time, count).with_timezone_opt(zone(field.data_type()));
                 Ok(cast(&millis, field.data_type())?)
             };
             columns.push(match *output {
@@ -214,7 +215,8 @@ impl Operator for GlobalWindowAggregate {
                 return Err(misfit(&batch));
             }
             let hashes = hash_keys(&batch.columns()[..self.query.keys.len()], batch.num_rows())?;
-            let rows: Vec<u32> = (0u32..).zip(&hashes).filter(|(_, hash)| owns.owns(**hash)).map(|(row, _)| row).collect();
+            let rows: Vec<u32> =
+                (0u32..).zip(&hashes).filter(|(_, hash)| owns.owns(**hash)).map(|(row, _)| row).collect();
             if !rows.is_empty() {
                 let columns = take_rows(batch.columns(), &rows)?;
                 self.insert(&RecordBatch::try_new(Arc::clone(&self.query.partial), columns)?)?;

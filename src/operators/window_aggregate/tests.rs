@@ -5,7 +5,9 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
 
 use super::LocalWindowAggregate;
-use crate::operators::testing::{Drive, Row, aggregates, assert_same, batch, drives, plan_expr, rows, run, schema, stamp};
+use crate::operators::testing::{
+    Drive, Row, aggregates, assert_same, batch, drives, plan_expr, rows, run, schema, stamp,
+};
 use crate::operators::{Operator, Output};
 use crate::plan::{Node, NodeKind, WindowAggregate, WindowKind, WindowOutput, WindowSpec};
 
@@ -40,12 +42,22 @@ fn node(kind: WindowKind, offset_ms: i64, keyed: bool) -> Node {
 }
 
 /// `start end key count sum` of what leaves, short times.
-fn check(kind: WindowKind, offset_ms: i64, delay: i64, rows: &[(i32, i64, Option<&'static str>, Option<f64>)]) -> Vec<String> {
+fn check(
+    kind: WindowKind,
+    offset_ms: i64,
+    delay: i64,
+    rows: &[(i32, i64, Option<&'static str>, Option<f64>)],
+) -> Vec<String> {
     let (out, _) = run(&node(kind, offset_ms, true), &stamp(rows, delay), &Drive::straight());
     out.iter()
         .map(|line| {
             let c: Vec<&str> = line.split(' ').collect();
-            let ms = |text: &str| chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").unwrap().and_utc().timestamp_millis();
+            let ms = |text: &str| {
+                chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
+                    .unwrap()
+                    .and_utc()
+                    .timestamp_millis()
+            };
             assert_eq!(ms(c[1]) - 1, ms(c[2]), "window_time");
             format!("{} {} {} {} {}", ms(c[0]), ms(c[1]), c[3], c[4], c[5])
         })
@@ -56,7 +68,8 @@ const A: Option<&str> = Some("a");
 
 #[test]
 fn tumble_with_null_keys_before_1970_and_offset() {
-    let rows = [(0, -1, A, Some(1.0)), (0, 0, A, Some(2.0)), (0, 9, None, Some(4.0)), (1, 5, A, None), (0, 10, A, Some(8.0))];
+    let rows =
+        [(0, -1, A, Some(1.0)), (0, 0, A, Some(2.0)), (0, 9, None, Some(4.0)), (1, 5, A, None), (0, 10, A, Some(8.0))];
     assert_eq!(
         check(WindowKind::Tumble { size_ms: 10 }, 0, 100, &rows),
         ["-10 0 a 1 1.0", "0 10 NULL 1 4.0", "0 10 a 2 2.0", "10 20 a 1 8.0"]
@@ -89,7 +102,10 @@ fn a_window_takes_rows_until_its_last_ms_is_passed() {
         let (_, late) = run(&node(WindowKind::Tumble { size_ms: 10 }, 0, true), &rows, &Drive::straight());
         assert_eq!(late.is_empty(), joins, "watermark {mark}");
         if let Some(row) = late.first() {
-            assert_eq!((row.offset, row.event_time, row.watermark, row.operator.as_str()), (1, 3, mark, "window_aggregate"));
+            assert_eq!(
+                (row.offset, row.event_time, row.watermark, row.operator.as_str()),
+                (1, 3, mark, "window_aggregate")
+            );
         }
     }
 }
@@ -125,7 +141,9 @@ fn naive(kind: WindowKind, offset: i64, rows: &[Row]) -> (BTreeMap<(i64, String)
         let floor = |n: i64| (row.time - offset).div_euclid(n) * n + offset;
         let ends: Vec<i64> = match kind {
             WindowKind::Tumble { size_ms } => vec![floor(size_ms) + size_ms],
-            WindowKind::Hop { slide_ms, size_ms } => (1..=size_ms / slide_ms).map(|k| floor(slide_ms) + k * slide_ms).collect(),
+            WindowKind::Hop { slide_ms, size_ms } => {
+                (1..=size_ms / slide_ms).map(|k| floor(slide_ms) + k * slide_ms).collect()
+            }
             WindowKind::Cumulate { step_ms, size_ms } => {
                 (1..=size_ms / step_ms).map(|k| floor(size_ms) + k * step_ms).filter(|end| *end > row.time).collect()
             }
