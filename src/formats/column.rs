@@ -129,6 +129,10 @@ impl Column {
             DataType::Map(entries, ordered) => {
                 let DataType::Struct(pair) = entries.data_type() else { return Err(unsupported(field)) };
                 let [key, value] = pair.iter().as_slice() else { return Err(unsupported(field)) };
+                if key.is_nullable() || entries.is_nullable() {
+                    let what = format!("column \"{}\": the keys of a map must be declared without NULL", field.name());
+                    return Err(Error::internal(what)); // Arrow refuses such a map, but only when it is full
+                }
                 let (key, value) = (child(key)?, child(value)?);
                 Values::Map { entries: entries.clone(), ordered: *ordered, offsets: vec![0], key, value }
             }
@@ -337,7 +341,7 @@ mod tests {
         let item = Arc::new(Field::new("item", DataType::Utf8, true));
         let fields = Fields::from(vec![Field::new("l", DataType::List(item), true), Field::new("b", DataType::Boolean, true)]);
         let mut column = Column::new(&Field::new("r", DataType::Struct(fields), true))?;
-        let mut push = |texts: &[&str], complete: bool, column: &mut Column| {
+        let push = |texts: &[&str], complete: bool, column: &mut Column| {
             let Values::Struct { children, .. } = &mut column.values else { return };
             let Values::List { child, .. } = &mut children[0].values else { return };
             texts.iter().for_each(|t| assert_eq!(child.push_text(t, TimestampStyle::Sql), Ok(false)));

@@ -7,7 +7,7 @@ use arrow::array::{Array, AsArray, ListArray, MapArray, RecordBatch, StringArray
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, SchemaRef};
 
-use super::{JsonOptions, NullKey};
+use super::JsonOptions;
 use crate::error::{Error, Result};
 use crate::formats::column::Column;
 use crate::formats::scalar::{Scalars, children};
@@ -171,22 +171,11 @@ fn write_map(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     out.push(b'{');
-    let mut first = true;
-    for child in children(map.value_offsets(), row) {
-        let key = match (keys.is_null(child), options.null_key) {
-            (false, _) => keys.value(child),
-            (true, NullKey::Literal) => options.null_key_literal.as_str(),
-            (true, NullKey::Drop) => continue,
-            (true, NullKey::Fail) => {
-                return Err(Error::data("JSON has no form for the NULL key of a map")
-                    .hint("set \"json.map-null-key.mode\" to \"DROP\" or \"LITERAL\""));
-            }
-        };
-        if !first {
+    for (place, child) in children(map.value_offsets(), row).enumerate() {
+        if place > 0 {
             out.push(b',');
         }
-        first = false;
-        write_text(key, out);
+        write_text(keys.value(child), out);
         out.push(b':');
         values.write(child, options, out)?;
     }

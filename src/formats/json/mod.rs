@@ -40,22 +40,12 @@ const DECIMAL_AS_PLAIN_NUMBER: &str = "encode.decimal-as-plain-number";
 const IGNORE_NULL_FIELDS: &str = "encode.ignore-null-fields";
 const JSON_PARSER_ENABLED: &str = "decode.json-parser.enabled";
 
-/// What becomes of a NULL key of a map: JSON has no such key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NullKey {
-    Fail,
-    Drop,
-    Literal,
-}
-
 /// The options of both directions, so that a wrong one is found whatever the table is used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct JsonOptions {
     fail_on_missing_field: bool,
     ignore_parse_errors: bool,
     scalars: ScalarStyle,
-    null_key: NullKey,
-    null_key_literal: String,
     ignore_null_fields: bool,
 }
 
@@ -65,7 +55,8 @@ impl JsonOptions {
         // Flink's two parsers give the same rows; this decoder is neither.
         options.boolean(&key(JSON_PARSER_ENABLED), true)?;
         let styles = [("SQL", TimestampStyle::Sql), ("ISO-8601", TimestampStyle::Iso)];
-        let null_keys = [("FAIL", NullKey::Fail), ("DROP", NullKey::Drop), ("LITERAL", NullKey::Literal)];
+        // Arrow's maps have no NULL keys: who makes a map has decided what becomes of one.
+        options.one_of(&key(NULL_KEY_MODE), (), &[("FAIL", ()), ("DROP", ()), ("LITERAL", ())])?;
         let read = Self {
             fail_on_missing_field: options.boolean(&key(FAIL_ON_MISSING_FIELD), false)?,
             ignore_parse_errors: options.boolean(&key(IGNORE_PARSE_ERRORS), false)?,
@@ -73,8 +64,6 @@ impl JsonOptions {
                 timestamps: options.one_of(&key(TIMESTAMP_STANDARD), TimestampStyle::Sql, &styles)?,
                 plain_decimals: options.boolean(&key(DECIMAL_AS_PLAIN_NUMBER), false)?,
             },
-            null_key: options.one_of(&key(NULL_KEY_MODE), NullKey::Fail, &null_keys)?,
-            null_key_literal: options.get(&key(NULL_KEY_LITERAL)).unwrap_or("null").to_owned(),
             ignore_null_fields: options.boolean(&key(IGNORE_NULL_FIELDS), false)?,
         };
         if read.fail_on_missing_field && read.ignore_parse_errors {

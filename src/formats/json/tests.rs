@@ -1,6 +1,6 @@
 //! The cases of bad input J1–J30, what Flink 2.3 did with the same lines, and the properties.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -386,26 +386,6 @@ fn options_of_the_encoder() {
 }
 
 #[test]
-fn null_keys_of_maps() {
-    use arrow::array::{Int32Array, MapArray, StringArray, StructArray};
-    use arrow::buffer::OffsetBuffer;
-    let pair = vec![Field::new("key", DataType::Utf8, true), Field::new("value", DataType::Int32, true)];
-    let entries = StructArray::new(
-        pair.into(),
-        vec![Arc::new(StringArray::from(vec![None, Some("k2")])), Arc::new(Int32Array::from(vec![Some(1), None]))],
-        None,
-    );
-    let field = Arc::new(Field::new("entries", entries.data_type().clone(), false));
-    let maps = MapArray::new(field, OffsetBuffer::from_lengths([2]), entries, None, false);
-    let batch = RecordBatch::try_from_iter([("mp", Arc::new(maps) as _)]).unwrap();
-    assert_eq!(written(&batch, &[("json.map-null-key.mode", "DROP")]), [r#"{"mp":{"k2":null}}"#]);
-    let literal = [("json.map-null-key.mode", "LITERAL"), ("json.map-null-key.literal", "none")];
-    assert_eq!(written(&batch, &literal), [r#"{"mp":{"none":1,"k2":null}}"#]);
-    let mut failing = JsonEncoder::new(batch.schema(), &options(&[]), "json.").unwrap();
-    assert_eq!(failing.encode(&batch).unwrap_err().kind(), crate::error::ErrorKind::Data);
-}
-
-#[test]
 fn wrong_options_and_types_are_configuration_errors() {
     let make = |columns: &[(&str, DataType)], pairs: &[(&str, &str)]| {
         JsonDecoder::new(schema(columns), &options(pairs), "value.json.").map(drop).map_err(|e| e.to_string())
@@ -461,7 +441,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn decoding_what_was_encoded_gives_the_same(seed: u64, iso: bool, ignore_null: bool, plain: bool, key_order: bool) {
+    fn decoding_what_was_encoded_gives_the_same(seed: u64, iso: bool, ignore_null: bool, plain: bool, blanks: bool) {
         let pairs = [
             ("json.timestamp-format.standard", if iso { "ISO-8601" } else { "SQL" }),
             ("json.encode.ignore-null-fields", if ignore_null { "true" } else { "false" }),
@@ -475,9 +455,8 @@ proptest! {
             for message in encoder.encode(&rows).unwrap().iter() {
                 let value = serde_json::from_slice::<serde_json::Value>(message);
                 prop_assert!(value.is_ok(), "{}", String::from_utf8_lossy(message));
-                // serde_json sorts the fields: another order must not matter, but it rounds the numbers
-                let expect = if key_order { decoder.push(message) } else { decoder.push(&[b" ", message, b"\n"].concat()) };
-                prop_assert_eq!(expect, Ok(1), "{}", String::from_utf8_lossy(message));
+                let message = if blanks { [b" ", message, b"\n"].concat() } else { message.to_vec() };
+                prop_assert_eq!(decoder.push(&message), Ok(1), "{}", String::from_utf8_lossy(&message));
             }
             prop_assert_eq!(decoder.finish().unwrap(), rows);
         }
