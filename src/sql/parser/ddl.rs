@@ -71,7 +71,7 @@ fn elements(cursor: &mut Cursor<'_>, table: &mut CreateTable, errors: &mut Vec<E
         let start = cursor.index();
         if let Err(error) = element(cursor, table) {
             errors.push(error);
-            let computed = matches!(cursor.all().get(start + 1), Some(t) if super::cursor::is_keyword(&t.token, "AS"));
+            let computed = matches!(cursor.statement().get(start + 1), Some(t) if super::cursor::is_keyword(&t.token, "AS"));
             cursor.seek(start);
             let end = cursor.element_end(!computed && !cursor.at_keyword("WATERMARK"));
             cursor.seek(end);
@@ -145,21 +145,9 @@ fn watermark(cursor: &mut Cursor<'_>) -> Result<Watermark> {
     }
     cursor.expect_keywords(&["AS"])?;
     let end = cursor.element_end(false);
-    let expr = query::parse_expr(&mut cursor.slice(cursor.index(), end)).map_err(|e| at_end(e, cursor, end))?;
+    let expr = query::parse_expr(&mut cursor.slice(cursor.index(), end))?;
     cursor.seek(end);
     Ok(Watermark { column, expr, span: cursor.span_from(start) })
-}
-
-/// An expression that ends too early is shown at what follows it.
-fn at_end(error: Error, cursor: &Cursor<'_>, end: usize) -> Error {
-    match cursor.index() == end {
-        true => {
-            let mut cursor = cursor.clone();
-            cursor.seek(end);
-            cursor.expected("an expression")
-        }
-        false => error,
-    }
 }
 
 fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
@@ -185,7 +173,7 @@ fn computed(cursor: &mut Cursor<'_>) -> Result<datafusion::sql::sqlparser::ast::
     if commented && end > cursor.index() + 2 {
         end -= 2;
     }
-    let expr = query::parse_expr(&mut cursor.slice(cursor.index(), end)).map_err(|e| at_end(e, cursor, end))?;
+    let expr = query::parse_expr(&mut cursor.slice(cursor.index(), end))?;
     cursor.seek(end);
     Ok(expr)
 }

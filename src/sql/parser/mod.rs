@@ -174,7 +174,7 @@ impl Script {
 
     /// A statement outside a statement set.
     fn single(&mut self, cursor: &mut Cursor<'_>) {
-        let span = cursor.span_from(0).to(cursor.span_at(cursor.all().len().saturating_sub(1)));
+        let span = cursor.span_from(0).to(cursor.span_at(cursor.end().saturating_sub(1)));
         if cursor.at_keyword("END") {
             let error = Error::sql("END without a statement set").at(cursor.span());
             return self.errors.push(error.hint("open the set with EXECUTE STATEMENT SET BEGIN"));

@@ -29,6 +29,16 @@ pub(super) fn is_reserved(word: &str) -> bool {
     RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word))
 }
 
+/// `word` is reserved, and a reader who writes it where it cannot stand may well mean a name: `value`,
+/// `timestamp`, but not `FROM`.
+pub(super) fn is_likely_name(word: &str) -> bool {
+    const CLAUSES: [&str; 12] =
+        ["array", "at", "begin", "end", "exists", "from", "group", "interval", "order", "table", "to", "window"];
+    let lower = word.to_ascii_lowercase();
+    let tried = RESERVED.iter().skip_while(|reserved| **reserved != "array");
+    tried.into_iter().any(|reserved| *reserved == lower) && !CLAUSES.contains(&lower.as_str())
+}
+
 /// `name` as it is written in a script: in back-ticks where it needs them.
 pub(super) fn quoted(name: &str) -> String {
     let mut chars = name.chars();

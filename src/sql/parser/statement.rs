@@ -105,7 +105,7 @@ fn set(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         return Ok(StatementKind::Set { key, value });
     }
     let start = cursor.index();
-    let end = cursor.all().len();
+    let end = cursor.end();
     let value = cursor.raw(start, end).to_owned();
     if value.contains('\n') {
         return Err(Error::sql(format!("the value of setting \"{}\" runs over several lines", key.value))
