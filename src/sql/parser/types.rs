@@ -79,21 +79,28 @@ pub(super) fn parse_type(cursor: &mut Cursor<'_>) -> Result<SqlType> {
 }
 
 fn parse_nested(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {
-    let Some(depth) = depth.checked_sub(1) else {
-        let max = limits::SQL_DEPTH_MAX;
-        return Err(Error::sql(format!("more than {max} types inside each other")).at(cursor.span()));
-    };
+    let mut depth = inner_depth(cursor, depth)?;
     let mut parsed = base_type(cursor, depth)?;
     loop {
         parsed.nullable = nullability(cursor)?;
-        if cursor.take_keyword("ARRAY") {
-            parsed = array(&parsed);
-        } else if cursor.take_keyword("MULTISET") {
-            parsed = multiset(&parsed);
+        let wrap: fn(&SqlType) -> SqlType = if cursor.at_keyword("ARRAY") {
+            array
+        } else if cursor.at_keyword("MULTISET") {
+            multiset
         } else {
             return Ok(parsed);
-        }
+        };
+        depth = inner_depth(cursor, depth)?;
+        cursor.advance();
+        parsed = wrap(&parsed);
     }
+}
+
+/// How many types may still be inside the one at the cursor.
+fn inner_depth(cursor: &Cursor<'_>, depth: usize) -> Result<usize> {
+    let max = limits::SQL_DEPTH_MAX;
+    let error = || Error::sql(format!("more than {max} types inside each other")).at(cursor.span());
+    depth.checked_sub(1).ok_or_else(error)
 }
 
 /// `NOT NULL` or `NULL` behind a type; nullable if nothing is written.
