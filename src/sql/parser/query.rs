@@ -24,7 +24,8 @@ const RECURSION_MAX: usize = 4 * limits::SQL_DEPTH_MAX + 50;
 
 /// Reads a query from the cursor to the end of its tokens.
 pub(super) fn parse_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
-    if !["SELECT", "WITH", "VALUES"].iter().any(|word| cursor.at_keyword(word)) && cursor.peek() != Some(&Token::LParen) {
+    if !["SELECT", "WITH", "VALUES"].iter().any(|word| cursor.at_keyword(word)) && cursor.peek() != Some(&Token::LParen)
+    {
         return Err(cursor.expected("SELECT, WITH or VALUES"));
     }
     let start = cursor.index();
@@ -58,10 +59,7 @@ fn keep_first(result: Result<()>, error: &mut Option<Error>) -> ControlFlow<()> 
     }
 }
 
-fn parse_rest<T>(
-    cursor: &mut Cursor<'_>,
-    parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
-) -> Result<T> {
+fn parse_rest<T>(cursor: &mut Cursor<'_>, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T> {
     let dialect = FlinkDialect::new(cursor.rest().to_vec());
     match run(&dialect, parse) {
         Ok(parsed) => {
@@ -100,9 +98,9 @@ fn subquery_error(cursor: &Cursor<'_>) -> Option<Error> {
 /// Reads a query whose own subqueries are known to be right.
 fn parse_alone(cursor: &mut Cursor<'_>) -> Result<()> {
     let dialect = FlinkDialect::new(cursor.rest().to_vec());
-    run(&dialect, |parser| parser.parse_query()).map(|_| ()).map_err(|error| {
-        dialect.take_error().unwrap_or_else(|| slips::translate(&error, cursor))
-    })
+    run(&dialect, |parser| parser.parse_query())
+        .map(|_| ())
+        .map_err(|error| dialect.take_error().unwrap_or_else(|| slips::translate(&error, cursor)))
 }
 
 /// Reads all tokens of the dialect.

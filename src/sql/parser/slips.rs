@@ -38,9 +38,8 @@ fn hint(what: &str, tokens: &[TokenWithSpan], index: usize) -> Option<String> {
     let token = tokens.get(index).map(|t| &t.token);
     let previous = index.checked_sub(1).and_then(|i| tokens.get(i)).map(|t| &t.token);
     let Some(token) = token else {
-        return open_parenthesis(tokens).map(|span| {
-            format!("the \"(\" in line {}, column {} is not closed", span.line, span.column)
-        });
+        return open_parenthesis(tokens)
+            .map(|span| format!("the \"(\" in line {}, column {} is not closed", span.line, span.column));
     };
     let ends = what.contains("the end") || what == "\";\"";
     if ends && starts_statement(tokens, index) {
@@ -160,7 +159,8 @@ fn split_location(text: &str) -> (&str, Option<(u64, u64)>) {
     let Some((message, place)) = text.rsplit_once(" at Line: ") else {
         return (text, None);
     };
-    let place = place.split_once(", Column: ").and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
+    let place =
+        place.split_once(", Column: ").and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
     (message, place)
 }
 

@@ -143,7 +143,10 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("CREATE TABLE t (id STRING NOT NULL, n BIGINT NULL)", "TABLE t [id STRING NOT NULL; n BIGINT]"),
     ("CREATE TABLE t (a INT COMMENT 'x''y', b INT) COMMENT 'all'", "TABLE t [a INT # x'y; b INT] # all"),
     ("CREATE TABLE t (a INT, b AS a * 2)", "TABLE t [a INT; b AS a * 2]"),
-    ("CREATE TABLE t (a INT, b AS a < 3 AND a > 1 COMMENT 'c', d INT)", "TABLE t [a INT; b AS a < 3 AND a > 1 # c; d INT]"),
+    (
+        "CREATE TABLE t (a INT, b AS a < 3 AND a > 1 COMMENT 'c', d INT)",
+        "TABLE t [a INT; b AS a < 3 AND a > 1 # c; d INT]",
+    ),
     ("CREATE TABLE t (p AS PROCTIME(), a INT)", "TABLE t [p AS PROCTIME(); a INT]"),
     ("CREATE TABLE t (a INT, b AS CAST(a AS DECIMAL(10, 2)))", "TABLE t [a INT; b AS CAST(a AS DECIMAL(10,2))]"),
     ("CREATE TABLE t (a INT, b AS COALESCE(a, 1) + f(a, 2))", "TABLE t [a INT; b AS COALESCE(a, 1) + f(a, 2)]"),
@@ -175,12 +178,17 @@ const ACCEPTED: &[(&str, &str)] = &[
         "CREATE TABLE t (a INT) WITH (connector = 'kafka', value.format='json', 'a-b' = 'c', scan-x.y = '')",
         "TABLE t [a INT] connector=kafka value.format=json a-b=c scan-x.y=",
     ),
-    ("CREATE TABLE t (watermark INT, metadata INT, data INT, key INT, status INT, version INT)", 
-     "TABLE t [watermark INT; metadata INT; data INT; key INT; status INT; version INT]"),
+    (
+        "CREATE TABLE t (watermark INT, metadata INT, data INT, key INT, status INT, version INT)",
+        "TABLE t [watermark INT; metadata INT; data INT; key INT; status INT; version INT]",
+    ),
     // variables
     ("CREATE TABLE t (a INT) WITH ('topic' = '${TOPIC}')", "TABLE t [a INT] topic=readings"),
     ("CREATE TABLE t (a INT) WITH ('s' = '${NO:-embedded}/${TOPIC:-x}')", "TABLE t [a INT] s=embedded/readings"),
-    ("CREATE TABLE t (a INT) WITH ('a' = '${EMPTY}', 'b' = '${EMPTY:-x}', 'c' = '${NO:-}')", "TABLE t [a INT] a= b=x c="),
+    (
+        "CREATE TABLE t (a INT) WITH ('a' = '${EMPTY}', 'b' = '${EMPTY:-x}', 'c' = '${NO:-}')",
+        "TABLE t [a INT] a= b=x c=",
+    ),
     ("CREATE TABLE t (a INT) WITH ('a' = '$${x}', 'b' = 'a$b{c}')", "TABLE t [a INT] a=${x} b=a$b{c}"),
     ("SELECT '$${x}' -- ${y}", "QUERY SELECT '${x}'"),
     // views, inserts, sets
@@ -192,7 +200,10 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("INSERT INTO t SELECT a FROM s", "INSERT t() SELECT a FROM s"),
     ("INSERT INTO t (a, b) SELECT a, b FROM s", "INSERT t(a,b) SELECT a, b FROM s"),
     ("INSERT INTO t (SELECT 1)", "INSERT t() (SELECT 1)"),
-    ("INSERT INTO default_catalog.default_database.t VALUES (1, 'a'), (2, NULL)", "INSERT t() VALUES (1, 'a'), (2, NULL)"),
+    (
+        "INSERT INTO default_catalog.default_database.t VALUES (1, 'a'), (2, NULL)",
+        "INSERT t() VALUES (1, 'a'), (2, NULL)",
+    ),
     ("EXECUTE INSERT INTO t SELECT 1", "INSERT t() SELECT 1"),
     (
         "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1; INSERT INTO b SELECT 2; END;",
@@ -222,7 +233,10 @@ const QUERIES: &[(&str, &str)] = &[
     ("SELECT COUNT(*) FILTER (WHERE a > 1) FROM t", ""),
     ("SELECT a FROM t UNION ALL SELECT b FROM u", ""),
     ("SELECT CASE WHEN a <> 0 THEN 1 ELSE 2 END FROM t", ""),
-    ("SELECT a FROM default_catalog.default_database.t JOIN default_database.u ON t.a = u.a", "SELECT a FROM t JOIN u ON t.a = u.a"),
+    (
+        "SELECT a FROM default_catalog.default_database.t JOIN default_database.u ON t.a = u.a",
+        "SELECT a FROM t JOIN u ON t.a = u.a",
+    ),
     (
         "SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
         "SELECT * FROM TABLE(TUMBLE(__table_arg(t), DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
@@ -244,7 +258,10 @@ const QUERIES: &[(&str, &str)] = &[
         "SELECT * FROM SESSION(DATA => __table_arg(t, k, j), TIMECOL => DESCRIPTOR(ts), GAP => INTERVAL '1' MINUTE)",
     ),
     ("SELECT AVG(v) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 99 PRECEDING AND CURRENT ROW) FROM t", ""),
-    ("SELECT SUM(v) OVER w FROM t WINDOW w AS (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW)", ""),
+    (
+        "SELECT SUM(v) OVER w FROM t WINDOW w AS (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW)",
+        "",
+    ),
     ("SELECT TUMBLE_END(ts, INTERVAL '20' SECONDS) FROM t GROUP BY TUMBLE(ts, INTERVAL '20' SECONDS)", ""),
     (
         "SELECT * FROM o JOIN r FOR SYSTEM_TIME AS OF o.ts AS x ON o.k = x.k",
@@ -259,12 +276,24 @@ const QUERIES: &[(&str, &str)] = &[
     ("SELECT TIMESTAMP '2024-01-01 00:00:00', DATE '2024-01-01', X'0A'", ""),
     ("SELECT INTERVAL '1 02:03:04.5' DAY TO SECOND", ""),
     ("SELECT 1e5, 1.5E-3, .5, 1.25", ""),
-    ("SELECT CAST(a AS STRING), TRY_CAST(a AS DOUBLE), CAST(a AS INT ARRAY) FROM t", "SELECT CAST(a AS STRING), TRY_CAST(a AS DOUBLE), CAST(a AS ARRAY<INT>) FROM t"),
-    ("SELECT CAST(a AS TIMESTAMP_LTZ(3)), CAST(b AS TIMESTAMP(3) WITH LOCAL TIME ZONE) FROM t", "SELECT CAST(a AS TIMESTAMP_LTZ(3)), CAST(b AS TIMESTAMP_LTZ(3)) FROM t"),
-    ("SELECT CAST(a AS ROW<x INT, y MAP<STRING, ARRAY<ARRAY<INT>>>>) FROM t", "SELECT CAST(a AS ROW<x INT, y MAP<STRING, ARRAY<ARRAY<INT>>>>) FROM t"),
+    (
+        "SELECT CAST(a AS STRING), TRY_CAST(a AS DOUBLE), CAST(a AS INT ARRAY) FROM t",
+        "SELECT CAST(a AS STRING), TRY_CAST(a AS DOUBLE), CAST(a AS ARRAY<INT>) FROM t",
+    ),
+    (
+        "SELECT CAST(a AS TIMESTAMP_LTZ(3)), CAST(b AS TIMESTAMP(3) WITH LOCAL TIME ZONE) FROM t",
+        "SELECT CAST(a AS TIMESTAMP_LTZ(3)), CAST(b AS TIMESTAMP_LTZ(3)) FROM t",
+    ),
+    (
+        "SELECT CAST(a AS ROW<x INT, y MAP<STRING, ARRAY<ARRAY<INT>>>>) FROM t",
+        "SELECT CAST(a AS ROW<x INT, y MAP<STRING, ARRAY<ARRAY<INT>>>>) FROM t",
+    ),
     ("SELECT a -- x\n /* y */ FROM t", "SELECT a FROM t"),
     ("SELECT a FROM t WHERE a IN (SELECT b FROM u) AND EXISTS (SELECT 1 FROM u)", ""),
-    ("SELECT * FROM t MATCH_RECOGNIZE(PARTITION BY k ORDER BY ts MEASURES A.v AS v ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW PATTERN (A B+? C{2,3}) DEFINE B AS B.v > 1)", ""),
+    (
+        "SELECT * FROM t MATCH_RECOGNIZE(PARTITION BY k ORDER BY ts MEASURES A.v AS v ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW PATTERN (A B+? C{2,3}) DEFINE B AS B.v > 1)",
+        "",
+    ),
     ("SELECT 日本, größe FROM `naïve`", ""),
 ];
 
@@ -310,11 +339,7 @@ fn types_map_to_arrow() {
         ("TIMESTAMP WITH LOCAL TIME ZONE", "TIMESTAMP_LTZ(6)", utc(TimeUnit::Microsecond)),
         ("ARRAY<ARRAY<INT>>", "ARRAY<ARRAY<INT>>", list(list(D::Int32))),
         ("INT ARRAY", "ARRAY<INT>", list(D::Int32)),
-        (
-            "ARRAY<INT NOT NULL>",
-            "ARRAY<INT NOT NULL>",
-            D::List(Field::new("item", D::Int32, false).into()),
-        ),
+        ("ARRAY<INT NOT NULL>", "ARRAY<INT NOT NULL>", D::List(Field::new("item", D::Int32, false).into())),
         ("MAP<STRING, INT>", "MAP<STRING, INT>", map(D::Utf8, D::Int32, true)),
         ("MULTISET<STRING>", "MULTISET<STRING>", map(D::Utf8, D::Int32, false)),
         (
@@ -334,9 +359,10 @@ fn types_map_to_arrow() {
         let statements = accept(&format!("SELECT CAST(c AS {text})"));
         let [Statement { kind: StatementKind::Query(query), .. }] = statements.as_slice() else { panic!() };
         let select = query.body.as_select().expect("a select");
-        let datafusion::sql::sqlparser::ast::SelectItem::UnnamedExpr(
-            datafusion::sql::sqlparser::ast::Expr::Cast { data_type, .. },
-        ) = &select.projection[0]
+        let datafusion::sql::sqlparser::ast::SelectItem::UnnamedExpr(datafusion::sql::sqlparser::ast::Expr::Cast {
+            data_type,
+            ..
+        }) = &select.projection[0]
         else {
             panic!("{text}")
         };
@@ -354,7 +380,6 @@ fn mistakes_are_shown_where_they_are() {
         assert_eq!(shown, (*place, *message, *hint), "{text}");
     }
 }
-
 
 #[test]
 fn one_mistake_hides_no_other() {
@@ -430,7 +455,9 @@ fn size_and_depth_are_bounded() {
         format!("SELECT {}{middle}{}", open.repeat(count), close.repeat(count))
     };
     let max = limits::SQL_DEPTH_MAX;
-    for (open, close) in [("(", ")"), ("(SELECT ", ")"), ("f(", ")"), ("ARRAY[", "]"), ("CAST(", " AS INT)"), ("a IN (", ")")] {
+    for (open, close) in
+        [("(", ")"), ("(SELECT ", ")"), ("f(", ")"), ("ARRAY[", "]"), ("CAST(", " AS INT)"), ("a IN (", ")")]
+    {
         assert_eq!(first(&nested(max, open, "1", close)), "", "{open}");
         let deep = first(&nested(70_000, open, "1", close));
         assert!(deep.contains("more than 64") || deep.contains("more than 500"), "{open}: {deep}");
@@ -440,9 +467,28 @@ fn size_and_depth_are_bounded() {
     }
     let types = format!("CREATE TABLE t (a {}INT{})", "ARRAY<".repeat(100_000), ">".repeat(100_000));
     assert_eq!(first(&types), "more than 64 parentheses or types inside each other");
-    assert_eq!(first(&format!("CREATE TABLE t (a INT{})", " ARRAY".repeat(100_000))), "more than 64 types inside each other");
+    assert_eq!(
+        first(&format!("CREATE TABLE t (a INT{})", " ARRAY".repeat(100_000))),
+        "more than 64 types inside each other"
+    );
     assert_eq!(first(&" ".repeat(limits::SCRIPT_BYTES_MAX)), "");
     assert!(first(&" ".repeat(limits::SCRIPT_BYTES_MAX + 1)).starts_with("the script has 1048577 bytes"));
+}
+
+/// Every way to make the parser look again at what it has seen, as often as a script has room for.
+#[test]
+fn large_scripts_end_soon() {
+    let fill = |piece: &str| piece.repeat(limits::SCRIPT_BYTES_MAX / 4 / piece.len() - 40);
+    for piece in ["\"a\";", "SELECT 1;", "FOO ", "'", "a FROM, ", "(SELECT 1), ", "CAST(a AS ROW<a INT>), "] {
+        parse(&fill(piece));
+        parse(&format!("SELECT {}", fill(piece)));
+        parse(&format!("CREATE TABLE t ({} b INT)", fill(piece)));
+    }
+    for piece in ["a INT, ", "a INT FROM, ", "a AS b b, ", "a ROW<a INT, a INT>, "] {
+        assert!(parse(&format!("CREATE TABLE t ({} b INT)", fill(piece))).1.len() <= 100);
+        assert!(parse(&format!("CREATE TABLE t (a INT) WITH ({})", fill(piece))).1.len() <= 100);
+    }
+    assert!(parse(&format!("CREATE TABLE t (a INT) WITH ({} 'b' = 'c')", fill("'a' = 'b', "))).1.len() <= 100);
 }
 
 /// A script with most of what the parser reads, as the start of random changes.

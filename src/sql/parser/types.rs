@@ -8,6 +8,7 @@
 //! | `CHAR`, `VARCHAR`, `STRING`; `BINARY`, `VARBINARY`, `BYTES` | `Utf8`; `Binary`: lengths are not enforced |
 //! | `MULTISET<t>` | `Map` from `t` to how often it occurs |
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
@@ -47,9 +48,32 @@ const FOREIGN: [(&str, &str); 19] = [
 ];
 
 const NAMES: [&str; 26] = [
-    "TINYINT", "SMALLINT", "INT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL", "DEC", "NUMERIC", "BOOLEAN",
-    "CHAR", "VARCHAR", "STRING", "BINARY", "VARBINARY", "BYTES", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP_LTZ", "ARRAY",
-    "MAP", "MULTISET", "ROW", "INTERVAL",
+    "TINYINT",
+    "SMALLINT",
+    "INT",
+    "INTEGER",
+    "BIGINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+    "DEC",
+    "NUMERIC",
+    "BOOLEAN",
+    "CHAR",
+    "VARCHAR",
+    "STRING",
+    "BINARY",
+    "VARBINARY",
+    "BYTES",
+    "DATE",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMP_LTZ",
+    "ARRAY",
+    "MAP",
+    "MULTISET",
+    "ROW",
+    "INTERVAL",
 ];
 
 /// The Arrow type of a type in sqlparser's AST, such as the target of a CAST.
@@ -207,8 +231,8 @@ fn decimal(cursor: &mut Cursor<'_>) -> Result<SqlType> {
         cursor.expect(&Token::RParen)?;
     }
     // both are at most 38
-    let data_type = DataType::Decimal128(precision as u8, scale as i8);
-    Ok(plain(&format!("DECIMAL({precision}, {scale})"), data_type))
+    let (p, s) = (u8::try_from(precision).unwrap_or(38), i8::try_from(scale).unwrap_or(38));
+    Ok(plain(&format!("DECIMAL({precision}, {scale})"), DataType::Decimal128(p, s)))
 }
 
 fn sized(cursor: &mut Cursor<'_>, name: &str, data_type: DataType) -> Result<SqlType> {
@@ -300,10 +324,10 @@ fn row(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {
             Token::RParen
         }
     };
-    let (mut fields, mut texts): (Vec<Field>, Vec<String>) = (Vec::new(), Vec::new());
+    let (mut fields, mut texts, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     loop {
         let name = names::new_name(cursor, "a field name")?;
-        if fields.iter().any(|field| *field.name() == name.value) {
+        if !seen.insert(name.value.clone()) {
             return Err(Error::sql(format!("field \"{}\" is declared twice", name.value)).at(name.span));
         }
         let field = parse_nested(cursor, depth)?;
