@@ -19,11 +19,13 @@ pub(super) struct Cursor<'a> {
     tokens: &'a [TokenWithSpan],
     bytes: &'a [Range<usize>],
     index: usize,
+    /// Where reading ends: the end of the statement, or of the part of it that this cursor is for.
+    end: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(text: &'a str, tokens: &'a [TokenWithSpan], bytes: &'a [Range<usize>]) -> Self {
-        Self { text, tokens, bytes, index: 0 }
+        Self { text, tokens, bytes, index: 0, end: tokens.len() }
     }
 
     pub(super) fn index(&self) -> usize {
@@ -32,21 +34,26 @@ impl<'a> Cursor<'a> {
 
     /// Moves to the token at `index`, at most to the end.
     pub(super) fn seek(&mut self, index: usize) {
-        self.index = index.min(self.tokens.len());
+        self.index = index.min(self.end);
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.index >= self.tokens.len()
+        self.index >= self.end
     }
 
-    /// All tokens of the statement.
-    pub(super) fn all(&self) -> &'a [TokenWithSpan] {
+    /// Index behind the last token to read.
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
+    /// All tokens of the statement, also those this cursor does not read.
+    pub(super) fn statement(&self) -> &'a [TokenWithSpan] {
         self.tokens
     }
 
     /// The tokens not read yet.
     pub(super) fn rest(&self) -> &'a [TokenWithSpan] {
-        self.tokens.get(self.index..).unwrap_or(&[])
+        self.tokens.get(self.index..self.end).unwrap_or(&[])
     }
 
     pub(super) fn peek(&self) -> Option<&'a Token> {
@@ -55,7 +62,7 @@ impl<'a> Cursor<'a> {
 
     /// The token `ahead` tokens further on.
     pub(super) fn peek_at(&self, ahead: usize) -> Option<&'a Token> {
-        self.tokens.get(self.index + ahead).map(|t| &t.token)
+        self.rest().get(ahead).map(|t| &t.token)
     }
 
     pub(super) fn advance(&mut self) {
@@ -91,14 +98,10 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The tokens from `from` up to `to` as a cursor of their own.
+    /// A cursor that reads from `from` up to `to`, and knows what follows for its errors.
     pub(super) fn slice(&self, from: usize, to: usize) -> Cursor<'a> {
-        Cursor {
-            text: self.text,
-            tokens: self.tokens.get(from..to).unwrap_or(&[]),
-            bytes: self.bytes.get(from..to).unwrap_or(&[]),
-            index: 0,
-        }
+        let end = to.min(self.end);
+        Cursor { index: from.min(end), end, ..self.clone() }
     }
 
     /// The next token is the unquoted word `keyword`.
@@ -202,7 +205,7 @@ impl<'a> Cursor<'a> {
                 _ => {}
             }
         }
-        self.tokens.len()
+        self.end
     }
 
     /// The error "expected …, found …" at the next token.

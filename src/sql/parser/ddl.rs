@@ -2,12 +2,18 @@
 //!
 //! A mistake in one column does not hide the next one's: reading goes on behind the comma.
 
+use std::collections::HashSet;
+
+use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::ast::{ColumnDef, ColumnDefKind, CreateTable, Spanned, Watermark};
-use super::cursor::Cursor;
+use super::cursor::{Cursor, is_keyword};
 use super::{names, query, refusals, types};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Span};
+
+/// Mistakes shown of one statement: more would not be read, and each costs a look at what is before it.
+const ERRORS_MAX: usize = 100;
 
 /// Reads `CREATE [TEMPORARY] TABLE …` from behind `TABLE`.
 ///
@@ -71,11 +77,11 @@ fn elements(cursor: &mut Cursor<'_>, table: &mut CreateTable, errors: &mut Vec<E
         let start = cursor.index();
         if let Err(error) = element(cursor, table) {
             errors.push(error);
-            let computed = matches!(cursor.all().get(start + 1), Some(t) if super::cursor::is_keyword(&t.token, "AS"));
+            let computed = matches!(cursor.statement().get(start + 1), Some(t) if is_keyword(&t.token, "AS"));
             cursor.seek(start);
             let end = cursor.element_end(!computed && !cursor.at_keyword("WATERMARK"));
             cursor.seek(end);
-            if cursor.is_done() {
+            if cursor.is_done() || errors.len() >= ERRORS_MAX {
                 return Err(errors.pop().unwrap_or_else(|| cursor.expected("\")\"")));
             }
         }
@@ -112,11 +118,7 @@ fn element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
     column(cursor, table)
 }
 
-fn set_primary_key(
-    table: &mut CreateTable,
-    columns: Vec<Spanned<String>>,
-    span: crate::error::Span,
-) -> Result<()> {
+fn set_primary_key(table: &mut CreateTable, columns: Vec<Spanned<String>>, span: Span) -> Result<()> {
     if !table.primary_key.is_empty() {
         return Err(Error::sql("a table has one primary key at most")
             .at(span)
@@ -145,21 +147,9 @@ fn watermark(cursor: &mut Cursor<'_>) -> Result<Watermark> {
     }
     cursor.expect_keywords(&["AS"])?;
     let end = cursor.element_end(false);
-    let expr = query::parse_expr(&mut cursor.slice(cursor.index(), end)).map_err(|e| at_end(e, cursor, end))?;
+    let expr = query::parse_expr(&mut cursor.slice(cursor.index(), end))?;
     cursor.seek(end);
     Ok(Watermark { column, expr, span: cursor.span_from(start) })
-}
-
-/// An expression that ends too early is shown at what follows it.
-fn at_end(error: Error, cursor: &Cursor<'_>, end: usize) -> Error {
-    match cursor.index() == end {
-        true => {
-            let mut cursor = cursor.clone();
-            cursor.seek(end);
-            cursor.expected("an expression")
-        }
-        false => error,
-    }
 }
 
 fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
@@ -178,14 +168,14 @@ fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
     Ok(())
 }
 
-fn computed(cursor: &mut Cursor<'_>) -> Result<datafusion::sql::sqlparser::ast::Expr> {
+fn computed(cursor: &mut Cursor<'_>) -> Result<Expr> {
     let mut end = cursor.element_end(false);
     let tail = cursor.slice(end.saturating_sub(2), end);
     let commented = tail.at_keyword("COMMENT") && matches!(tail.peek_at(1), Some(Token::SingleQuotedString(_)));
     if commented && end > cursor.index() + 2 {
         end -= 2;
     }
-    let expr = query::parse_expr(&mut cursor.slice(cursor.index(), end)).map_err(|e| at_end(e, cursor, end))?;
+    let expr = query::parse_expr(&mut cursor.slice(cursor.index(), end))?;
     cursor.seek(end);
     Ok(expr)
 }
@@ -257,7 +247,8 @@ fn tail(cursor: &mut Cursor<'_>, table: &mut CreateTable, errors: &mut Vec<Error
         return Err(refusals::unsupported("CREATE TABLE … AS", cursor.span())
             .hint("declare the columns, and fill the table with INSERT INTO"));
     }
-    let misplaced = ["COMMENT", "PARTITIONED"].into_iter().find(|word| cursor.at_keyword(word) && cursor.index() > start);
+    let misplaced =
+        ["COMMENT", "PARTITIONED"].into_iter().find(|word| cursor.at_keyword(word) && cursor.index() > start);
     if let Some(word) = misplaced {
         return Err(Error::sql(format!("{word} stands in the wrong place"))
             .at(cursor.span())
@@ -276,10 +267,7 @@ fn options(
     loop {
         let start = cursor.index();
         match option(cursor) {
-            Ok((key, _)) if options.iter().any(|(other, _)| other.value == key.value) => {
-                let error = Error::sql(format!("option \"{}\" is given twice", key.value)).at(key.span);
-                errors.push(error.hint("remove one of them"));
-            }
+            Err(error) if errors.len() + 1 >= ERRORS_MAX => return Err(error),
             Ok(option) => options.push(option),
             Err(error) => {
                 errors.push(error);
@@ -322,32 +310,34 @@ fn option(cursor: &mut Cursor<'_>) -> Result<(Spanned<String>, Spanned<String>)>
 
 /// Mistakes that show only in the whole table; marks the columns of the primary key as not nullable.
 fn check(table: &mut CreateTable) -> Vec<Error> {
-    let mut errors = Vec::new();
-    for (i, column) in table.columns.iter().enumerate() {
-        if table.columns.iter().take(i).any(|other| other.name.value == column.name.value) {
-            let error = Error::sql(format!("column \"{}\" is declared twice", column.name.value)).at(column.name.span);
-            errors.push(error.hint("remove or rename one of them"));
-        }
-    }
-    let known = |name: &Spanned<String>, columns: &[ColumnDef]| {
-        let names = columns.iter().map(|c| c.name.value.as_str());
-        match names.clone().any(|n| n == name.value) {
-            true => None,
-            false => Some(
-                Error::sql(format!("column \"{}\" is not declared in the table", name.value))
-                    .at(name.span)
-                    .nearest(&name.value, names),
-            ),
-        }
-    };
+    let columns = repeated(table.columns.iter().map(|column| &column.name)).map(|name| {
+        let error = Error::sql(format!("column \"{}\" is declared twice", name.value)).at(name.span);
+        error.hint("remove or rename one of them")
+    });
+    let options = repeated(table.options.iter().map(|(key, _)| key)).map(|key| {
+        Error::sql(format!("option \"{}\" is given twice", key.value)).at(key.span).hint("remove one of them")
+    });
+    let declared: HashSet<&str> = table.columns.iter().map(|column| column.name.value.as_str()).collect();
     let named = table.primary_key.iter().chain(&table.partitioned_by).chain(table.watermark.iter().map(|w| &w.column));
-    errors.extend(named.filter_map(|name| known(name, &table.columns)));
+    let unknown = named.filter(|name| !declared.contains(name.value.as_str())).map(|name| {
+        Error::sql(format!("column \"{}\" is not declared in the table", name.value))
+            .at(name.span)
+            .nearest(&name.value, table.columns.iter().map(|column| column.name.value.as_str()))
+    });
+    let errors = columns.chain(options).chain(unknown).take(ERRORS_MAX).collect();
+    let key: HashSet<&str> = table.primary_key.iter().map(|name| name.value.as_str()).collect();
     for column in &mut table.columns {
         if let ColumnDefKind::Physical(data_type) = &mut column.kind
-            && table.primary_key.iter().any(|key| key.value == column.name.value)
+            && key.contains(column.name.value.as_str())
         {
             data_type.nullable = false;
         }
     }
     errors
+}
+
+/// The names that came before.
+fn repeated<'a>(names: impl Iterator<Item = &'a Spanned<String>>) -> impl Iterator<Item = &'a Spanned<String>> {
+    let mut seen = HashSet::new();
+    names.filter(move |name| !seen.insert(name.value.as_str()))
 }

@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::ast::{
     ObjectName,
 };
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Span as TokenSpan, Token, TokenWithSpan};
 
@@ -52,6 +53,10 @@ impl FlinkDialect {
     pub(super) fn new(tokens: Vec<TokenWithSpan>) -> Self {
         let steps = tokens.len().saturating_add(100).saturating_mul(STEPS_PER_TOKEN);
         Self { tokens, error: RefCell::new(None), steps_left: Cell::new(steps) }
+    }
+
+    pub(super) fn tokens(&self) -> &[TokenWithSpan] {
+        &self.tokens
     }
 
     /// The error a hook has met, if the whole could not be read.
@@ -216,6 +221,12 @@ impl Dialect for FlinkDialect {
             .then(|| self.table_argument(parser))
     }
 
+    /// Words whose form is an error when it cannot be read, never a name: the reader sees that error.
+    fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
+        use Keyword::{ARRAY, CASE, EXISTS, EXTRACT, INTERVAL, NOT, OVERLAY, POSITION, SUBSTRING, TRIM};
+        [ARRAY, CASE, EXISTS, EXTRACT, INTERVAL, NOT, OVERLAY, POSITION, SUBSTRING, TRIM].contains(&keyword)
+    }
+
     fn supports_filter_during_aggregation(&self) -> bool {
         true
     }
@@ -225,6 +236,10 @@ impl Dialect for FlinkDialect {
     }
 
     fn supports_match_recognize(&self) -> bool {
+        true
+    }
+
+    fn supports_parens_around_table_factor(&self) -> bool {
         true
     }
 

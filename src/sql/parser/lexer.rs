@@ -101,9 +101,11 @@ impl Lexer<'_> {
             (c, _) if c.is_whitespace() => {
                 self.next();
             }
-            ('-', Some('-')) => while self.peek().is_some_and(|c| c != '\n') {
-                self.next();
-            },
+            ('-', Some('-')) => {
+                while self.peek().is_some_and(|c| c != '\n') {
+                    self.next();
+                }
+            }
             ('/', Some('*')) => self.comment(),
             ('\'', _) => self.string(),
             ('x' | 'X', Some('\'')) => self.hex_string(),
@@ -120,7 +122,11 @@ impl Lexer<'_> {
     /// The token before touches the next character and can have a member: `a.1` is no number `.1`.
     fn follows_name(&self) -> bool {
         let touches = self.out.bytes.last().is_some_and(|bytes| bytes.end == self.at);
-        touches && matches!(self.out.tokens.last().map(|t| &t.token), Some(Token::Word(_) | Token::RParen | Token::RBracket))
+        touches
+            && matches!(
+                self.out.tokens.last().map(|t| &t.token),
+                Some(Token::Word(_) | Token::RParen | Token::RBracket)
+            )
     }
 
     fn comment(&mut self) {
@@ -399,8 +405,26 @@ fn opens_type(token: &Token) -> bool {
 
 fn is_operator(token: &Token) -> bool {
     const WORDS: [&str; 20] = [
-        "AND", "OR", "NOT", "IS", "LIKE", "SIMILAR", "BETWEEN", "UNION", "INTERSECT", "EXCEPT", "MINUS", "CASE",
-        "INTERVAL", "JOIN", "WITH", "SELECT", "IN", "AT", "COLLATE", "OVER",
+        "AND",
+        "OR",
+        "NOT",
+        "IS",
+        "LIKE",
+        "SIMILAR",
+        "BETWEEN",
+        "UNION",
+        "INTERSECT",
+        "EXCEPT",
+        "MINUS",
+        "CASE",
+        "INTERVAL",
+        "JOIN",
+        "WITH",
+        "SELECT",
+        "IN",
+        "AT",
+        "COLLATE",
+        "OVER",
     ];
     match token {
         Token::Word(w) => w.quote_style.is_none() && WORDS.iter().any(|word| w.value.eq_ignore_ascii_case(word)),

@@ -41,28 +41,23 @@ pub fn parse_script(text: &str, variables: &dyn Fn(&str) -> Option<String>) -> (
     }
     let mut lexed = lexer::tokenize(text);
     let mut script = Script { statements: Vec::new(), errors: Vec::new(), open_set: None };
+    let mut mistakes = std::mem::take(&mut lexed.errors).into_iter().peekable();
     let mut start = 0;
     while start <= lexed.tokens.len() {
         let rest = lexed.tokens.get(start..).unwrap_or(&[]);
         let end = start + rest.iter().position(|t| t.token == Token::SemiColon).unwrap_or(rest.len());
         // a mistake behind the last token belongs to the piece that ends there
-        let mistakes: Vec<Error> = drain(&mut lexed.errors, end);
-        let broken = !mistakes.is_empty();
-        script.errors.extend(mistakes);
+        let before = script.errors.len();
+        while let Some((_, error)) = mistakes.next_if(|(tokens_before, _)| *tokens_before <= end) {
+            script.errors.push(error);
+        }
         let tokens = lexed.tokens.get_mut(start..end).unwrap_or_default();
-        let variable_errors = variables::expand_statement(tokens, variables);
-        let broken = broken || !variable_errors.is_empty();
-        script.errors.extend(variable_errors);
+        script.errors.extend(variables::expand_statement(tokens, variables));
+        let broken = script.errors.len() > before;
         script.piece(text, &lexed.tokens, &lexed.bytes, start..end, broken);
         start = end + 1;
     }
     script.finish()
-}
-
-/// Takes the mistakes with at most `tokens` tokens before them.
-fn drain(errors: &mut Vec<(usize, Error)>, tokens: usize) -> Vec<Error> {
-    let count = errors.iter().take_while(|(before, _)| *before <= tokens).count();
-    errors.drain(..count).map(|(_, error)| error).collect()
 }
 
 /// What has been read so far.
@@ -174,7 +169,7 @@ impl Script {
 
     /// A statement outside a statement set.
     fn single(&mut self, cursor: &mut Cursor<'_>) {
-        let span = cursor.span_from(0).to(cursor.span_at(cursor.all().len().saturating_sub(1)));
+        let span = cursor.span_from(0).to(cursor.span_at(cursor.end().saturating_sub(1)));
         if cursor.at_keyword("END") {
             let error = Error::sql("END without a statement set").at(cursor.span());
             return self.errors.push(error.hint("open the set with EXECUTE STATEMENT SET BEGIN"));

@@ -1,5 +1,7 @@
 //! Names: the words Flink reserves, and the catalog and database every table is in.
 
+use datafusion::sql::sqlparser::tokenizer::Token;
+
 use super::ast::Spanned;
 use super::cursor::Cursor;
 use crate::error::{Error, Result};
@@ -7,18 +9,141 @@ use crate::error::{Error, Result};
 /// Words that name a column only in back-ticks. Those of the second group were tried on Flink 2.3; the
 /// first is the skeleton of SQL.
 const RESERVED: [&str; 134] = [
-    "all", "and", "any", "as", "between", "both", "by", "case", "cast", "coalesce", "column", "constraint", "create",
-    "cross", "delete", "describe", "distinct", "drop", "else", "escape", "except", "false", "fetch", "for", "foreign",
-    "full", "grant", "having", "in", "inner", "insert", "intersect", "into", "is", "join", "lateral", "leading", "like",
-    "limit", "natural", "not", "null", "on", "only", "or", "outer", "primary", "references", "select", "set", "some",
-    "then", "trailing", "union", "unique", "unnest", "update", "using", "when", "where", "with", "without",
+    "all",
+    "and",
+    "any",
+    "as",
+    "between",
+    "both",
+    "by",
+    "case",
+    "cast",
+    "coalesce",
+    "column",
+    "constraint",
+    "create",
+    "cross",
+    "delete",
+    "describe",
+    "distinct",
+    "drop",
+    "else",
+    "escape",
+    "except",
+    "false",
+    "fetch",
+    "for",
+    "foreign",
+    "full",
+    "grant",
+    "having",
+    "in",
+    "inner",
+    "insert",
+    "intersect",
+    "into",
+    "is",
+    "join",
+    "lateral",
+    "leading",
+    "like",
+    "limit",
+    "natural",
+    "not",
+    "null",
+    "on",
+    "only",
+    "or",
+    "outer",
+    "primary",
+    "references",
+    "select",
+    "set",
+    "some",
+    "then",
+    "trailing",
+    "union",
+    "unique",
+    "unnest",
+    "update",
+    "using",
+    "when",
+    "where",
+    "with",
+    "without",
     //
-    "array", "at", "avg", "begin", "classifier", "comment", "condition", "count", "current", "date", "day", "define",
-    "element", "end", "exists", "floor", "from", "function", "group", "hour", "interval", "language", "left", "local",
-    "match", "max", "measures", "method", "min", "minute", "models", "month", "modules", "new", "next", "offset", "old",
-    "order", "overlaps", "parameter", "partition", "pattern", "per", "percent", "period", "position", "power", "prev",
-    "range", "rank", "reset", "result", "right", "row", "rows", "running", "second", "skip", "start", "sum", "system",
-    "table", "time", "timestamp", "to", "true", "user", "value", "values", "window", "year", "multiset",
+    "array",
+    "at",
+    "avg",
+    "begin",
+    "classifier",
+    "comment",
+    "condition",
+    "count",
+    "current",
+    "date",
+    "day",
+    "define",
+    "element",
+    "end",
+    "exists",
+    "floor",
+    "from",
+    "function",
+    "group",
+    "hour",
+    "interval",
+    "language",
+    "left",
+    "local",
+    "match",
+    "max",
+    "measures",
+    "method",
+    "min",
+    "minute",
+    "models",
+    "month",
+    "modules",
+    "new",
+    "next",
+    "offset",
+    "old",
+    "order",
+    "overlaps",
+    "parameter",
+    "partition",
+    "pattern",
+    "per",
+    "percent",
+    "period",
+    "position",
+    "power",
+    "prev",
+    "range",
+    "rank",
+    "reset",
+    "result",
+    "right",
+    "row",
+    "rows",
+    "running",
+    "second",
+    "skip",
+    "start",
+    "sum",
+    "system",
+    "table",
+    "time",
+    "timestamp",
+    "to",
+    "true",
+    "user",
+    "value",
+    "values",
+    "window",
+    "year",
+    "multiset",
 ];
 
 const CATALOG: &str = "default_catalog";
@@ -29,10 +154,21 @@ pub(super) fn is_reserved(word: &str) -> bool {
     RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word))
 }
 
+/// `word` is reserved, and a reader who writes it where it cannot stand may well mean a name: `value`,
+/// `timestamp`, but not `FROM`.
+pub(super) fn is_likely_name(word: &str) -> bool {
+    const CLAUSES: [&str; 12] =
+        ["array", "at", "begin", "end", "exists", "from", "group", "interval", "order", "table", "to", "window"];
+    let lower = word.to_ascii_lowercase();
+    let tried = RESERVED.iter().skip_while(|reserved| **reserved != "array");
+    tried.into_iter().any(|reserved| *reserved == lower) && !CLAUSES.contains(&lower.as_str())
+}
+
 /// `name` as it is written in a script: in back-ticks where it needs them.
 pub(super) fn quoted(name: &str) -> String {
     let mut chars = name.chars();
-    let plain = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_');
+    let plain =
+        chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_');
     match plain && !is_reserved(name) {
         true => name.to_owned(),
         false => format!("`{}`", name.replace('`', "``")),
@@ -46,7 +182,6 @@ pub(super) fn reserved(word: &str) -> Error {
 
 /// A name that is being given: a reserved word needs back-ticks.
 pub(super) fn new_name(cursor: &mut Cursor<'_>, what: &str) -> Result<Spanned<String>> {
-    use datafusion::sql::sqlparser::tokenizer::Token;
     match cursor.peek() {
         Some(Token::Word(word)) if word.quote_style.is_none() && is_reserved(&word.value) => {
             Err(reserved(&word.value).at(cursor.span()))
@@ -57,7 +192,6 @@ pub(super) fn new_name(cursor: &mut Cursor<'_>, what: &str) -> Result<Spanned<St
 
 /// `[[default_catalog.]default_database.]name`, without what stands before the name.
 pub(super) fn object_name(cursor: &mut Cursor<'_>, what: &str) -> Result<Spanned<String>> {
-    use datafusion::sql::sqlparser::tokenizer::Token;
     let start = cursor.index();
     let mut parts = vec![new_name(cursor, what)?];
     while cursor.take(&Token::Period) {

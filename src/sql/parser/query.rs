@@ -24,15 +24,17 @@ const RECURSION_MAX: usize = 4 * limits::SQL_DEPTH_MAX + 50;
 
 /// Reads a query from the cursor to the end of its tokens.
 pub(super) fn parse_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
-    if !["SELECT", "WITH", "VALUES"].iter().any(|word| cursor.at_keyword(word)) && cursor.peek() != Some(&Token::LParen) {
+    if !["SELECT", "WITH", "VALUES"].iter().any(|word| cursor.at_keyword(word)) && cursor.peek() != Some(&Token::LParen)
+    {
         return Err(cursor.expected("SELECT, WITH or VALUES"));
     }
+    let start = cursor.index();
     let mut query = parse_rest(cursor, |parser| parser.parse_query())?;
     let mut error = None;
     let relations = visit_relations_mut(&mut query, |name| keep_first(localize(name), &mut error));
     let expressions = visit_expressions_mut(&mut query, |expr| keep_first(check_expr(expr), &mut error));
     match (relations, expressions, error) {
-        (.., Some(error)) => Err(error.or_at(Some(cursor.span_from(0)))),
+        (.., Some(error)) => Err(error.or_at(Some(cursor.span_from(start)))),
         _ => Ok(query),
     }
 }
@@ -57,24 +59,61 @@ fn keep_first(result: Result<()>, error: &mut Option<Error>) -> ControlFlow<()> 
     }
 }
 
-fn parse_rest<T>(
-    cursor: &mut Cursor<'_>,
-    parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
-) -> Result<T> {
-    let tokens = cursor.rest().to_vec();
-    let end = cursor.span_at(cursor.all().len());
-    let dialect = FlinkDialect::new(tokens.clone());
-    let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
-    let parsed = parse(&mut parser).and_then(|parsed| match parser.peek_token_ref().token {
-        Token::EOF => Ok(parsed),
-        _ => parser.expected("end of statement", parser.peek_token()),
-    });
-    match parsed {
+fn parse_rest<T>(cursor: &mut Cursor<'_>, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T> {
+    let dialect = FlinkDialect::new(cursor.rest().to_vec());
+    match run(&dialect, parse) {
         Ok(parsed) => {
-            cursor.seek(cursor.all().len());
+            cursor.seek(cursor.end());
             Ok(parsed)
         }
-        Err(error) => Err(dialect.take_error().unwrap_or_else(|| slips::translate(&error, cursor.rest(), end))),
+        Err(error) => Err(subquery_error(cursor)
+            .or_else(|| dialect.take_error())
+            .unwrap_or_else(|| slips::translate(&error, cursor))),
+    }
+}
+
+/// The mistake of the innermost subquery that has one: sqlparser tries other readings of a parenthesis it
+/// cannot read as a subquery, and then names the last of them.
+fn subquery_error(cursor: &Cursor<'_>) -> Option<Error> {
+    let mut open = Vec::new();
+    for (index, token) in cursor.statement().iter().enumerate().take(cursor.end()).skip(cursor.index()) {
+        match token.token {
+            Token::LParen => open.push(index + 1),
+            Token::RParen => {
+                let start = open.pop()?;
+                let mut inner = cursor.slice(start, index);
+                if inner.at_keyword("SELECT") || inner.at_keyword("WITH") {
+                    let error = parse_alone(&mut inner).err();
+                    if error.is_some() {
+                        return error;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Reads a query whose own subqueries are known to be right.
+fn parse_alone(cursor: &mut Cursor<'_>) -> Result<()> {
+    let dialect = FlinkDialect::new(cursor.rest().to_vec());
+    run(&dialect, |parser| parser.parse_query())
+        .map(|_| ())
+        .map_err(|error| dialect.take_error().unwrap_or_else(|| slips::translate(&error, cursor)))
+}
+
+/// Reads all tokens of the dialect.
+fn run<T>(
+    dialect: &FlinkDialect,
+    parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+) -> Result<T, ParserError> {
+    let tokens = dialect.tokens().to_vec();
+    let mut parser = Parser::new(dialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
+    let parsed = parse(&mut parser)?;
+    match parser.peek_token_ref().token {
+        Token::EOF => Ok(parsed),
+        _ => parser.expected("end of statement", parser.peek_token()),
     }
 }
 

@@ -65,8 +65,14 @@ pub(super) const LEADING_WORDS: [&str; 22] = [
 /// The refusal of the statement at the cursor, if it is one of Flink's.
 pub(super) fn statement(cursor: &Cursor<'_>) -> Option<Error> {
     let (words, hint) = STATEMENTS.iter().find(|(words, _)| cursor.at_keywords(words))?;
-    let span = cursor.span().to(cursor.span_at(cursor.index() + words.len() - 1));
-    Some(unsupported(&words.join(" "), span).hint(*hint))
+    let object = matches!(*words, ["SHOW"] | ["ALTER"]) && matches!(cursor.peek_at(1), Some(Token::Word(_)));
+    let end = cursor.index() + words.len() + usize::from(object);
+    let span = cursor.span().to(cursor.span_at(end - 1));
+    let name = match object {
+        true => cursor.raw(cursor.index(), end).to_ascii_uppercase(),
+        false => words.join(" "),
+    };
+    Some(unsupported(&name, span).hint(*hint))
 }
 
 /// "`what` is not supported yet".

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::cursor::is_keyword;
+use super::cursor::{Cursor, is_keyword};
 use super::lexer::span_of;
 use super::names;
 use super::refusals;
@@ -38,19 +38,22 @@ fn hint(what: &str, tokens: &[TokenWithSpan], index: usize) -> Option<String> {
     let token = tokens.get(index).map(|t| &t.token);
     let previous = index.checked_sub(1).and_then(|i| tokens.get(i)).map(|t| &t.token);
     let Some(token) = token else {
-        return open_parenthesis(tokens).map(|span| {
-            format!("the \"(\" in line {}, column {} is not closed", span.line, span.column)
-        });
+        return open_parenthesis(tokens)
+            .map(|span| format!("the \"(\" in line {}, column {} is not closed", span.line, span.column));
     };
-    if starts_statement(tokens, index) {
+    let ends = what.contains("the end") || what == "\";\"";
+    if ends && starts_statement(tokens, index) {
         return Some(format!("is a \";\" missing before {}?", shown(token)));
     }
     if matches!(previous, Some(Token::Comma)) && (*token == Token::RParen || is_keyword(token, "FROM")) {
         return Some(format!("remove the comma before {}", shown(token)));
     }
+    if *token == Token::RArrow {
+        return Some("the argument behind \"=>\" cannot be read".to_owned());
+    }
     if let Token::Word(word) = token
         && word.quote_style.is_none()
-        && names::is_reserved(&word.value)
+        && names::is_likely_name(&word.value)
         && (what.contains("name") || what.contains("identifier") || what.contains("expression"))
     {
         return Some(format!("as a name, put it in back-ticks: `{}`", word.value));
@@ -58,12 +61,32 @@ fn hint(what: &str, tokens: &[TokenWithSpan], index: usize) -> Option<String> {
     if *token == Token::RParen && open_parenthesis(tokens.get(..index)?).is_none() {
         return Some("this \")\" closes nothing".to_owned());
     }
-    let value = |t: Option<&Token>| {
-        matches!(t, Some(Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::Gt))
-    };
-    let list = what.contains('"') || what.contains("the end");
-    (list && value(Some(token)) && *token != Token::RParen && value(previous))
+    let closes = what.contains("\")\"");
+    if closes && is_clause(token) {
+        return open_parenthesis(tokens.get(..index)?)
+            .map(|span| format!("the \"(\" in line {}, column {} is not closed", span.line, span.column));
+    }
+    let starts_value = matches!(token, Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_));
+    let list = closes || ends || what.contains("\",\"") || what.contains("\"]\"");
+    (list && starts_value && !is_clause(token) && previous.is_some_and(ends_value))
         .then(|| format!("is a comma missing before {}?", shown(token)))
+}
+
+/// A value, a name or a type can end with `token`.
+fn ends_value(token: &Token) -> bool {
+    match token {
+        Token::Word(_) => !is_clause(token),
+        Token::Number(..) | Token::SingleQuotedString(_) => true,
+        Token::RParen | Token::RBracket | Token::Gt => true,
+        _ => false,
+    }
+}
+
+/// A word that begins a clause and is never meant as a name.
+fn is_clause(token: &Token) -> bool {
+    matches!(token, Token::Word(word) if word.quote_style.is_none()
+        && names::is_reserved(&word.value)
+        && !names::is_likely_name(&word.value))
 }
 
 /// The last `(` that is not closed.
@@ -96,29 +119,38 @@ fn shown(token: &Token) -> String {
     }
 }
 
-/// The script's error for sqlparser's, which knows the place only as text.
-pub(super) fn translate(error: &ParserError, tokens: &[TokenWithSpan], end: Span) -> Error {
+/// The script's error for sqlparser's about the tokens the cursor had to read.
+pub(super) fn translate(error: &ParserError, cursor: &Cursor<'_>) -> Error {
     let text = match error {
         ParserError::RecursionLimitExceeded => {
-            let start = tokens.first().map_or(end, span_of);
             return Error::sql("the query is nested too deeply")
-                .at(start.to(end))
+                .at(cursor.span().to(cursor.span_at(cursor.end().saturating_sub(1))))
                 .hint("move inner queries into views");
         }
         ParserError::ParserError(text) | ParserError::TokenizerError(text) => text,
     };
+    let tokens = cursor.statement();
     let (message, place) = split_location(text);
-    let index = place.map_or(tokens.len(), |place| position_of(tokens, place));
+    let mut index = place.and_then(|place| position_of(tokens, place)).unwrap_or(cursor.end());
+    if message.starts_with("Expected an expression, found") {
+        // of this message alone sqlparser gives the place behind
+        index = index.saturating_sub(1);
+    }
     if let Some(error) = refusals::construct(tokens, index) {
         return error;
     }
-    if let Some(start) = (1..tokens.len().min(index + 2)).find(|&i| starts_statement(tokens, i)) {
-        return expected("\";\"", tokens, start).at(tokens.get(start).map_or(end, span_of));
+    let mut inside = cursor.index() + 1..cursor.end().min(index + 2);
+    if let Some(start) = inside.find(|&i| starts_statement(tokens, i)) {
+        return expected("\";\"", tokens, start).at(cursor.span_at(start));
     }
-    let span = tokens.get(index).map_or(end, span_of);
-    let what = message.strip_prefix("Expected: ").and_then(|m| m.split_once(", found: ")).map(|(what, _)| what);
+    let span = cursor.span_at(index);
+    let what = message.strip_prefix("Expected").and_then(|m| m.split_once(", found: ")).map(|(what, _)| what);
+    let what = what.map(|what| what.trim_start_matches([':', ' ']));
     match what {
         Some(what) => expected(&in_words(what), tokens, index).at(span),
+        None if message.starts_with("INTERVAL requires a unit") => {
+            Error::sql("an interval needs a unit").at(span).hint("write it behind the text, as in INTERVAL '5' MINUTE")
+        }
         None => Error::sql(lowercase(message)).at(span),
     }
 }
@@ -127,12 +159,13 @@ fn split_location(text: &str) -> (&str, Option<(u64, u64)>) {
     let Some((message, place)) = text.rsplit_once(" at Line: ") else {
         return (text, None);
     };
-    let place = place.split_once(", Column: ").and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
+    let place =
+        place.split_once(", Column: ").and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
     (message, place)
 }
 
-fn position_of(tokens: &[TokenWithSpan], (line, column): (u64, u64)) -> usize {
-    tokens.iter().position(|t| t.span.start.line == line && t.span.start.column == column).unwrap_or(tokens.len())
+fn position_of(tokens: &[TokenWithSpan], (line, column): (u64, u64)) -> Option<usize> {
+    tokens.iter().position(|t| t.span.start.line == line && t.span.start.column == column)
 }
 
 /// What sqlparser expected, with its symbols in double quotes.

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::ast::{CreateView, Insert, ObjectKind, Spanned, StatementKind};
-use super::cursor::Cursor;
+use super::cursor::{Cursor, is_keyword};
 use super::{ddl, names, query, refusals};
 use crate::error::{Error, Result};
 
@@ -105,7 +105,7 @@ fn set(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         return Ok(StatementKind::Set { key, value });
     }
     let start = cursor.index();
-    let end = cursor.all().len();
+    let end = cursor.end();
     let value = cursor.raw(start, end).to_owned();
     if value.contains('\n') {
         return Err(Error::sql(format!("the value of setting \"{}\" runs over several lines", key.value))
@@ -210,7 +210,7 @@ pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Insert> {
             .hint("select the partition's value as a column of the query"));
     }
     let query_follows = matches!(cursor.peek_at(1), Some(Token::LParen))
-        || ["SELECT", "WITH", "VALUES"].iter().any(|w| cursor.peek_at(1).is_some_and(|t| super::cursor::is_keyword(t, w)));
+        || ["SELECT", "WITH", "VALUES"].iter().any(|w| cursor.peek_at(1).is_some_and(|t| is_keyword(t, w)));
     let columns = match cursor.peek() {
         Some(Token::LParen) if !query_follows => cursor.names()?,
         _ => Vec::new(),

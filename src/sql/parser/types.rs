@@ -8,6 +8,7 @@
 //! | `CHAR`, `VARCHAR`, `STRING`; `BINARY`, `VARBINARY`, `BYTES` | `Utf8`; `Binary`: lengths are not enforced |
 //! | `MULTISET<t>` | `Map` from `t` to how often it occurs |
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
@@ -47,9 +48,32 @@ const FOREIGN: [(&str, &str); 19] = [
 ];
 
 const NAMES: [&str; 26] = [
-    "TINYINT", "SMALLINT", "INT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL", "DEC", "NUMERIC", "BOOLEAN",
-    "CHAR", "VARCHAR", "STRING", "BINARY", "VARBINARY", "BYTES", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP_LTZ", "ARRAY",
-    "MAP", "MULTISET", "ROW", "INTERVAL",
+    "TINYINT",
+    "SMALLINT",
+    "INT",
+    "INTEGER",
+    "BIGINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+    "DEC",
+    "NUMERIC",
+    "BOOLEAN",
+    "CHAR",
+    "VARCHAR",
+    "STRING",
+    "BINARY",
+    "VARBINARY",
+    "BYTES",
+    "DATE",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMP_LTZ",
+    "ARRAY",
+    "MAP",
+    "MULTISET",
+    "ROW",
+    "INTERVAL",
 ];
 
 /// The Arrow type of a type in sqlparser's AST, such as the target of a CAST.
@@ -79,21 +103,28 @@ pub(super) fn parse_type(cursor: &mut Cursor<'_>) -> Result<SqlType> {
 }
 
 fn parse_nested(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {
-    let Some(depth) = depth.checked_sub(1) else {
-        let max = limits::SQL_DEPTH_MAX;
-        return Err(Error::sql(format!("more than {max} types inside each other")).at(cursor.span()));
-    };
+    let mut depth = inner_depth(cursor, depth)?;
     let mut parsed = base_type(cursor, depth)?;
     loop {
         parsed.nullable = nullability(cursor)?;
-        if cursor.take_keyword("ARRAY") {
-            parsed = array(&parsed);
-        } else if cursor.take_keyword("MULTISET") {
-            parsed = multiset(&parsed);
+        let wrap: fn(&SqlType) -> SqlType = if cursor.at_keyword("ARRAY") {
+            array
+        } else if cursor.at_keyword("MULTISET") {
+            multiset
         } else {
             return Ok(parsed);
-        }
+        };
+        depth = inner_depth(cursor, depth)?;
+        cursor.advance();
+        parsed = wrap(&parsed);
     }
+}
+
+/// How many types may still be inside the one at the cursor.
+fn inner_depth(cursor: &Cursor<'_>, depth: usize) -> Result<usize> {
+    let max = limits::SQL_DEPTH_MAX;
+    let error = || Error::sql(format!("more than {max} types inside each other")).at(cursor.span());
+    depth.checked_sub(1).ok_or_else(error)
 }
 
 /// `NOT NULL` or `NULL` behind a type; nullable if nothing is written.
@@ -200,8 +231,8 @@ fn decimal(cursor: &mut Cursor<'_>) -> Result<SqlType> {
         cursor.expect(&Token::RParen)?;
     }
     // both are at most 38
-    let data_type = DataType::Decimal128(precision as u8, scale as i8);
-    Ok(plain(&format!("DECIMAL({precision}, {scale})"), data_type))
+    let (p, s) = (u8::try_from(precision).unwrap_or(38), i8::try_from(scale).unwrap_or(38));
+    Ok(plain(&format!("DECIMAL({precision}, {scale})"), DataType::Decimal128(p, s)))
 }
 
 fn sized(cursor: &mut Cursor<'_>, name: &str, data_type: DataType) -> Result<SqlType> {
@@ -293,10 +324,10 @@ fn row(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {
             Token::RParen
         }
     };
-    let (mut fields, mut texts): (Vec<Field>, Vec<String>) = (Vec::new(), Vec::new());
+    let (mut fields, mut texts, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     loop {
         let name = names::new_name(cursor, "a field name")?;
-        if fields.iter().any(|field| *field.name() == name.value) {
+        if !seen.insert(name.value.clone()) {
             return Err(Error::sql(format!("field \"{}\" is declared twice", name.value)).at(name.span));
         }
         let field = parse_nested(cursor, depth)?;

@@ -7,10 +7,7 @@ use super::lexer::{span_of, variable_outside_options};
 use crate::error::{Error, Result};
 
 /// Fills in the variables of the option values of one statement, and refuses those elsewhere.
-pub(super) fn expand_statement(
-    tokens: &mut [TokenWithSpan],
-    variables: &dyn Fn(&str) -> Option<String>,
-) -> Vec<Error> {
+pub(super) fn expand_statement(tokens: &mut [TokenWithSpan], variables: &dyn Fn(&str) -> Option<String>) -> Vec<Error> {
     let mut errors = Vec::new();
     let options = options_start(tokens).unwrap_or(tokens.len());
     for index in 0..tokens.len() {
