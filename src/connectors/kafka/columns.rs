@@ -102,12 +102,13 @@ pub(super) struct RowDecoder {
     with_headers: bool,
     zone: chrono_tz::Tz,
     // changes while running
-    value: Box<dyn Decoder>,
-    key: Option<KeyDecoder>,
+    value: PartDecoder,
+    key: Option<PartDecoder>,
     rows: Rows,
 }
 
-enum KeyDecoder {
+/// Decodes the value or the key.
+enum PartDecoder {
     Raw(RawDecoder),
     Format(Box<dyn Decoder>),
 }
@@ -141,19 +142,11 @@ impl RowDecoder {
     pub(super) fn new(table: &TableSpec, options: &KafkaOptions, place: Place, zone: &str) -> Result<Self> {
         let value_columns = options.value_columns(table);
         let value_schema = schema(value_columns.iter().map(|c| c.field().as_ref().clone()));
-        let format = &options.value_format;
-        let value = formats::decoder(&format.name, value_schema, &table.options, &format.prefix)?;
+        let value = PartDecoder::new(&options.value_format, value_schema, table)?;
         let key_columns = key_columns(table, options);
         let key = match &options.key {
             None => None,
-            Some(key) => {
-                let schema = key_schema(&key_columns, &key.prefix);
-                let Format { name, prefix } = &key.format;
-                Some(match name.as_str() {
-                    RAW => KeyDecoder::Raw(RawDecoder::new(schema)),
-                    name => KeyDecoder::Format(formats::decoder(name, schema, &table.options, prefix)?),
-                })
-            }
+            Some(key) => Some(PartDecoder::new(&key.format, key_schema(&key_columns, &key.prefix), table)?),
         };
         let mut columns = Vec::new();
         for column in &table.columns {
@@ -205,7 +198,7 @@ impl RowDecoder {
         }
         let key_row = match &mut self.key {
             None => 0,
-            Some(decoder) => decoder.push(message.key())?,
+            Some(decoder) => decoder.push_key(message.key())?,
         };
         let count = self.value.push(payload)?;
         if count == 0 {
@@ -326,9 +319,24 @@ fn bad(code: &'static str, message: String) -> BadValue {
     BadValue { code, field: None, message }
 }
 
-impl KeyDecoder {
+impl PartDecoder {
+    fn new(format: &Format, schema: SchemaRef, table: &TableSpec) -> Result<Self> {
+        Ok(match format.name.as_str() {
+            RAW => Self::Raw(RawDecoder::new(schema)),
+            name => Self::Format(formats::decoder(name, schema, &table.options, &format.prefix)?),
+        })
+    }
+
+    /// Decodes a value and returns its number of rows.
+    fn push(&mut self, value: &[u8]) -> Result<usize, BadValue> {
+        match self {
+            Self::Raw(raw) => raw.push(Some(value)).map(|_| 1),
+            Self::Format(decoder) => decoder.push(value),
+        }
+    }
+
     /// Decodes a key and returns its row in the decoder.
-    fn push(&mut self, key: Option<&[u8]>) -> Result<u32, BadValue> {
+    fn push_key(&mut self, key: Option<&[u8]>) -> Result<u32, BadValue> {
         let decoder = match self {
             Self::Raw(raw) => return raw.push(key),
             Self::Format(decoder) => decoder,
@@ -429,7 +437,7 @@ fn schema(fields: impl Iterator<Item = Field>) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// A key that is one text or one string of bytes, as it is.
+/// A key or value that is one text or one string of bytes, as it is.
 struct RawDecoder {
     schema: SchemaRef,
     text: bool,
@@ -444,12 +452,12 @@ impl RawDecoder {
 }
 
 impl RawDecoder {
-    fn push(&mut self, key: Option<&[u8]>) -> Result<u32, BadValue> {
-        if self.text && key.is_some_and(|key| std::str::from_utf8(key).is_err()) {
-            return Err(bad("RAW_UTF8", "the key is not UTF-8".into()));
+    fn push(&mut self, bytes: Option<&[u8]>) -> Result<u32, BadValue> {
+        if self.text && bytes.is_some_and(|bytes| std::str::from_utf8(bytes).is_err()) {
+            return Err(bad("RAW_UTF8", "it is not UTF-8, and its column is a STRING".into()));
         }
-        let row = u32::try_from(self.values.len()).map_err(|_| bad("KEY_ROWS", "too many keys in one batch".into()))?;
-        self.values.append_option(key);
+        let row = u32::try_from(self.values.len()).map_err(|_| bad("KEY_ROWS", "too many records in one batch".into()))?;
+        self.values.append_option(bytes);
         Ok(row)
     }
 
@@ -469,7 +477,7 @@ impl Encoder for RawEncoder {
         let Some(column) = batch.columns().first() else { return Ok(EncodedRows::default()) };
         let column = cast(column, &DataType::Binary)?;
         let values = column.as_any().downcast_ref::<BinaryArray>();
-        let values = values.ok_or_else(|| Error::internal("a raw key is no bytes"))?;
+        let values = values.ok_or_else(|| Error::internal("a raw column is no bytes"))?;
         let mut rows = EncodedRows::default();
         for value in values {
             rows.bytes.extend_from_slice(value.unwrap_or_default());

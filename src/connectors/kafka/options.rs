@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use arrow::datatypes::DataType;
 use regex::Regex;
 
 use super::METADATA;
@@ -21,7 +22,7 @@ const DISCOVERY_DEFAULT: Duration = Duration::from_secs(300);
 /// Value of `properties.bootstrap.servers` that stands for the embedded cluster.
 pub(super) const EMBEDDED: &str = "embedded";
 
-/// Format of a key taken as it is.
+/// Flink's format for one column of text or bytes, taken as it is.
 pub(super) const RAW: &str = "raw";
 
 /// Names of all options, formats' and `properties.*` excepted.
@@ -210,7 +211,7 @@ impl Checker<'_> {
     }
 
     fn topics(&mut self, usage: Usage) -> Option<Topics> {
-        let list = self.get("topic").map(|text| names(text));
+        let list = self.get("topic").map(names);
         let pattern = self.get("topic-pattern").map(str::to_owned);
         let chosen = self.table.columns.iter().any(
             |c| matches!(&c.kind, ColumnKind::Metadata { key, virtual_: false } if key == "topic"),
@@ -279,7 +280,16 @@ impl Checker<'_> {
             self.missing("option \"format\"", "add 'format' = 'json' to WITH");
             return Format { name: String::new(), prefix: String::new() };
         };
-        self.format(key, &name);
+        if name == RAW && self.get("value.fields-include") != Some("EXCEPT_KEY") {
+            let columns: Vec<&ColumnSpec> = self.table.physical().collect();
+            self.raw(key, &columns);
+        } else if name == RAW {
+            let keys = self.get("key.fields").map(names).unwrap_or_default();
+            let columns: Vec<&ColumnSpec> = self.table.physical().filter(|c| !keys.contains(&c.name)).collect();
+            self.raw(key, &columns);
+        } else {
+            self.format(key, &name);
+        }
         Format { prefix: format!("{prefix}{name}."), name }
     }
 
@@ -289,8 +299,16 @@ impl Checker<'_> {
         }
     }
 
+    /// Checks the columns of a part in the format `raw`.
+    fn raw(&mut self, key: &str, columns: &[&ColumnSpec]) {
+        let plain = |c: &ColumnSpec| matches!(c.data_type, DataType::Utf8 | DataType::Binary);
+        if !matches!(columns, [column] if plain(column)) {
+            self.error(key, "the format \"raw\" takes one column of type STRING or BYTES", "use the format \"json\" for other columns");
+        }
+    }
+
     fn key(&mut self) -> Option<Key> {
-        let fields = self.get("key.fields").map(|text| names(text)).unwrap_or_default();
+        let fields = self.get("key.fields").map(names).unwrap_or_default();
         let prefix = self.get("key.fields-prefix").unwrap_or_default().to_owned();
         let Some(name) = self.get("key.format").map(str::to_owned) else {
             if !fields.is_empty() {
@@ -314,14 +332,12 @@ impl Checker<'_> {
             if !field.starts_with(&prefix) {
                 errors.push(options.error("key.fields-prefix", format!("key column \"{field}\" does not begin with \"{prefix}\"")));
             }
-            let plain = matches!(column.sql_type.split('(').next(), Some("STRING" | "VARCHAR" | "CHAR" | "BYTES" | "VARBINARY" | "BINARY"));
-            if name == RAW && (fields.len() > 1 || !plain) {
-                let message = "a key in the format \"raw\" is one column of type STRING or BYTES";
-                errors.push(options.error("key.fields", message).hint("use 'key.format' = 'json' for other keys"));
-            }
         }
         self.errors.extend(errors);
-        if name != RAW {
+        if name == RAW {
+            let keys: Vec<&ColumnSpec> = columns.into_iter().filter(|c| fields.contains(&c.name)).collect();
+            self.raw("key.format", &keys);
+        } else {
             self.format("key.format", &name);
         }
         Some(Key { format: Format { prefix: format!("key.{name}."), name }, fields, prefix })

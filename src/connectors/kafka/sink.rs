@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, MapArray, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 use futures::future::BoxFuture;
 
 use super::admin::{Producer, Record};
 use super::columns::{RawEncoder, key_columns, key_schema};
-use super::options::{KafkaOptions, Partitioner, RAW, Topics};
+use super::options::{Format, KafkaOptions, Partitioner, RAW, Topics};
 use super::source::bootstrap;
 use crate::connectors::{JobContext, Sink, SinkState, Usage};
 use crate::error::{Error, Result};
@@ -27,7 +27,6 @@ pub struct KafkaSink {
     wait_for_acks: bool,
     value: Part,
     key: Option<Part>,
-    raw_key: bool,
     topic_column: Option<usize>,
     timestamp_column: Option<usize>,
     headers_column: Option<usize>,
@@ -41,19 +40,25 @@ pub struct KafkaSink {
 struct Part {
     columns: Vec<usize>,
     /// The fields as the format shall name them.
-    schema: arrow::datatypes::SchemaRef,
+    schema: SchemaRef,
     encoder: Box<dyn Encoder>,
+    raw: bool,
 }
 
 impl Part {
-    fn encode(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+    /// Whether a row has the part at all: a NULL taken as it is has no bytes.
+    fn present(&self, rows: &RecordBatch, row: usize) -> bool {
+        !self.raw || self.columns.iter().all(|index| rows.column(*index).is_valid(row))
+    }
+
+    fn project(&self, rows: &RecordBatch) -> Result<RecordBatch> {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|index| rows.column(*index).clone()).collect();
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
 
     fn messages(&mut self, rows: &RecordBatch) -> Result<EncodedRows> {
-        let batch = self.encode(rows)?;
+        let batch = self.project(rows)?;
         let encoded = self.encoder.encode(&batch)?;
         if encoded.ends.len() == rows.num_rows() {
             return Ok(encoded);
@@ -75,23 +80,20 @@ impl KafkaSink {
         let schema = table.sink_schema();
         let index = |column: &&ColumnSpec| schema.index_of(&column.name).map_err(Error::from);
         let value_columns = options.value_columns(table);
-        let format = &options.value_format;
         let value_schema = key_schema(&value_columns, "");
         let value = Part {
             columns: value_columns.iter().map(index).collect::<Result<_>>()?,
-            encoder: formats::encoder(&format.name, value_schema.clone(), &table.options, &format.prefix)?,
+            encoder: encoder(&options.value_format, &value_schema, table)?,
             schema: value_schema,
+            raw: options.value_format.name == RAW,
         };
         let key = match &options.key {
             None => None,
             Some(key) => {
                 let columns = key_columns(table, &options);
                 let schema = key_schema(&columns, &key.prefix);
-                let encoder: Box<dyn Encoder> = match key.format.name.as_str() {
-                    RAW => Box::new(RawEncoder),
-                    name => formats::encoder(name, schema.clone(), &table.options, &key.format.prefix)?,
-                };
-                Some(Part { columns: columns.iter().map(index).collect::<Result<_>>()?, schema, encoder })
+                let encoder = encoder(&key.format, &schema, table)?;
+                Some(Part { columns: columns.iter().map(index).collect::<Result<_>>()?, schema, encoder, raw: key.format.name == RAW })
             }
         };
         let metadata = |wanted: &str| {
@@ -104,7 +106,6 @@ impl KafkaSink {
             partitioner: options.partitioner,
             wait_for_acks: options.wait_for_acks,
             value,
-            raw_key: options.key.as_ref().is_some_and(|key| key.format.name == RAW),
             key,
             topic_column: metadata("topic")?,
             timestamp_column: metadata("timestamp")?,
@@ -126,12 +127,11 @@ impl KafkaSink {
             Some(key) => Some(key.messages(&rows)?),
         };
         let mut keys = keys.as_ref().map(|keys| keys.iter());
-        let key_column = self.key.as_ref().filter(|_| self.raw_key).and_then(|key| key.columns.first());
-        let raw_keys = key_column.map(|index| rows.column(*index).clone());
         let columns = RowColumns::new(self, &rows)?;
         for (row, value) in values.iter().enumerate() {
             let key = keys.as_mut().and_then(Iterator::next);
-            let key = key.filter(|_| raw_keys.as_ref().is_none_or(|column| column.is_valid(row)));
+            let key = key.filter(|_| self.key.as_ref().is_some_and(|part| part.present(&rows, row)));
+            let value = Some(value).filter(|_| self.value.present(&rows, row));
             let topic = columns.topic(row, &self.topics)?;
             let partition = match self.partitioner {
                 Partitioner::Default => None,
@@ -140,7 +140,7 @@ impl KafkaSink {
             };
             let headers = columns.headers(row);
             let timestamp = columns.timestamp(row)?;
-            self.producer.send(Record { topic, partition, key, value: Some(value), timestamp, headers: &headers }).await?;
+            self.producer.send(Record { topic, partition, key, value, timestamp, headers: &headers }).await?;
         }
         Ok(())
     }
@@ -153,6 +153,13 @@ impl KafkaSink {
             Some(failure) if self.wait_for_acks => Err(failure),
             _ => Ok(SinkState::default()),
         }
+    }
+}
+
+fn encoder(format: &Format, schema: &SchemaRef, table: &TableSpec) -> Result<Box<dyn Encoder>> {
+    match format.name.as_str() {
+        RAW => Ok(Box::new(RawEncoder)),
+        name => formats::encoder(name, schema.clone(), &table.options, &format.prefix),
     }
 }
 
