@@ -1,0 +1,97 @@
+//! IF and IFNULL: rewritten to CASE while planning, so that the branch not taken is never computed and
+//! `IF(d <> 0, n / d, 0)` does not divide by zero.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::Case;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use crate::error::Error;
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Condition {
+    /// `if` takes the condition first; `ifnull` asks whether its first argument is one.
+    name: &'static str,
+    signature: Signature,
+}
+
+/// `IF(condition, then, else)` and `IFNULL(value, default)`.
+pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+    ["if", "ifnull"]
+        .into_iter()
+        .map(|name| {
+            let signature = Signature::user_defined(Volatility::Immutable);
+            Arc::new(ScalarUDF::new_from_impl(Condition { name, signature }))
+        })
+        .collect()
+}
+
+impl Condition {
+    fn usage(&self) -> Error {
+        let usage = if self.name == "if" { "IF(condition, then, else)" } else { "IFNULL(value, default)" };
+        Error::sql(format!("wrong arguments of function \"{}\"", self.name.to_uppercase())).hint(format!("write {usage}"))
+    }
+
+    /// The two branches.
+    fn branches<'a>(&self, types: &'a [DataType]) -> Result<(&'a DataType, &'a DataType)> {
+        match (self.name, types) {
+            ("if", [DataType::Boolean | DataType::Null, then, other]) => Ok((then, other)),
+            ("ifnull", [value, other]) => Ok((value, other)),
+            _ => Err(self.usage().into()),
+        }
+    }
+}
+
+impl ScalarUDFImpl for Condition {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let (then, other) = self.branches(types)?;
+        let common = match (then, other) {
+            (DataType::Null, other) => other.clone(),
+            (then, DataType::Null) => then.clone(),
+            (then, other) => comparison_coercion(then, other).ok_or_else(|| self.usage())?,
+        };
+        let condition = (self.name == "if").then_some(DataType::Boolean);
+        Ok(condition.into_iter().chain([common.clone(), common]).collect())
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(self.branches(types)?.0.clone())
+    }
+
+    fn short_circuits(&self) -> bool {
+        true
+    }
+
+    fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let (when, then, other) = match <[Expr; 3]>::try_from(args) {
+            Ok([when, then, other]) => (when, then, other),
+            Err(args) => match <[Expr; 2]>::try_from(args) {
+                Ok([value, other]) => (value.clone().is_not_null(), value, other),
+                Err(_) => return Err(self.usage().into()),
+            },
+        };
+        Ok(ExprSimplifyResult::Simplified(Expr::Case(Case {
+            expr: None,
+            when_then_expr: vec![(Box::new(when), Box::new(then))],
+            else_expr: Some(Box::new(other)),
+        })))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Err(Error::internal(format!("{} was not rewritten to CASE", self.name.to_uppercase())).into())
+    }
+}

@@ -1,0 +1,329 @@
+//! Functions of time. TIMESTAMP_LTZ is read on the session's clock; patterns are Java's.
+
+pub(in crate::functions) mod calendar;
+pub(in crate::functions) mod pattern;
+pub(in crate::functions) mod unit;
+pub(in crate::functions) mod value;
+pub(in crate::functions) mod zone;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit};
+use datafusion::error::Result;
+
+use self::calendar::{DAY_MS, Date};
+use self::pattern::{Pattern, Reading, to_ms};
+use self::unit::Unit;
+use self::value::{dates, from_local, moment_at, timestamps};
+use self::zone::Twice;
+use super::cast::number::{Number, number_at};
+use super::cast::parse::{read_date, read_timestamp};
+use super::scalar::Takes::{Any, Integer, Moment as AMoment, Number as ANumber, Text};
+use super::scalar::{At, Call, Entry, Types};
+use crate::error::Error;
+
+const fn entry(
+    name: &'static str,
+    usage: &'static str,
+    kernel: fn(&Call<'_>) -> Result<ArrayRef>,
+    doc: &'static str,
+) -> Entry {
+    Entry {
+        name,
+        aliases: &[],
+        usage,
+        takes: &[AMoment],
+        optional: &[],
+        repeated: None,
+        returns: |_| Some(DataType::Int64),
+        kernel,
+        doc,
+    }
+}
+
+macro_rules! part {
+    ($name:literal, $usage:literal, $unit:expr, $doc:literal) => {
+        entry($name, $usage, |call| part_of(call, 0, |_| Ok(Some($unit))), $doc)
+    };
+}
+
+/// The functions of this file.
+pub(super) const ENTRIES: &[Entry] = &[
+    part!("year", "YEAR(time)", Unit::Year, "The year."),
+    part!("quarter", "QUARTER(time)", Unit::Quarter, "The quarter, 1 to 4."),
+    part!("month", "MONTH(time)", Unit::Month, "The month, 1 to 12."),
+    part!("week", "WEEK(time)", Unit::Week, "The ISO week."),
+    part!("dayofyear", "DAYOFYEAR(time)", Unit::DayOfYear, "The day of the year, from 1."),
+    part!("dayofmonth", "DAYOFMONTH(time)", Unit::Day, "The day of the month."),
+    part!("dayofweek", "DAYOFWEEK(time)", Unit::DayOfWeek, "The weekday, Sunday 1."),
+    part!("hour", "HOUR(time)", Unit::Hour, "The hour."),
+    part!("minute", "MINUTE(time)", Unit::Minute, "The minute."),
+    part!("second", "SECOND(time)", Unit::Second, "The second."),
+    Entry {
+        takes: &[Text, AMoment],
+        ..entry("date_part", "EXTRACT(unit FROM time)", extract, "A part of a time, as BIGINT.")
+    },
+    Entry {
+        takes: &[Text, AMoment, AMoment],
+        returns: |_| Some(DataType::Int32),
+        ..entry("timestampdiff", "TIMESTAMPDIFF(unit, from, to)", difference, "Whole units between two times, truncated.")
+    },
+    Entry {
+        takes: &[Text, Integer, AMoment],
+        returns: |types| types.get(2),
+        ..entry("timestampadd", "TIMESTAMPADD(unit, count, time)", add, "A time so many units later; months keep the day or the last one.")
+    },
+    Entry {
+        takes: &[Any, Any],
+        returns: snapped_type,
+        ..entry("floor_to", "FLOOR(time TO unit)", floor_to, "The begin of the unit; weeks begin on Sunday.")
+    },
+    Entry {
+        takes: &[Any, Any],
+        returns: snapped_type,
+        ..entry("ceil_to", "CEIL(time TO unit)", ceil_to, "The next begin of the unit, or the time if it is one.")
+    },
+    Entry {
+        takes: &[Any, Text],
+        returns: |types| match types.get(0)? {
+            DataType::Date32 | DataType::Timestamp(_, _) | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+            | DataType::Null => Some(DataType::Utf8),
+            _ => None,
+        },
+        ..entry("date_format", "DATE_FORMAT(time, pattern)", date_format, "The text of a time by a Java pattern.")
+    },
+    Entry {
+        takes: &[Text],
+        optional: &[Text],
+        returns: |_| Some(DataType::Timestamp(TimeUnit::Millisecond, None)),
+        ..entry("to_timestamp", "TO_TIMESTAMP(text [, pattern])", to_timestamp, "TIMESTAMP(3) of a text; NULL if it does not fit.")
+    },
+    Entry {
+        takes: &[Text],
+        optional: &[Text],
+        returns: |_| Some(DataType::Date32),
+        ..entry("to_date", "TO_DATE(text [, pattern])", to_date, "DATE of a text; NULL if it does not fit.")
+    },
+    Entry {
+        takes: &[ANumber],
+        optional: &[Integer],
+        returns: ltz,
+        ..entry("to_timestamp_ltz", "TO_TIMESTAMP_LTZ(number, 0 | 3)", to_timestamp_ltz, "TIMESTAMP_LTZ(3) of seconds (0) or milliseconds (3) since 1970.")
+    },
+    Entry {
+        takes: &[Text],
+        optional: &[Text],
+        ..entry("unix_timestamp", "UNIX_TIMESTAMP(text [, pattern])", unix_timestamp, "Seconds since 1970 of a local time; −9223372036854775808 if it does not fit.")
+    },
+    Entry {
+        takes: &[Integer],
+        optional: &[Text],
+        returns: |_| Some(DataType::Utf8),
+        ..entry("from_unixtime", "FROM_UNIXTIME(seconds [, pattern])", from_unixtime, "The local time of seconds since 1970 as text.")
+    },
+];
+
+/// What TIMESTAMP_LTZ(3) is in this session.
+fn ltz(types: &Types<'_>) -> Option<DataType> {
+    Some(DataType::Timestamp(TimeUnit::Millisecond, Some(types.zone.name().into())))
+}
+
+/// One part per row of the column at `index`.
+fn part_of(call: &Call<'_>, index: usize, unit: impl Fn(usize) -> Result<Option<Unit>>) -> Result<ArrayRef> {
+    let column = call.any(index)?;
+    let dates = *column.data_type() == DataType::Date32;
+    call.build::<Int64Type>(|row| {
+        let Some((moment, unit)) = moment_at(column, row, call.zone)?.zip(unit(row)?) else { return Ok(None) };
+        unit.part(moment, dates).map(Some).map_err(Into::into)
+    })
+}
+
+/// The unit named at a row of a text column.
+fn unit_at(texts: &arrow::array::StringArray, row: usize) -> Result<Option<Unit>> {
+    Ok(texts.at(row).map(Unit::parse).transpose()?)
+}
+
+fn extract(call: &Call<'_>) -> Result<ArrayRef> {
+    let units = call.text(0)?;
+    part_of(call, 1, |row| unit_at(units, row))
+}
+
+fn difference(call: &Call<'_>) -> Result<ArrayRef> {
+    let (units, from, to) = (call.text(0)?, call.any(1)?, call.any(2)?);
+    call.build::<Int32Type>(|row| {
+        let ends = moment_at(from, row, call.zone)?.zip(moment_at(to, row, call.zone)?);
+        let Some(((from, to), unit)) = ends.zip(unit_at(units, row)?) else { return Ok(None) };
+        // INT keeps the low bits, as Java's narrowing does
+        Ok(Some(unit.between(from.ms, to.ms)? as i32))
+    })
+}
+
+fn add(call: &Call<'_>) -> Result<ArrayRef> {
+    let (units, counts, column) = (call.text(0)?, call.integers(1)?, call.any(2)?);
+    let date = *column.data_type() == DataType::Date32;
+    let sum = |row: usize| -> Result<Option<(i64, i64)>> {
+        let Some((moment, (unit, count))) =
+            moment_at(column, row, call.zone)?.zip(unit_at(units, row)?.zip(counts.at(row)))
+        else {
+            return Ok(None);
+        };
+        if date && unit.is_of_the_clock() {
+            return Err(Error::sql("TIMESTAMPADD of a DATE takes units of a day or more")
+                .hint("CAST(… AS TIMESTAMP(3)) the date first")
+                .into());
+        }
+        // months of a TIMESTAMP_LTZ are added in UTC, as Flink does
+        Ok(Some((unit.add(moment.ms, count)?, moment.nanos)))
+    };
+    match column.data_type() {
+        DataType::Date32 => dates(call.rows, |row| Ok(sum(row)?.map(|(ms, _)| ms.div_euclid(DAY_MS)))),
+        DataType::Timestamp(_, _) => timestamps(call.return_type, call.rows, sum),
+        other => Err(Error::sql(format!("TIMESTAMPADD does not take \"{other}\"")).into()),
+    }
+}
+
+/// The time of FLOOR and CEIL, whichever side the unit stands on.
+fn snapped_type(types: &Types<'_>) -> Option<DataType> {
+    let time = |t: &DataType| matches!(t, DataType::Date32 | DataType::Timestamp(_, _));
+    let (left, right) = (types.get(0)?, types.get(1)?);
+    match (time(&left), time(&right)) {
+        (true, false) if right.is_string() => Some(left),
+        (false, true) if left.is_string() => Some(right),
+        _ => None,
+    }
+}
+
+fn snap(call: &Call<'_>, up: bool) -> Result<ArrayRef> {
+    let unit_first = call.any(0)?.data_type().is_string();
+    let (units, column) = if unit_first { (call.any(0)?, call.any(1)?) } else { (call.any(1)?, call.any(0)?) };
+    let units = arrow::compute::cast(units, &DataType::Utf8)?;
+    let units = units.as_string::<i32>();
+    let snapped = |row: usize| -> Result<Option<(i64, i64)>> {
+        let Some((moment, unit)) = moment_at(column, row, call.zone)?.zip(unit_at(units, row)?) else {
+            return Ok(None);
+        };
+        // the row's own distance from UTC, even where the unit begins before a change of the clock: so does Flink
+        let offset = moment.local_ms.saturating_sub(moment.ms);
+        Ok(Some((unit.snap(moment.local_ms, up)?.saturating_sub(offset), 0)))
+    };
+    match column.data_type() {
+        DataType::Date32 => dates(call.rows, |row| Ok(snapped(row)?.map(|(ms, _)| ms.div_euclid(DAY_MS)))),
+        _ => timestamps(call.return_type, call.rows, snapped),
+    }
+}
+
+fn floor_to(call: &Call<'_>) -> Result<ArrayRef> {
+    snap(call, false)
+}
+
+fn ceil_to(call: &Call<'_>) -> Result<ArrayRef> {
+    snap(call, true)
+}
+
+/// Compiled patterns of a column, which is nearly always one and the same.
+#[derive(Default)]
+struct Patterns {
+    last: Option<(String, Pattern)>,
+}
+
+impl Patterns {
+    fn get(&mut self, text: &str) -> Result<&Pattern> {
+        if self.last.as_ref().is_none_or(|(known, _)| known != text) {
+            self.last = Some((text.to_owned(), Pattern::parse(text)?));
+        }
+        match &self.last {
+            Some((_, pattern)) => Ok(pattern),
+            None => Err(Error::internal("a date pattern was lost").into()),
+        }
+    }
+}
+
+const SECONDS: &str = "yyyy-MM-dd HH:mm:ss";
+
+fn date_format(call: &Call<'_>) -> Result<ArrayRef> {
+    let (column, formats) = (call.any(0)?, call.text(1)?);
+    let texts = if column.data_type().is_temporal() { None } else { Some(arrow::compute::cast(column, &DataType::Utf8)?) };
+    let mut patterns = Patterns::default();
+    call.build_text(|row| {
+        let local = match &texts {
+            Some(texts) => texts.as_string::<i32>().at(row).and_then(read_timestamp),
+            None => moment_at(column, row, call.zone)?.map(value::Moment::local),
+        };
+        let Some(((days, day_ns), format)) = local.zip(formats.at(row)) else { return Ok(None) };
+        Ok(Some(patterns.get(format)?.format(Date::from_days(days), day_ns)))
+    })
+}
+
+/// What a text says by the pattern beside it; without one by `default`.
+fn read<'a>(
+    call: &'a Call<'_>,
+    reading: Reading,
+    default: impl Fn(&str) -> Option<(i64, i64)> + 'a,
+) -> Result<impl FnMut(usize) -> Result<Option<(i64, i64)>> + 'a> {
+    let (texts, formats) = (call.text(0)?, call.optional_text(1)?);
+    let mut patterns = Patterns::default();
+    Ok(move |row: usize| {
+        let Some(text) = texts.at(row) else { return Ok(None) };
+        match formats.map(|formats| formats.at(row)) {
+            None => Ok(default(text)),
+            Some(None) => Ok(None),
+            Some(Some(format)) => Ok(patterns.get(format)?.read(text, reading)),
+        }
+    })
+}
+
+fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
+    from_local(call.return_type, call.rows, call.zone, read(call, Reading::Strict, read_timestamp)?)
+}
+
+fn to_date(call: &Call<'_>) -> Result<ArrayRef> {
+    let mut read = read(call, Reading::Loose, |text| read_date(text).map(|days| (days, 0)))?;
+    dates(call.rows, |row| Ok(read(row)?.map(|(days, _)| days)))
+}
+
+fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef> {
+    let numbers = call.any(0)?;
+    let precisions = if call.count() > 1 { Some(call.integers(1)?) } else { None };
+    timestamps(call.return_type, call.rows, |row| {
+        let precision = precisions.map_or(Some(3), |precisions| precisions.at(row));
+        let Some((number, precision)) = number_at(numbers, row).zip(precision) else { return Ok(None) };
+        let factor = match precision {
+            0 => 1000,
+            3 => 1,
+            other => {
+                return Err(Error::sql(format!("TO_TIMESTAMP_LTZ takes precision 0 or 3, not {other}")).into());
+            }
+        };
+        let ms = match number {
+            Number::Integer(value) => value.checked_mul(factor),
+            other => Some((other.to_f64() * factor as f64) as i64),
+        };
+        // years 0 to 9999, as Flink has them
+        Ok(ms.filter(|ms| (calendar::DAYS_MIN..=calendar::DAYS_MAX).contains(&ms.div_euclid(DAY_MS))).map(|ms| (ms, 0)))
+    })
+}
+
+fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
+    let default = Pattern::parse(SECONDS)?;
+    let texts = call.text(0)?;
+    let formats = call.optional_text(1)?;
+    let mut read = read(call, Reading::Loose, |text| default.read(text, Reading::Loose))?;
+    call.build::<Int64Type>(|row| {
+        if texts.is_null(row) || formats.is_some_and(|formats| formats.is_null(row)) {
+            return Ok(None);
+        }
+        let seconds = |local| call.zone.to_instant(to_ms(local), Twice::Later) / 1000;
+        Ok(Some(read(row)?.map_or(i64::MIN, seconds)))
+    })
+}
+
+fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef> {
+    let (seconds, formats) = (call.integers(0)?, call.optional_text(1)?);
+    let mut patterns = Patterns::default();
+    call.build_text(|row| {
+        let format = formats.map_or(Some(SECONDS), |formats| formats.at(row));
+        let Some((seconds, format)) = seconds.at(row).zip(format) else { return Ok(None) };
+        let local_ms = call.zone.to_local(seconds.saturating_mul(1000));
+        let (days, day_ms) = (local_ms.div_euclid(DAY_MS), local_ms.rem_euclid(DAY_MS));
+        Ok(Some(patterns.get(format)?.format(Date::from_days(days), day_ms * 1_000_000)))
+    })
+}

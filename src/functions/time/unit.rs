@@ -1,0 +1,194 @@
+//! Units of time, and what EXTRACT, TIMESTAMPADD, TIMESTAMPDIFF, FLOOR and CEIL do with them.
+
+use super::calendar::{DAY_MS, Date, months_between};
+use super::value::Moment;
+use crate::error::{Error, Result};
+
+/// A unit of time or a field of the calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::functions) enum Unit {
+    Millennium,
+    Century,
+    Decade,
+    Year,
+    IsoYear,
+    Quarter,
+    Month,
+    Week,
+    Day,
+    DayOfYear,
+    DayOfWeek,
+    IsoDayOfWeek,
+    Hour,
+    Minute,
+    Second,
+    Millisecond,
+    Microsecond,
+    Nanosecond,
+    Epoch,
+}
+
+const NAMES: &[(&str, Unit)] = &[
+    ("MILLENNIUM", Unit::Millennium),
+    ("CENTURY", Unit::Century),
+    ("DECADE", Unit::Decade),
+    ("YEAR", Unit::Year),
+    ("ISOYEAR", Unit::IsoYear),
+    ("QUARTER", Unit::Quarter),
+    ("MONTH", Unit::Month),
+    ("WEEK", Unit::Week),
+    ("DAY", Unit::Day),
+    ("DOY", Unit::DayOfYear),
+    ("DOW", Unit::DayOfWeek),
+    ("ISODOW", Unit::IsoDayOfWeek),
+    ("HOUR", Unit::Hour),
+    ("MINUTE", Unit::Minute),
+    ("SECOND", Unit::Second),
+    ("MILLISECOND", Unit::Millisecond),
+    ("MICROSECOND", Unit::Microsecond),
+    ("NANOSECOND", Unit::Nanosecond),
+    ("EPOCH", Unit::Epoch),
+];
+
+impl Unit {
+    /// A unit by its name, in any case; `SQL_TSI_` before and a plural `S` after it mean nothing.
+    ///
+    /// # Errors
+    /// `Sql` with the nearest unit.
+    pub(in crate::functions) fn parse(name: &str) -> Result<Self> {
+        let upper = name.trim().to_ascii_uppercase();
+        let bare = upper.strip_prefix("SQL_TSI_").unwrap_or(&upper);
+        let find = |name: &str| NAMES.iter().find(|(known, _)| *known == name).map(|(_, unit)| *unit);
+        find(bare).or_else(|| find(bare.strip_suffix('S')?)).ok_or_else(|| {
+            Error::sql(format!("\"{name}\" is not a unit of time")).nearest(name, NAMES.iter().map(|(name, _)| *name))
+        })
+    }
+
+    /// Length, if it is always the same.
+    fn length_ms(self) -> Option<i64> {
+        match self {
+            Self::Week => Some(7 * DAY_MS),
+            Self::Day => Some(DAY_MS),
+            Self::Hour => Some(3_600_000),
+            Self::Minute => Some(60_000),
+            Self::Second => Some(1000),
+            Self::Millisecond => Some(1),
+            _ => None,
+        }
+    }
+
+    /// Length in months, if it is one.
+    fn months(self) -> Option<i64> {
+        match self {
+            Self::Millennium => Some(12_000),
+            Self::Century => Some(1200),
+            Self::Decade => Some(120),
+            Self::Year => Some(12),
+            Self::Quarter => Some(3),
+            Self::Month => Some(1),
+            _ => None,
+        }
+    }
+
+    /// Whether it is shorter than a day.
+    pub(in crate::functions) fn is_of_the_clock(self) -> bool {
+        matches!(self, Self::Hour | Self::Minute | Self::Second | Self::Millisecond)
+    }
+
+    fn refuse(self, what: &str) -> Error {
+        Error::sql(format!("{what} does not take the unit {self:?}").replace("DayOf", "day of "))
+    }
+
+    /// The field of a moment.
+    ///
+    /// Before 1970 a time stamp is cut towards 1970, so an hour can be negative and the day the one after: Flink
+    /// computes so, and results are compared with its.
+    ///
+    /// # Errors
+    /// `Sql` for a field of the clock of a DATE.
+    pub(in crate::functions) fn part(self, moment: Moment, is_date: bool) -> Result<i64> {
+        let (days, day_ms) = (moment.local_ms / DAY_MS, moment.local_ms % DAY_MS);
+        let date = Date::from_days(days);
+        if is_date && (self.is_of_the_clock() || matches!(self, Self::Microsecond | Self::Nanosecond)) {
+            return Err(self.refuse("EXTRACT from a DATE"));
+        }
+        // centuries and millennia have no year 0: 2001 is the first year of both
+        let count_from_one = |years: i64| if date.year > 0 { (date.year + years - 1) / years } else { date.year / years - 1 };
+        Ok(match self {
+            Self::Millennium => count_from_one(1000),
+            Self::Century => count_from_one(100),
+            Self::Decade => date.year.div_euclid(10),
+            Self::Year => date.year,
+            Self::IsoYear => date.iso_week().0,
+            Self::Quarter => (date.month + 2) / 3,
+            Self::Month => date.month,
+            Self::Week => date.iso_week().1,
+            Self::Day => date.day,
+            Self::DayOfYear => date.day_of_year(),
+            Self::DayOfWeek => date.iso_weekday() % 7 + 1,
+            Self::IsoDayOfWeek => date.iso_weekday(),
+            Self::Hour => day_ms / 3_600_000,
+            Self::Minute => day_ms / 60_000 % 60,
+            Self::Second => day_ms / 1000 % 60,
+            Self::Millisecond => day_ms % 1000,
+            Self::Microsecond => day_ms % 1000 * 1000 + moment.nanos / 1000,
+            Self::Nanosecond => day_ms % 1000 * 1_000_000 + moment.nanos,
+            Self::Epoch => moment.local_ms / 1000,
+        })
+    }
+
+    /// Whole units from one time to another, truncated.
+    ///
+    /// # Errors
+    /// `Sql` if it is no length.
+    pub(in crate::functions) fn between(self, from_ms: i64, to_ms: i64) -> Result<i64> {
+        match (self.length_ms(), self.months()) {
+            (Some(length), _) => Ok(to_ms.saturating_sub(from_ms) / length),
+            (_, Some(months)) => Ok(months_between(from_ms, to_ms) / months),
+            _ => Err(self.refuse("TIMESTAMPDIFF")),
+        }
+    }
+
+    /// The time so many units later.
+    ///
+    /// # Errors
+    /// `Sql` if it is no length, `Data` if the time is out of range.
+    pub(in crate::functions) fn add(self, ms: i64, count: i64) -> Result<i64> {
+        let sum = match (self.length_ms(), self.months()) {
+            (Some(length), _) => count.checked_mul(length).and_then(|more| ms.checked_add(more)),
+            (_, Some(months)) => count.checked_mul(months).map(|months| {
+                let days = Date::from_days(ms.div_euclid(DAY_MS)).plus_months(months).to_days();
+                days.saturating_mul(DAY_MS).saturating_add(ms.rem_euclid(DAY_MS))
+            }),
+            _ => return Err(self.refuse("TIMESTAMPADD")),
+        };
+        sum.ok_or_else(|| Error::data(format!("{count} units are more than a time stamp can move")))
+    }
+
+    /// The begin of the unit at or before a local time, or at or after it.
+    ///
+    /// Weeks, months and longer units look at the day alone and cut it towards 1970, as Flink does.
+    ///
+    /// # Errors
+    /// `Sql` if it is no length.
+    pub(in crate::functions) fn snap(self, local_ms: i64, up: bool) -> Result<i64> {
+        if let (Some(length), true) = (self.length_ms(), self != Self::Week) {
+            let floor = local_ms.saturating_sub(local_ms.rem_euclid(length));
+            return Ok(if up && floor != local_ms { floor.saturating_add(length) } else { floor });
+        }
+        let days = local_ms / DAY_MS;
+        let date = Date::from_days(days);
+        let begin = match self {
+            Self::Week => days - date.iso_weekday() % 7,
+            Self::Month => Date { day: 1, ..date }.to_days(),
+            Self::Quarter => Date { month: (date.month - 1) / 3 * 3 + 1, day: 1, ..date }.to_days(),
+            Self::Year => Date { month: 1, day: 1, ..date }.to_days(),
+            _ => return Err(self.refuse("FLOOR and CEIL")),
+        };
+        let end = match self.months() {
+            Some(months) => Date::from_days(begin).plus_months(months).to_days(),
+            None => begin + 7,
+        };
+        Ok((if up && begin != days { end } else { begin }).saturating_mul(DAY_MS))
+    }
+}
