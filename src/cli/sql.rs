@@ -100,7 +100,7 @@ async fn write_parquet(mut rows: SendableRecordBatchStream) -> Result<()> {
         return Err(Error::config("Parquet is not for a terminal").hint("redirect it: … --format parquet > rows.parquet"));
     }
     let failed = |e: parquet::errors::ParquetError| Error::internal(format!("cannot write Parquet: {e}"));
-    let mut writer = ArrowWriter::try_new(std::io::stdout().lock(), rows.schema(), None).map_err(failed)?;
+    let mut writer = ArrowWriter::try_new(std::io::stdout(), rows.schema(), None).map_err(failed)?;
     while let Some(batch) = rows.next().await {
         writer.write(&batch?).map_err(failed)?;
     }
@@ -131,7 +131,7 @@ enum Asked {
 impl Shell {
     fn interactive(&mut self) -> Result<u8, Failure> {
         let failed = |e: ReadlineError| Error::unavailable(format!("cannot read the terminal: {e}"));
-        let names = self.session.tables().map(str::to_owned).chain(self.session.functions().iter().map(|f| f.to_string()));
+        let names = self.session.tables().map(str::to_owned).chain(self.session.functions().into_iter().map(str::to_owned));
         let words: Vec<String> = names.chain(KEYWORDS.iter().map(|k| (*k).to_owned())).collect();
         let mut editor: Editor<Words, FileHistory> = Editor::new().map_err(failed)?;
         editor.set_helper(Some(Words(words)));

@@ -29,7 +29,7 @@ use crate::table::{OptionValue, TableSpec};
 
 /// A session over the script's tables and the ledger of its job.
 pub(super) fn open(script: &Script, layout: &StateLayout) -> Result<Session> {
-    let mut session = session(script, |table, source| provider(table, source).map(Some))?;
+    let mut session = session(script, |table, source| provider(table, source))?;
     for kind in LEDGER_KINDS {
         let table = ledger::table(&layout.ledger(), kind);
         session.register(&format!("ledger.{}", kind.name()), parquet(&table)?);

@@ -15,9 +15,25 @@ mod text;
 pub use sink::FileSink;
 pub use source::FileSource;
 
+use std::path::PathBuf;
+
 use crate::connectors::Usage;
-use crate::error::Error;
+use crate::connectors::filesystem::options::FileOptions;
+use crate::error::{Error, Result};
 use crate::table::TableSpec;
+
+/// The files of a table that a reader sees now, in order; none if its path is not there yet.
+///
+/// # Errors
+/// `Config` for wrong options, `Unavailable` if a folder cannot be read.
+pub fn visible_files(table: &TableSpec) -> Result<Vec<PathBuf>> {
+    let options = FileOptions::parse(table, Usage::Source)?;
+    if !options.path.try_exists()? {
+        return Ok(Vec::new());
+    }
+    let listed = files::list(&options.path, &table.partitioned_by, &options.default_partition)?;
+    Ok(listed.into_iter().map(|file| file.path).collect())
+}
 
 /// Metadata columns: (key, type as the script writes it, writable).
 pub const METADATA: &[(&str, &str, bool)] = &[
@@ -29,7 +45,7 @@ pub const METADATA: &[(&str, &str, bool)] = &[
 
 /// All problems of the table's options. No I/O.
 pub fn validate(table: &TableSpec, usage: Usage) -> Vec<Error> {
-    let checked = options::FileOptions::parse(table, usage).and_then(|options| match usage {
+    let checked = FileOptions::parse(table, usage).and_then(|options| match usage {
         Usage::Source => source::check(table, &options),
         Usage::Sink => publish::Layout::new(table, &options).map(drop),
     });
