@@ -11,7 +11,6 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use futures::future::BoxFuture;
-use tokio::time::Instant;
 
 use crate::connectors::{Fetched, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
 use crate::error::{Error, Result};
@@ -72,7 +71,7 @@ impl Source for DatagenSource {
             StartAt::Configured | StartAt::Earliest => 0,
         };
         let generator = Arc::clone(&self.generator);
-        let reader = DatagenReader { generator, clock: system_clock(), next, pace: Instant::now(), paced: 0 };
+        let reader = DatagenReader { generator, clock: system_clock(), next, pace: Duration::ZERO, paced: 0 };
         Box::pin(async move { Ok(Box::new(reader) as Box<dyn SplitReader>) })
     }
 }
@@ -82,8 +81,8 @@ struct DatagenReader {
     clock: Clock,
     /// Number of the next row.
     next: u64,
-    /// When the first of the rows counted in `paced` was due.
-    pace: Instant,
+    /// When the first of the rows counted in `paced` was due, by the clock's `elapsed`.
+    pace: Duration,
     paced: u64,
 }
 
@@ -95,12 +94,13 @@ impl DatagenReader {
             return Ok(Fetched::End);
         }
         let due = self.pace + Duration::from_secs_f64(self.paced as f64 / generator.rows_per_second as f64);
-        tokio::time::sleep_until(due).await;
-        let now = Instant::now();
-        if now.saturating_duration_since(due) > Duration::from_secs(1) {
+        let now = self.clock.elapsed();
+        if now.saturating_sub(due) > Duration::from_secs(1) {
             // rows were not taken for a while: go on at the rate, do not catch up
             (self.pace, self.paced) = (now, 0);
         }
+        // also when it is due already: other tasks of the thread get their turn
+        tokio::time::sleep(due.saturating_sub(now)).await;
         let count = (generator.rows_per_second / BATCHES_PER_SECOND).clamp(1, BATCH_ROWS_MAX as u64).min(left);
         let start = self.next;
         let rows = generator.rows(start, count, self.clock.now_ms())?;

@@ -2,6 +2,9 @@
 //!
 //! Reading ends by itself; rows are numbered in the order of paths and rows. Writing shows a file only
 //! when the epochs in it are committed; until then its rows wait in a hidden staging file.
+//!
+//! One deliberate difference from Flink: the rolling policy holds for Parquet too. Flink finishes Parquet
+//! files at every checkpoint, which at one checkpoint a second would make a file a second.
 
 mod files;
 mod options;
