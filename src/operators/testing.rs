@@ -181,7 +181,7 @@ pub(super) fn run(node: &Node, rows: &[Row], drive: &Drive) -> (Vec<String>, Vec
     let mut marks: Vec<i64> = vec![WATERMARK_MIN; 3];
     let (mut told, mut output, mut late) = (WATERMARK_MIN, Vec::new(), Vec::new());
     let mut restores = 0;
-    let mut exchange =
+    let exchange =
         |running: &mut Running, batches: Vec<RecordBatch>, output: &mut Vec<String>, late: &mut Vec<LateRow>| {
             let instances = running.keyed.len();
             for batch in batches {

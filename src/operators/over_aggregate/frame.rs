@@ -99,7 +99,8 @@ impl History {
                 times.len().saturating_sub(preceding)
             }
             OverFrame::Range(length) => {
-                range_frames(spec, length.unwrap_or(i64::MAX), before, &times, &columns, rows, results)?
+                let all = Stored { before, times: &times, columns: &columns };
+                range_frames(spec, length.unwrap_or(i64::MAX), &all, rows, results)?
             }
         };
         self.keep(times, columns, first_kept)
@@ -126,6 +127,14 @@ impl History {
     }
 }
 
+/// The history of a key with the rows that leave behind it.
+struct Stored<'a> {
+    /// Number of rows of the history.
+    before: usize,
+    times: &'a [i64],
+    columns: &'a [ArrayRef],
+}
+
 /// RANGE frames: rows of the last `length` ms and all of the row's own time. Returns the first row that
 /// later frames may still cover.
 ///
@@ -134,12 +143,11 @@ impl History {
 fn range_frames(
     spec: &FrameSpec,
     length: i64,
-    before: usize,
-    times: &[i64],
-    columns: &[ArrayRef],
+    all: &Stored<'_>,
     rows: &Rows<'_>,
     mut results: Option<&mut Results>,
 ) -> Result<usize> {
+    let Stored { before, times, columns } = *all;
     let ordered = times.is_sorted();
     let frames = Frames::new(spec, columns)?;
     let mut start = 0;
