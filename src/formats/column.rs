@@ -339,7 +339,8 @@ mod tests {
     #[test]
     fn cutting_back_leaves_the_rows_before() -> Result<()> {
         let item = Arc::new(Field::new("item", DataType::Utf8, true));
-        let fields = Fields::from(vec![Field::new("l", DataType::List(item), true), Field::new("b", DataType::Boolean, true)]);
+        let fields =
+            Fields::from(vec![Field::new("l", DataType::List(item), true), Field::new("b", DataType::Boolean, true)]);
         let mut column = Column::new(&Field::new("r", DataType::Struct(fields), true))?;
         let push = |texts: &[&str], complete: bool, column: &mut Column| {
             let Values::Struct { children, .. } = &mut column.values else { return };

@@ -42,10 +42,23 @@ pub(super) fn map(value: DataType) -> DataType {
 pub(super) fn scalar_types() -> Vec<DataType> {
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
     let mut types = vec![
-        DataType::Boolean, DataType::Int8, DataType::Int16, DataType::Int32, DataType::Int64, DataType::Float32,
-        DataType::Float64, DataType::Decimal128(10, 2), DataType::Decimal128(38, 0), DataType::Decimal128(38, 38),
-        DataType::Utf8, DataType::Binary, DataType::Date32, DataType::Time32(Second), DataType::Time32(Millisecond),
-        DataType::Time64(Microsecond), DataType::Time64(Nanosecond),
+        DataType::Boolean,
+        DataType::Int8,
+        DataType::Int16,
+        DataType::Int32,
+        DataType::Int64,
+        DataType::Float32,
+        DataType::Float64,
+        DataType::Decimal128(10, 2),
+        DataType::Decimal128(38, 0),
+        DataType::Decimal128(38, 38),
+        DataType::Utf8,
+        DataType::Binary,
+        DataType::Date32,
+        DataType::Time32(Second),
+        DataType::Time32(Millisecond),
+        DataType::Time64(Microsecond),
+        DataType::Time64(Nanosecond),
     ];
     for unit in [Second, Millisecond, Microsecond, Nanosecond] {
         types.push(DataType::Timestamp(unit, None));
@@ -93,7 +106,8 @@ impl Random {
 }
 
 const LETTERS: &[char] = &[
-    'a', 'Z', '0', ' ', '"', '\\', '/', '\n', '\r', '\t', '\0', '\u{1f}', '\u{7f}', 'ä', '€', '😀', ',', ';', '{', '\u{2028}', '\u{fffd}',
+    'a', 'Z', '0', ' ', '"', '\\', '/', '\n', '\r', '\t', '\0', '\u{1f}', '\u{7f}', 'ä', '€', '😀', ',', ';', '{',
+    '\u{2028}', '\u{fffd}',
 ];
 
 /// `rows` random rows of `schema`.

@@ -164,8 +164,8 @@ impl CsvDecoder {
         let record = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);
         let record = record.strip_suffix(b"\n").unwrap_or(record);
         let record = record.strip_suffix(b"\r").unwrap_or(record);
-        let text = std::str::from_utf8(record)
-            .map_err(|e| bad(ENCODING, format!("byte {} is not UTF-8", e.valid_up_to())))?;
+        let text =
+            std::str::from_utf8(record).map_err(|e| bad(ENCODING, format!("byte {} is not UTF-8", e.valid_up_to())))?;
         if self.options.comments && text.trim_start().starts_with('#') {
             return Ok(false);
         }

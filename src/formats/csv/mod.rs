@@ -58,7 +58,8 @@ impl CsvOptions {
         let key = |name: &str| format!("{prefix}{name}");
         let no_quotes = options.boolean(&key(DISABLE_QUOTE_CHARACTER), false)?;
         if no_quotes && options.get(&key(QUOTE_CHARACTER)).is_some() {
-            let message = format!("\"{}\" and \"{}\" exclude each other", key(QUOTE_CHARACTER), key(DISABLE_QUOTE_CHARACTER));
+            let message =
+                format!("\"{}\" and \"{}\" exclude each other", key(QUOTE_CHARACTER), key(DISABLE_QUOTE_CHARACTER));
             return Err(options.error(&key(QUOTE_CHARACTER), message));
         }
         let quote = options.parsed(&key(QUOTE_CHARACTER), b'"', character)?;
@@ -86,15 +87,17 @@ impl CsvOptions {
 /// One ASCII character, also as Java writes it: `\t`, `\u0001`.
 fn character(text: &str) -> Result<u8> {
     let wrong = || {
-        Error::config(format!("\"{text}\" is not one ASCII character")).hint("write one character, as \",\", \";\" or \"\\t\"")
+        Error::config(format!("\"{text}\" is not one ASCII character"))
+            .hint("write one character, as \",\", \";\" or \"\\t\"")
     };
     let byte = match text.strip_prefix('\\') {
         None | Some("") => text.parse::<char>().ok().and_then(|c| u8::try_from(c).ok()),
         Some("t") => Some(b'\t'),
         Some("\\") => Some(b'\\'),
-        Some(escape) => escape.strip_prefix('u').filter(|hex| hex.len() == 4).and_then(|hex| {
-            u32::from_str_radix(hex, 16).ok().and_then(|code| u8::try_from(code).ok())
-        }),
+        Some(escape) => escape
+            .strip_prefix('u')
+            .filter(|hex| hex.len() == 4)
+            .and_then(|hex| u32::from_str_radix(hex, 16).ok().and_then(|code| u8::try_from(code).ok())),
     };
     byte.filter(|b| b.is_ascii() && !matches!(b, b'\n' | b'\r')).ok_or_else(wrong)
 }

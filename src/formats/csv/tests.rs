@@ -63,8 +63,11 @@ fn c1_to_c3_records_that_do_not_fit() {
 fn c4_to_c10_texts() {
     let lines = ["\"a,b\",1,true", "\"said \"\"hot\"\"\" ,2,", "a\"b,3,x", "=cmd|' /C calc'!A0,4,TRUE", "\u{feff}ä,5,"];
     let expected = [
-        r#"{"s":"a,b","i":1,"ok":true}"#, r#"{"s":"said \"hot\"","i":2,"ok":false}"#, r#"{"s":"a\"b","i":3,"ok":false}"#,
-        r#"{"s":"=cmd|' /C calc'!A0","i":4,"ok":true}"#, r#"{"s":"ä","i":5,"ok":false}"#,
+        r#"{"s":"a,b","i":1,"ok":true}"#,
+        r#"{"s":"said \"hot\"","i":2,"ok":false}"#,
+        r#"{"s":"a\"b","i":3,"ok":false}"#,
+        r#"{"s":"=cmd|' /C calc'!A0","i":4,"ok":true}"#,
+        r#"{"s":"ä","i":5,"ok":false}"#,
     ];
     assert_eq!(rows(&columns(), &[], &lines), expected);
     refused(b"s,i,ok", "CSV_TYPE");
@@ -79,9 +82,10 @@ fn empty_fields() {
     refused(b"a,,true", "CSV_TYPE");
     assert_eq!(rows(&columns(), &[], &[",1,"]), [r#"{"s":"","i":1,"ok":false}"#]);
     let null = [("csv.null-literal", "")];
-    assert_eq!(rows(&columns(), &null, &[",,", "\"\",1,"]), [
-        r#"{"s":null,"i":null,"ok":null}"#, r#"{"s":null,"i":1,"ok":null}"#
-    ]);
+    assert_eq!(
+        rows(&columns(), &null, &[",,", "\"\",1,"]),
+        [r#"{"s":null,"i":null,"ok":null}"#, r#"{"s":null,"i":1,"ok":null}"#]
+    );
     let arrays = [("a", list(DataType::Int32)), ("s", DataType::Utf8)];
     assert_eq!(rows(&arrays, &[], &[",x", "1;2,y"]), [r#"{"a":[],"s":"x"}"#, r#"{"a":[1,2],"s":"y"}"#]);
 }
@@ -90,9 +94,8 @@ fn empty_fields() {
 fn ignored_errors_pad_and_drop() {
     let ignore = [("csv.ignore-parse-errors", "true")];
     let lines = ["a", "b,x,true", "c,1,true,4", "\"d,1,true", "e,99999999999,true"];
-    let expected = [
-        r#"{"s":"a","i":null,"ok":null}"#, r#"{"s":"b","i":null,"ok":true}"#, r#"{"s":"e","i":null,"ok":true}"#,
-    ];
+    let expected =
+        [r#"{"s":"a","i":null,"ok":null}"#, r#"{"s":"b","i":null,"ok":true}"#, r#"{"s":"e","i":null,"ok":true}"#];
     assert_eq!(rows(&columns(), &ignore, &lines), expected);
     let not_null = Arc::new(Schema::new(vec![Field::new("i", DataType::Int32, false)]));
     let mut decoder = CsvDecoder::new(not_null, &options(&ignore), "csv.").unwrap();
@@ -103,14 +106,19 @@ fn ignored_errors_pad_and_drop() {
 #[test]
 fn delimiters_quotes_escapes_and_comments() {
     let pairs = [
-        ("csv.field-delimiter", "\\t"), ("csv.quote-character", "'"), ("csv.escape-character", "\\"),
-        ("csv.allow-comments", "true"), ("csv.array-element-delimiter", "--"),
+        ("csv.field-delimiter", "\\t"),
+        ("csv.quote-character", "'"),
+        ("csv.escape-character", "\\"),
+        ("csv.allow-comments", "true"),
+        ("csv.array-element-delimiter", "--"),
     ];
-    let columns = [("s", DataType::Utf8), ("a", list(DataType::Int64)), ("r", row(&[("x", DataType::Int8), ("y", DataType::Utf8)]))];
+    let columns = [
+        ("s", DataType::Utf8),
+        ("a", list(DataType::Int64)),
+        ("r", row(&[("x", DataType::Int8), ("y", DataType::Utf8)])),
+    ];
     let lines = ["# a comment", "'it''s'\t1--2\t7--y", "a\\\tb\\n\\\\\t\t7--"];
-    let expected = [
-        r#"{"s":"it's","a":[1,2],"r":{"x":7,"y":"y"}}"#, r#"{"s":"a\tb\n\\","a":[],"r":{"x":7,"y":""}}"#,
-    ];
+    let expected = [r#"{"s":"it's","a":[1,2],"r":{"x":7,"y":"y"}}"#, r#"{"s":"a\tb\n\\","a":[],"r":{"x":7,"y":""}}"#];
     assert_eq!(rows(&columns, &pairs, &lines), expected);
     let bad = read(&columns, &pairs, &["a\t1\tx--y"]).unwrap_err();
     assert_eq!((bad.code, bad.field.as_deref()), ("CSV_TYPE", Some("r.x")));
@@ -124,13 +132,20 @@ fn delimiters_quotes_escapes_and_comments() {
 #[test]
 fn lines_as_flink_writes_them() {
     let columns = [
-        ("device_id", DataType::Utf8), ("ts", DataType::Timestamp(TimeUnit::Millisecond, None)), ("v", DataType::Float64),
-        ("note", DataType::Utf8), ("seq", DataType::Int32), ("flag", DataType::Boolean), ("d", DataType::Decimal128(10, 2)),
+        ("device_id", DataType::Utf8),
+        ("ts", DataType::Timestamp(TimeUnit::Millisecond, None)),
+        ("v", DataType::Float64),
+        ("note", DataType::Utf8),
+        ("seq", DataType::Int32),
+        ("flag", DataType::Boolean),
+        ("d", DataType::Decimal128(10, 2)),
     ];
     let null = [("csv.null-literal", "")];
     let lines = [
-        "device_0,\"2024-03-01 08:00:02\",28.82,,0,true,28.82", "device_0,\"2024-03-01 08:00:14\",15.86,\"needs check\",9,true,15.86",
-        "device_0,\"2024-03-01 08:00:35\",,fine,23,,", "device_0,\"2024-03-01 08:00:50\",21.76,\"a,b\",33,true,21.76",
+        "device_0,\"2024-03-01 08:00:02\",28.82,,0,true,28.82",
+        "device_0,\"2024-03-01 08:00:14\",15.86,\"needs check\",9,true,15.86",
+        "device_0,\"2024-03-01 08:00:35\",,fine,23,,",
+        "device_0,\"2024-03-01 08:00:50\",21.76,\"a,b\",33,true,21.76",
         "device_0,\"2024-03-01 08:01:16\",26.8,\"said \"\"hot\"\"\",52,true,26.8",
     ];
     assert_eq!(written(&read(&columns, &null, &lines).unwrap(), &null), lines);
@@ -138,7 +153,9 @@ fn lines_as_flink_writes_them() {
 
 #[test]
 fn long_texts_are_quoted_and_what_has_no_form_is_refused() {
-    let batch = read(&[("s", DataType::Utf8)], &[], &["abcdefghijklmnopqrstuvwx", "abcdefghijklmnopqrstuvwxy", "\"a\nb\""]).unwrap();
+    let batch =
+        read(&[("s", DataType::Utf8)], &[], &["abcdefghijklmnopqrstuvwx", "abcdefghijklmnopqrstuvwxy", "\"a\nb\""])
+            .unwrap();
     assert_eq!(written(&batch, &[])[..2], ["abcdefghijklmnopqrstuvwx", "\"abcdefghijklmnopqrstuvwxy\""]);
     let unquoted = [("csv.disable-quote-character", "true")];
     let mut encoder = CsvEncoder::new(batch.schema(), &options(&unquoted), "csv.").unwrap();
@@ -156,8 +173,13 @@ fn wrong_options_and_types_are_configuration_errors() {
         CsvDecoder::new(schema(columns), &options(pairs), "csv.").map(drop).map_err(|e| e.to_string())
     };
     for (name, value) in [
-        ("csv.field-delimiter", "ab"), ("csv.field-delimiter", ""), ("csv.field-delimiter", "€"), ("csv.field-delimiter", "\""),
-        ("csv.allow-comments", "1"), ("csv.array-element-delimiter", ""), ("csv.quote-character", "\\x"),
+        ("csv.field-delimiter", "ab"),
+        ("csv.field-delimiter", ""),
+        ("csv.field-delimiter", "€"),
+        ("csv.field-delimiter", "\""),
+        ("csv.allow-comments", "1"),
+        ("csv.array-element-delimiter", ""),
+        ("csv.quote-character", "\\x"),
     ] {
         let error = make(&columns(), &[(name, value)]).unwrap_err();
         assert!(error.contains(name), "{error}");

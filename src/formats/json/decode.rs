@@ -506,4 +506,3 @@ impl Decoder for JsonDecoder {
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
 }
-

@@ -144,13 +144,7 @@ fn write_object(fields: &[NamedWriter<'_>], row: usize, options: &JsonOptions, o
     Ok(())
 }
 
-fn write_list(
-    list: &ListArray,
-    item: &Writer<'_>,
-    row: usize,
-    options: &JsonOptions,
-    out: &mut Vec<u8>,
-) -> Result<()> {
+fn write_list(list: &ListArray, item: &Writer<'_>, row: usize, options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
     out.push(b'[');
     for (place, child) in children(list.value_offsets(), row).enumerate() {
         if place > 0 {

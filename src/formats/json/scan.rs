@@ -401,10 +401,49 @@ mod tests {
     #[test]
     fn accepts_what_serde_json_accepts() {
         for text in [
-            "{}", "[]", " [1 , 2.5e-3 ,-0, {\"a\":[[]]} ] ", r#""\u00e9\ud83d\ude00\n""#, "0", "-0.0E+1", "[1,]", "[,1]",
-            "{\"a\":1,}", "{\"a\" 1}", "{a:1}", "01", "1.", ".5", "1e", "-", "+1", "tru", "nul", "NaN", "'a'", "\"\\x\"",
-            "\"\\u12g4\"", "[1 2]", "{\"a\":1 \"b\":2}", "]", "}", "[}", "{]", "", " ", "{\"a\":}", "[[]", "{\"a\":{}", "\"",
-            "truee", "[true,false,null]", "{\"a\":\"b\\", "[1]]", "{}{}", "1 2", "\u{feff}{}", "//c\n1",
+            "{}",
+            "[]",
+            " [1 , 2.5e-3 ,-0, {\"a\":[[]]} ] ",
+            r#""\u00e9\ud83d\ude00\n""#,
+            "0",
+            "-0.0E+1",
+            "[1,]",
+            "[,1]",
+            "{\"a\":1,}",
+            "{\"a\" 1}",
+            "{a:1}",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "-",
+            "+1",
+            "tru",
+            "nul",
+            "NaN",
+            "'a'",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "[1 2]",
+            "{\"a\":1 \"b\":2}",
+            "]",
+            "}",
+            "[}",
+            "{]",
+            "",
+            " ",
+            "{\"a\":}",
+            "[[]",
+            "{\"a\":{}",
+            "\"",
+            "truee",
+            "[true,false,null]",
+            "{\"a\":\"b\\",
+            "[1]]",
+            "{}{}",
+            "1 2",
+            "\u{feff}{}",
+            "//c\n1",
         ] {
             let serde = serde_json::from_str::<serde_json::Value>(text);
             assert_eq!(scan(text).is_ok(), serde.is_ok(), "{text:?}: {:?}", scan(text));
@@ -439,7 +478,8 @@ mod tests {
         leaf.prop_recursive(4, 40, 6, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                prop::collection::vec((any::<String>(), inner), 0..6).prop_map(|v| Value::Object(v.into_iter().collect())),
+                prop::collection::vec((any::<String>(), inner), 0..6)
+                    .prop_map(|v| Value::Object(v.into_iter().collect())),
             ]
         })
     }

@@ -149,12 +149,17 @@ fn j14_to_j17_numbers() {
     // J15, J17: what Flink reads
     let columns = [("id", DataType::Int32), ("b", DataType::Int64), ("d", DataType::Float64)];
     let messages = [
-        r#"{"id":1.5e0,"b":-1.9,"d":"NaN"}"#, r#"{"id":" 42 ","b":"007","d":" 1.5 "}"#,
+        r#"{"id":1.5e0,"b":-1.9,"d":"NaN"}"#,
+        r#"{"id":" 42 ","b":"007","d":" 1.5 "}"#,
         r#"{"id":-0,"b":9223372036854775807,"d":"-Infinity"}"#,
     ];
     assert_eq!(
         rows(&columns, &[], &messages),
-        [r#"{"id":1,"b":-1,"d":"NaN"}"#, r#"{"id":42,"b":7,"d":1.5}"#, r#"{"id":0,"b":9223372036854775807,"d":"-Infinity"}"#]
+        [
+            r#"{"id":1,"b":-1,"d":"NaN"}"#,
+            r#"{"id":42,"b":7,"d":1.5}"#,
+            r#"{"id":0,"b":9223372036854775807,"d":"-Infinity"}"#
+        ]
     );
 }
 
@@ -191,8 +196,11 @@ fn j20_j21_time_stamps() {
     refused(r#"{"ts":"2024-03-01T10:00:00"}"#, "JSON_TIMESTAMP", Some("ts"));
     refused(r#"{"ts":true}"#, "JSON_TYPE", Some("ts"));
     for (number, unit) in [
-        ("1709287200", "seconds"), ("1709287200000", "milliseconds"), ("1709287200000000", "microseconds"),
-        ("1709287200000000000", "nanoseconds"), ("1709287200.25", "seconds"),
+        ("1709287200", "seconds"),
+        ("1709287200000", "milliseconds"),
+        ("1709287200000000", "microseconds"),
+        ("1709287200000000000", "nanoseconds"),
+        ("1709287200.25", "seconds"),
     ] {
         let bad = bad(format!(r#"{{"ts":{number}}}"#).as_bytes());
         assert_eq!(bad.code, "JSON_TIMESTAMP");
@@ -207,7 +215,8 @@ fn j20_j21_time_stamps() {
 
 #[test]
 fn j22_not_null() {
-    let inner = Arc::new(Field::new("item", DataType::Struct(vec![Field::new("x", DataType::Int32, false)].into()), true));
+    let inner =
+        Arc::new(Field::new("item", DataType::Struct(vec![Field::new("x", DataType::Int32, false)].into()), true));
     let fields = vec![Field::new("ts", timestamp(), false), Field::new("n", DataType::List(inner), true)];
     let schema = Arc::new(Schema::new(fields));
     for pairs in [&[][..], &[("json.ignore-parse-errors", "true")][..]] {
@@ -276,16 +285,30 @@ fn a_message_shows_little_of_the_payload() {
 #[test]
 fn ignoring_errors_as_flink_does() {
     let columns = [
-        ("id", DataType::Int32), ("i", DataType::Int32), ("d", DataType::Float64), ("ts", timestamp()),
-        ("dt", DataType::Date32), ("a", list(DataType::Int32)),
-        ("n", row(&[("x", DataType::Int32), ("y", DataType::Float64)])), ("m", map(DataType::Int32)),
+        ("id", DataType::Int32),
+        ("i", DataType::Int32),
+        ("d", DataType::Float64),
+        ("ts", timestamp()),
+        ("dt", DataType::Date32),
+        ("a", list(DataType::Int32)),
+        ("n", row(&[("x", DataType::Int32), ("y", DataType::Float64)])),
+        ("m", map(DataType::Int32)),
     ];
     let messages = [
         r#"{"id":1,"i":1,"d":1.5,"ts":"2024-03-01 10:00:00","dt":"2024-03-01","a":[1,2],"n":{"x":1,"y":2},"m":{"k":1}}"#,
-        "not json at all", r#"{"id":2,"i":"abc","d":"xyz"}"#, r#"{"id":3,"ts":"2024-03-01T10:00:00","dt":"01.03.2024"}"#,
-        r#"{"id":4,"a":[1,"x",3],"n":{"x":"bad","y":1.5},"m":{"k":"v","l":2}}"#, r#"{"id":5,"a":"nope","n":7,"m":[1]}"#,
-        "", r#"{"id":6,"#, r#"[{"id":7},{"id":8}]"#, "\"text\"", r#"{"id":"nine"}"#,
-        r#"{"id":10,"ts":1709287200000,"i":99999999999}"#, "null", r#"{"id":11,"n":{"x":1},"a":[null,1]}"#,
+        "not json at all",
+        r#"{"id":2,"i":"abc","d":"xyz"}"#,
+        r#"{"id":3,"ts":"2024-03-01T10:00:00","dt":"01.03.2024"}"#,
+        r#"{"id":4,"a":[1,"x",3],"n":{"x":"bad","y":1.5},"m":{"k":"v","l":2}}"#,
+        r#"{"id":5,"a":"nope","n":7,"m":[1]}"#,
+        "",
+        r#"{"id":6,"#,
+        r#"[{"id":7},{"id":8}]"#,
+        "\"text\"",
+        r#"{"id":"nine"}"#,
+        r#"{"id":10,"ts":1709287200000,"i":99999999999}"#,
+        "null",
+        r#"{"id":11,"n":{"x":1},"a":[null,1]}"#,
         r#"{"id":12,"i":1.5e0,"ts":"2024-02-30 00:00:00"}"#,
     ];
     let expected = [
@@ -308,8 +331,11 @@ fn ignoring_errors_as_flink_does() {
 #[test]
 fn nested_values_as_flink_reads_them() {
     let columns = [
-        ("id", DataType::Int32), ("attrs", map(DataType::Float64)), ("grps", list(list(DataType::Int32))),
-        ("lookup", map(row(&[("a", DataType::Int32), ("b", DataType::Utf8)]))), ("bag", list(map(DataType::Int32))),
+        ("id", DataType::Int32),
+        ("attrs", map(DataType::Float64)),
+        ("grps", list(list(DataType::Int32))),
+        ("lookup", map(row(&[("a", DataType::Int32), ("b", DataType::Utf8)]))),
+        ("bag", list(map(DataType::Int32))),
     ];
     let messages = [
         r#"{"id":1,"attrs":{"t":1.5,"h":2},"grps":[[1,2,3],[4]],"lookup":{"x":{"a":1,"b":"p"},"y":{"a":2}},"bag":[{"k":1},{"k":2}]}"#,
@@ -329,8 +355,13 @@ fn nested_values_as_flink_reads_them() {
 #[test]
 fn a_string_column_takes_any_value() {
     let messages = [
-        r#"{"s":"plain"}"#, r#"{"s":1.50}"#, r#"{"s":true}"#, r#"{"s":null}"#, r#"{"s":"a\"\\\u00e4\n"}"#,
-        r#"{"s": { "b" : [ 1 , 2.50 , "\u00e4\/" , null , { } ] , "a" : 1e3 } }"#, r#"{"s":[ ]}"#,
+        r#"{"s":"plain"}"#,
+        r#"{"s":1.50}"#,
+        r#"{"s":true}"#,
+        r#"{"s":null}"#,
+        r#"{"s":"a\"\\\u00e4\n"}"#,
+        r#"{"s": { "b" : [ 1 , 2.50 , "\u00e4\/" , null , { } ] , "a" : 1e3 } }"#,
+        r#"{"s":[ ]}"#,
     ];
     let mut decoder = decoder(&[("s", DataType::Utf8)], &[]);
     messages.iter().for_each(|m| assert_eq!(decoder.push(m.as_bytes()), Ok(1)));
@@ -366,7 +397,8 @@ fn missing_fields_fail_where_asked() {
 
 #[test]
 fn time_zones_and_styles() {
-    let columns = [("ts", timestamp()), ("lz", DataType::Timestamp(TimeUnit::Nanosecond, Some("Europe/Berlin".into())))];
+    let columns =
+        [("ts", timestamp()), ("lz", DataType::Timestamp(TimeUnit::Nanosecond, Some("Europe/Berlin".into())))];
     let iso = [("json.timestamp-format.standard", "ISO-8601")];
     let messages = [r#"{"ts":"2024-03-01T10:00:00.120","lz":"1969-12-31T23:59:59.999Z"}"#];
     let expected = [r#"{"ts":"2024-03-01T10:00:00.12","lz":"1969-12-31T23:59:59.999Z"}"#];
@@ -379,7 +411,11 @@ fn time_zones_and_styles() {
 
 #[test]
 fn options_of_the_encoder() {
-    let columns = [("id", DataType::Int32), ("n", row(&[("x", DataType::Int32), ("y", DataType::Float64)])), ("a", list(DataType::Int32))];
+    let columns = [
+        ("id", DataType::Int32),
+        ("n", row(&[("x", DataType::Int32), ("y", DataType::Float64)])),
+        ("a", list(DataType::Int32)),
+    ];
     let ignore = [("json.encode.ignore-null-fields", "true")];
     let messages = [r#"{"n":{"y":1.0},"a":[null]}"#, r#"{"id":6}"#];
     assert_eq!(rows(&columns, &ignore, &messages), [r#"{"n":{"y":1.0},"a":[null]}"#, r#"{"id":6}"#]);
@@ -391,8 +427,10 @@ fn wrong_options_and_types_are_configuration_errors() {
         JsonDecoder::new(schema(columns), &options(pairs), "value.json.").map(drop).map_err(|e| e.to_string())
     };
     for (name, value) in [
-        ("value.json.ignore-parse-errors", "yes"), ("value.json.timestamp-format.standard", "RFC"),
-        ("value.json.map-null-key.mode", "SKIP"), ("value.json.decode.json-parser.enabled", "2"),
+        ("value.json.ignore-parse-errors", "yes"),
+        ("value.json.timestamp-format.standard", "RFC"),
+        ("value.json.map-null-key.mode", "SKIP"),
+        ("value.json.decode.json-parser.enabled", "2"),
     ] {
         let error = make(&columns(), &[(name, value)]).unwrap_err();
         assert!(error.contains(name) && error.contains(value), "{error}");
