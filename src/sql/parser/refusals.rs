@@ -86,7 +86,11 @@ const CONSTRUCTS: &[(&[&str], &str, &str)] = &[
     (&["IS", "NOT", "JSON"], "IS NOT JSON", "leave it out"),
     (&["BETWEEN", "SYMMETRIC"], "BETWEEN SYMMETRIC", "use BETWEEN LEAST(a, b) AND GREATEST(a, b)"),
     (&["BETWEEN", "ASYMMETRIC"], "BETWEEN ASYMMETRIC", "use BETWEEN"),
-    (&["WITHIN", "INTERVAL"], "MATCH_RECOGNIZE … WITHIN", "bound the time in DEFINE, as in B.ts < A.ts + INTERVAL '1' MINUTE"),
+    (
+        &["WITHIN", "INTERVAL"],
+        "MATCH_RECOGNIZE … WITHIN",
+        "bound the time in DEFINE, as in B.ts < A.ts + INTERVAL '1' MINUTE",
+    ),
     (&["ON", "EMPTY"], "ON EMPTY", "use COALESCE around the call"),
     (&["ON", "ERROR"], "ON ERROR", "use COALESCE around the call"),
     (&["WITH", "WRAPPER"], "WITH WRAPPER", "leave it out"),
