@@ -37,6 +37,7 @@ pub struct Statement {
 
 /// What a statement says.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a script has few statements, each is made once")]
 pub enum StatementKind {
     /// `SET 'key' = 'value'`; quotes are optional.
     Set {
@@ -132,6 +133,7 @@ pub struct ColumnDef {
 
 /// Where the values of a column come from.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a table has few columns, each is made once")]
 pub enum ColumnDefKind {
     /// From the record's payload.
     Physical(SqlType),

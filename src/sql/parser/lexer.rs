@@ -437,5 +437,5 @@ fn is_operator(token: &Token) -> bool {
 
 /// Where `token` stands.
 pub(super) fn span_of(token: &TokenWithSpan) -> Span {
-    script_span(token.span).unwrap_or(Span::new(1, 1, 2))
+    script_span(token.span).unwrap_or_else(|| Span::new(1, 1, 2))
 }

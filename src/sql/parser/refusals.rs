@@ -82,11 +82,15 @@ pub(super) fn unsupported(what: &str, span: Span) -> Error {
 
 /// Parts of queries that sqlparser does not read, by the words they show in the script.
 const CONSTRUCTS: &[(&[&str], &str, &str)] = &[
-    (&["IS", "JSON"], "IS JSON", "use JSON_VALUE(text, '$') IS NOT NULL"),
-    (&["IS", "NOT", "JSON"], "IS NOT JSON", "use JSON_VALUE(text, '$') IS NULL"),
+    (&["IS", "JSON"], "IS JSON", "leave it out"),
+    (&["IS", "NOT", "JSON"], "IS NOT JSON", "leave it out"),
     (&["BETWEEN", "SYMMETRIC"], "BETWEEN SYMMETRIC", "use BETWEEN LEAST(a, b) AND GREATEST(a, b)"),
     (&["BETWEEN", "ASYMMETRIC"], "BETWEEN ASYMMETRIC", "use BETWEEN"),
-    (&["WITHIN", "INTERVAL"], "MATCH_RECOGNIZE … WITHIN", "leave WITHIN out"),
+    (
+        &["WITHIN", "INTERVAL"],
+        "MATCH_RECOGNIZE … WITHIN",
+        "bound the time in DEFINE, as in B.ts < A.ts + INTERVAL '1' MINUTE",
+    ),
     (&["ON", "EMPTY"], "ON EMPTY", "use COALESCE around the call"),
     (&["ON", "ERROR"], "ON ERROR", "use COALESCE around the call"),
     (&["WITH", "WRAPPER"], "WITH WRAPPER", "leave it out"),

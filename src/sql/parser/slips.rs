@@ -26,7 +26,7 @@ const STATEMENT_STARTS: [[&str; 2]; 11] = [
 
 /// "expected `what`, found …" for the token at `index`, with a hint where the slip is known.
 pub(super) fn expected(what: &str, tokens: &[TokenWithSpan], index: usize) -> Error {
-    let found = tokens.get(index).map_or("the end of the statement".to_owned(), |t| shown(&t.token));
+    let found = tokens.get(index).map_or_else(|| "the end of the statement".to_owned(), |t| shown(&t.token));
     let error = Error::sql(format!("expected {what}, found {found}"));
     match hint(what, tokens, index) {
         Some(hint) => error.hint(hint),
@@ -131,7 +131,7 @@ pub(super) fn translate(error: &ParserError, cursor: &Cursor<'_>) -> Error {
     };
     let tokens = cursor.statement();
     let (message, place) = split_location(text);
-    let mut index = place.and_then(|place| position_of(tokens, place)).unwrap_or(cursor.end());
+    let mut index = place.and_then(|place| position_of(tokens, place)).unwrap_or_else(|| cursor.end());
     if message.starts_with("Expected an expression, found") {
         // of this message alone sqlparser gives the place behind
         index = index.saturating_sub(1);

@@ -23,10 +23,9 @@ fn parse_one(cursor: &mut Cursor<'_>) -> Result<Option<StatementKind>> {
     if let Some(temporary) = take_create(cursor, "VIEW") {
         return Ok(Some(StatementKind::CreateView(create_view(cursor, temporary)?)));
     }
-    if let Some(error) = refusals::statement(cursor) {
-        if !(cursor.at_keywords(&["SHOW", "TABLES"]) || cursor.at_keywords(&["SHOW", "VIEWS"])) {
-            return Err(error);
-        }
+    let shows = cursor.at_keywords(&["SHOW", "TABLES"]) || cursor.at_keywords(&["SHOW", "VIEWS"]);
+    if let Some(error) = refusals::statement(cursor).filter(|_| !shows) {
+        return Err(error);
     }
     if cursor.at_keyword("INSERT") || cursor.at_keywords(&["EXECUTE", "INSERT"]) {
         return Ok(Some(StatementKind::Insert(insert(cursor)?)));

@@ -478,7 +478,7 @@ fn size_and_depth_are_bounded() {
 /// Every way to make the parser look again at what it has seen, as often as a script has room for.
 #[test]
 fn large_scripts_end_soon() {
-    let fill = |piece: &str| piece.repeat(limits::SCRIPT_BYTES_MAX / 4 / piece.len() - 40);
+    let fill = |piece: &str| piece.repeat(limits::SCRIPT_BYTES_MAX / 16 / piece.len() - 40);
     for piece in ["\"a\";", "SELECT 1;", "FOO ", "'", "a FROM, ", "(SELECT 1), ", "CAST(a AS ROW<a INT>), "] {
         parse(&fill(piece));
         parse(&format!("SELECT {}", fill(piece)));
