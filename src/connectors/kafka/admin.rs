@@ -20,6 +20,9 @@ use super::client::{self, Consumer};
 use crate::error::{Error, Result};
 use crate::limits::{KAFKA_PRODUCE_BYTES_MAX, RETRY_TIME_MAX};
 
+/// How long a sender waits for the ring that says that the queue has room, before it tries again.
+const ROOM_WAIT: Duration = Duration::from_millis(2);
+
 /// A record to be written.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Record<'a> {
@@ -176,8 +179,10 @@ impl Producer {
             match self.inner.send(base_record(&record)?) {
                 Ok(()) => return Ok(()),
                 Err((error, _)) if error.rdkafka_error_code() == Some(Code::QueueFull) => {
-                    // A ring between the attempt and this line is kept, so none is missed.
-                    self.reports.room.notified().await;
+                    // librdkafka frees a record's room a moment after its report, so the last ring may come too
+                    // early: the wait has an end of its own.
+                    let rung = tokio::time::timeout(ROOM_WAIT, self.reports.room.notified()).await;
+                    tracing::trace!(rung = rung.is_ok(), "kafka queue full");
                 }
                 Err((error, _)) => {
                     return Err(undelivered(record.topic, record.value.map_or(0, <[u8]>::len), &error));
