@@ -78,7 +78,9 @@ impl ClientContext for Context {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.broker_errors = state.broker_errors.saturating_add(1);
         if error.rdkafka_error_code() == Some(Code::Fatal) {
-            state.first_failure.get_or_insert_with(|| Error::unavailable(format!("the kafka client gave up: {reason}")));
+            state
+                .first_failure
+                .get_or_insert_with(|| Error::unavailable(format!("the kafka client gave up: {reason}")));
         }
     }
 }
@@ -116,10 +118,10 @@ impl ProducerContext<NoCustomPartitioner> for Context {
 /// A record that was given up.
 fn undelivered(topic: &str, size: usize, error: &KafkaError) -> Error {
     match error.rdkafka_error_code() {
-        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => {
-            Error::data(format!("a row of {size} bytes is too large for topic \"{topic}\""))
-                .hint("raise \"properties.message.max.bytes\" and the topic's \"max.message.bytes\", or write less per row")
-        }
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Error::data(format!(
+            "a row of {size} bytes is too large for topic \"{topic}\""
+        ))
+        .hint("raise \"properties.message.max.bytes\" and the topic's \"max.message.bytes\", or write less per row"),
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
             Error::config(format!("there is no topic \"{topic}\"")).hint("create it first")
         }
@@ -303,7 +305,8 @@ impl TopicAdmin {
     /// `Config` if the brokers refuse, `Unavailable` if none answers.
     pub async fn create_topic(&self, name: &str, replicas: &[Vec<i32>], config: &[(&str, &str)]) -> Result<bool> {
         let what = format!("topic \"{name}\" cannot be created");
-        let partitions = i32::try_from(replicas.len()).map_err(|_| Error::config(format!("{what}: too many partitions")))?;
+        let partitions =
+            i32::try_from(replicas.len()).map_err(|_| Error::config(format!("{what}: too many partitions")))?;
         let assignment: Vec<&[i32]> = replicas.iter().map(Vec::as_slice).collect();
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Variable(&assignment));
         for (key, value) in config {
@@ -333,7 +336,10 @@ impl TopicAdmin {
             }
         };
         tokio::time::timeout(patience, waiting).await.unwrap_or_else(|_| {
-            Err(Error::unavailable(format!("topic \"{topic}\" has partitions without a leader after {} s", patience.as_secs())))
+            Err(Error::unavailable(format!(
+                "topic \"{topic}\" has partitions without a leader after {} s",
+                patience.as_secs()
+            )))
         })
     }
 
