@@ -20,6 +20,9 @@ use super::client::{self, Consumer};
 use crate::error::{Error, Result};
 use crate::limits::{KAFKA_PRODUCE_BYTES_MAX, RETRY_TIME_MAX};
 
+/// How long a sender waits for the ring that says that the queue has room, before it tries again.
+const ROOM_WAIT: Duration = Duration::from_millis(2);
+
 /// A record to be written.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Record<'a> {
@@ -75,7 +78,9 @@ impl ClientContext for Context {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.broker_errors = state.broker_errors.saturating_add(1);
         if error.rdkafka_error_code() == Some(Code::Fatal) {
-            state.first_failure.get_or_insert_with(|| Error::unavailable(format!("the kafka client gave up: {reason}")));
+            state
+                .first_failure
+                .get_or_insert_with(|| Error::unavailable(format!("the kafka client gave up: {reason}")));
         }
     }
 }
@@ -113,10 +118,10 @@ impl ProducerContext<NoCustomPartitioner> for Context {
 /// A record that was given up.
 fn undelivered(topic: &str, size: usize, error: &KafkaError) -> Error {
     match error.rdkafka_error_code() {
-        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => {
-            Error::data(format!("a row of {size} bytes is too large for topic \"{topic}\""))
-                .hint("raise \"properties.message.max.bytes\" and the topic's \"max.message.bytes\", or write less per row")
-        }
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Error::data(format!(
+            "a row of {size} bytes is too large for topic \"{topic}\""
+        ))
+        .hint("raise \"properties.message.max.bytes\" and the topic's \"max.message.bytes\", or write less per row"),
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
             Error::config(format!("there is no topic \"{topic}\"")).hint("create it first")
         }
@@ -176,8 +181,10 @@ impl Producer {
             match self.inner.send(base_record(&record)?) {
                 Ok(()) => return Ok(()),
                 Err((error, _)) if error.rdkafka_error_code() == Some(Code::QueueFull) => {
-                    // A ring between the attempt and this line is kept, so none is missed.
-                    self.reports.room.notified().await;
+                    // librdkafka frees a record's room a moment after its report, so the last ring may come too
+                    // early: the wait has an end of its own.
+                    let rung = tokio::time::timeout(ROOM_WAIT, self.reports.room.notified()).await;
+                    tracing::trace!(rung = rung.is_ok(), "kafka queue full");
                 }
                 Err((error, _)) => {
                     return Err(undelivered(record.topic, record.value.map_or(0, <[u8]>::len), &error));
@@ -298,7 +305,8 @@ impl TopicAdmin {
     /// `Config` if the brokers refuse, `Unavailable` if none answers.
     pub async fn create_topic(&self, name: &str, replicas: &[Vec<i32>], config: &[(&str, &str)]) -> Result<bool> {
         let what = format!("topic \"{name}\" cannot be created");
-        let partitions = i32::try_from(replicas.len()).map_err(|_| Error::config(format!("{what}: too many partitions")))?;
+        let partitions =
+            i32::try_from(replicas.len()).map_err(|_| Error::config(format!("{what}: too many partitions")))?;
         let assignment: Vec<&[i32]> = replicas.iter().map(Vec::as_slice).collect();
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Variable(&assignment));
         for (key, value) in config {
@@ -328,7 +336,10 @@ impl TopicAdmin {
             }
         };
         tokio::time::timeout(patience, waiting).await.unwrap_or_else(|_| {
-            Err(Error::unavailable(format!("topic \"{topic}\" has partitions without a leader after {} s", patience.as_secs())))
+            Err(Error::unavailable(format!(
+                "topic \"{topic}\" has partitions without a leader after {} s",
+                patience.as_secs()
+            )))
         })
     }
 

@@ -133,16 +133,18 @@ pub(super) fn from_kafka(what: &str, error: &KafkaError) -> Error {
     let text = code_text(error);
     match code {
         Some(
-            Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
             | Code::TransactionalIdAuthorizationFailed,
         ) => Error::config(format!("{what}: {text}"))
             .hint("grant the user of \"properties.sasl.username\" the access, or choose another user"),
         Some(Code::SaslAuthenticationFailed | Code::Authentication) => {
             Error::config(format!("{what}: {text}")).hint("check \"properties.sasl.username\" and its password")
         }
-        Some(Code::InvalidTopic | Code::InvalidConfig | Code::InvalidReplicationFactor | Code::InvalidReplicaAssignment) => {
-            Error::config(format!("{what}: {text}"))
-        }
+        Some(
+            Code::InvalidTopic | Code::InvalidConfig | Code::InvalidReplicationFactor | Code::InvalidReplicaAssignment,
+        ) => Error::config(format!("{what}: {text}")),
         _ => Error::unavailable(format!("{what}: {text}")),
     }
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, MapArray, RecordBatch, RecordBatchOptions,
-    StringArray, StringBuilder, StructArray, TimestampMillisecondArray, UInt32Array,
+    ArrayBuilder, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, MapArray, RecordBatch,
+    RecordBatchOptions, StringArray, StringBuilder, StructArray, TimestampMillisecondArray, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{can_cast_types, cast, take};
@@ -152,7 +152,9 @@ impl RowDecoder {
         for column in &table.columns {
             match &column.kind {
                 ColumnKind::Computed => {}
-                ColumnKind::Metadata { key, .. } => columns.push(Origin::Metadata(Metadata::new(key, &column.data_type)?)),
+                ColumnKind::Metadata { key, .. } => {
+                    columns.push(Origin::Metadata(Metadata::new(key, &column.data_type)?))
+                }
                 ColumnKind::Physical => {
                     let in_value = value_columns.iter().position(|c| c.name == column.name).map(Origin::Value);
                     let in_key = || key_columns.iter().position(|c| c.name == column.name).map(Origin::Key);
@@ -380,7 +382,7 @@ fn header_column(rows: &[BTreeMap<String, Option<Vec<u8>>>], to: &DataType) -> R
     let (DataType::Map(entries, sorted), Some(fields)) = (to, header_fields(to)) else {
         return Err(Error::internal("headers in a column that is no map"));
     };
-    let values_nullable = fields.iter().nth(1).is_some_and(|f| f.is_nullable());
+    let values_nullable = fields.get(1).is_some_and(|f| f.is_nullable());
     let (mut names, mut values) = (StringBuilder::new(), BinaryBuilder::new());
     for (name, value) in rows.iter().flatten() {
         names.append_value(name);
@@ -456,7 +458,8 @@ impl RawDecoder {
         if self.text && bytes.is_some_and(|bytes| std::str::from_utf8(bytes).is_err()) {
             return Err(bad("RAW_UTF8", "it is not UTF-8, and its column is a STRING".into()));
         }
-        let row = u32::try_from(self.values.len()).map_err(|_| bad("KEY_ROWS", "too many records in one batch".into()))?;
+        let row =
+            u32::try_from(self.values.len()).map_err(|_| bad("KEY_ROWS", "too many records in one batch".into()))?;
         self.values.append_option(bytes);
         Ok(row)
     }

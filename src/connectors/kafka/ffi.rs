@@ -118,11 +118,6 @@ impl MessageBatch<'_> {
         // SAFETY: every pointer is a message that is destroyed only when the batch is dropped.
         self.messages.iter().map(|raw| Message { raw: unsafe { &**raw } })
     }
-
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.messages.len()
-    }
 }
 
 impl Drop for MessageBatch<'_> {

@@ -27,14 +27,38 @@ pub(super) const RAW: &str = "raw";
 
 /// Names of all options, formats' and `properties.*` excepted.
 const OPTIONS: &[&str] = &[
-    "connector", "topic", "topic-pattern", "properties.bootstrap.servers", "properties.group.id", "format",
-    "value.format", "key.format", "key.fields", "key.fields-prefix", "value.fields-include", "bad-records",
-    "scan.startup.mode", "scan.startup.specific-offsets", "scan.startup.timestamp-millis", "scan.bounded.mode",
-    "scan.bounded.specific-offsets", "scan.bounded.timestamp-millis", "scan.topic-partition-discovery.interval",
-    "scan.parallelism", "scan.watermark.idle-timeout", "scan.watermark.max-future-skew",
-    "scan.watermark.emit.strategy", "scan.watermark.emit.on-event.gap", "scan.watermark.alignment.group",
-    "scan.watermark.alignment.max-drift", "scan.watermark.alignment.update-interval", "sink.partitioner",
-    "sink.parallelism", "sink.delivery-guarantee", "sink.transactional-id-prefix", "sink.semantic",
+    "connector",
+    "topic",
+    "topic-pattern",
+    "properties.bootstrap.servers",
+    "properties.group.id",
+    "format",
+    "value.format",
+    "key.format",
+    "key.fields",
+    "key.fields-prefix",
+    "value.fields-include",
+    "bad-records",
+    "scan.startup.mode",
+    "scan.startup.specific-offsets",
+    "scan.startup.timestamp-millis",
+    "scan.bounded.mode",
+    "scan.bounded.specific-offsets",
+    "scan.bounded.timestamp-millis",
+    "scan.topic-partition-discovery.interval",
+    "scan.parallelism",
+    "scan.watermark.idle-timeout",
+    "scan.watermark.max-future-skew",
+    "scan.watermark.emit.strategy",
+    "scan.watermark.emit.on-event.gap",
+    "scan.watermark.alignment.group",
+    "scan.watermark.alignment.max-drift",
+    "scan.watermark.alignment.update-interval",
+    "sink.partitioner",
+    "sink.parallelism",
+    "sink.delivery-guarantee",
+    "sink.transactional-id-prefix",
+    "sink.semantic",
 ];
 
 /// The topics of a table.
@@ -176,9 +200,8 @@ impl KafkaOptions {
 
     /// Columns the value holds, as indices among the physical columns.
     pub(super) fn value_columns<'a>(&self, table: &'a TableSpec) -> Vec<&'a ColumnSpec> {
-        let in_value = |c: &&ColumnSpec| {
-            self.value_has_key || self.key.as_ref().is_none_or(|key| !key.fields.contains(&c.name))
-        };
+        let in_value =
+            |c: &&ColumnSpec| self.value_has_key || self.key.as_ref().is_none_or(|key| !key.fields.contains(&c.name));
         table.physical().filter(in_value).collect()
     }
 }
@@ -213,17 +236,26 @@ impl Checker<'_> {
     fn topics(&mut self, usage: Usage) -> Option<Topics> {
         let list = self.get("topic").map(names);
         let pattern = self.get("topic-pattern").map(str::to_owned);
-        let chosen = self.table.columns.iter().any(
-            |c| matches!(&c.kind, ColumnKind::Metadata { key, virtual_: false } if key == "topic"),
-        );
+        let chosen = self
+            .table
+            .columns
+            .iter()
+            .any(|c| matches!(&c.kind, ColumnKind::Metadata { key, virtual_: false } if key == "topic"));
         if usage == Usage::Sink && !chosen && (pattern.is_some() || list.as_ref().is_some_and(|l| l.len() > 1)) {
             let key = if pattern.is_some() { "topic-pattern" } else { "topic" };
-            self.error(key, format!("table \"{}\" cannot be written: it has more than one topic", self.table.name),
-                "name one topic, or add a column \"topic STRING METADATA\" that chooses it for each row");
+            self.error(
+                key,
+                format!("table \"{}\" cannot be written: it has more than one topic", self.table.name),
+                "name one topic, or add a column \"topic STRING METADATA\" that chooses it for each row",
+            );
         }
         match (list, pattern) {
             (Some(_), Some(_)) => {
-                self.error("topic-pattern", "options \"topic\" and \"topic-pattern\" exclude each other", "leave one out");
+                self.error(
+                    "topic-pattern",
+                    "options \"topic\" and \"topic-pattern\" exclude each other",
+                    "leave one out",
+                );
                 None
             }
             (None, None) => {
@@ -250,8 +282,11 @@ impl Checker<'_> {
             (None, Some(pattern)) => match Regex::new(&format!("^(?:{pattern})$")) {
                 Ok(pattern) => Some(Topics::Pattern(pattern)),
                 Err(_) => {
-                    self.error("topic-pattern", format!("\"{pattern}\" is not a regular expression that is supported"),
-                        "look-around and back references are not");
+                    self.error(
+                        "topic-pattern",
+                        format!("\"{pattern}\" is not a regular expression that is supported"),
+                        "look-around and back references are not",
+                    );
                     None
                 }
             },
@@ -275,7 +310,8 @@ impl Checker<'_> {
         if short.is_some() && long.is_some() {
             self.error("value.format", "options \"format\" and \"value.format\" are the same", "leave one out");
         }
-        let (key, prefix) = if self.get("value.format").is_some() { ("value.format", "value.") } else { ("format", "") };
+        let (key, prefix) =
+            if self.get("value.format").is_some() { ("value.format", "value.") } else { ("format", "") };
         let Some(name) = self.get(key).map(str::to_owned) else {
             self.missing("option \"format\"", "add 'format' = 'json' to WITH");
             return Format { name: String::new(), prefix: String::new() };
@@ -303,7 +339,11 @@ impl Checker<'_> {
     fn raw(&mut self, key: &str, columns: &[&ColumnSpec]) {
         let plain = |c: &ColumnSpec| matches!(c.data_type, DataType::Utf8 | DataType::Binary);
         if !matches!(columns, [column] if plain(column)) {
-            self.error(key, "the format \"raw\" takes one column of type STRING or BYTES", "use the format \"json\" for other columns");
+            self.error(
+                key,
+                "the format \"raw\" takes one column of type STRING or BYTES",
+                "use the format \"json\" for other columns",
+            );
         }
     }
 
@@ -312,25 +352,37 @@ impl Checker<'_> {
         let prefix = self.get("key.fields-prefix").unwrap_or_default().to_owned();
         let Some(name) = self.get("key.format").map(str::to_owned) else {
             if !fields.is_empty() {
-                self.error("key.fields", "option \"key.fields\" needs option \"key.format\"", "add 'key.format' = 'json'");
+                self.error(
+                    "key.fields",
+                    "option \"key.fields\" needs option \"key.format\"",
+                    "add 'key.format' = 'json'",
+                );
             }
             return None;
         };
         if fields.is_empty() {
-            self.error("key.format", "option \"key.format\" needs option \"key.fields\"", "add 'key.fields' = 'a;b' with columns of the table");
+            self.error(
+                "key.format",
+                "option \"key.format\" needs option \"key.fields\"",
+                "add 'key.fields' = 'a;b' with columns of the table",
+            );
             return None;
         }
         let columns: Vec<&ColumnSpec> = self.table.physical().collect();
         let mut errors = Vec::new();
         for field in &fields {
             let options = &self.table.options;
-            let Some(column) = columns.iter().find(|c| c.name == *field) else {
-                let error = options.error("key.fields", format!("table \"{}\" has no physical column \"{field}\"", self.table.name));
+            if !columns.iter().any(|c| c.name == *field) {
+                let error = options
+                    .error("key.fields", format!("table \"{}\" has no physical column \"{field}\"", self.table.name));
                 errors.push(error.nearest(field, columns.iter().map(|c| c.name.as_str())));
                 continue;
-            };
+            }
             if !field.starts_with(&prefix) {
-                errors.push(options.error("key.fields-prefix", format!("key column \"{field}\" does not begin with \"{prefix}\"")));
+                errors.push(
+                    options
+                        .error("key.fields-prefix", format!("key column \"{field}\" does not begin with \"{prefix}\"")),
+                );
             }
         }
         self.errors.extend(errors);
@@ -347,8 +399,11 @@ impl Checker<'_> {
         let values = [("ALL", true), ("EXCEPT_KEY", false)];
         let all = self.keep(self.table.options.one_of("value.fields-include", true, &values)).unwrap_or(true);
         if all && key.is_some_and(|key| !key.prefix.is_empty()) {
-            self.error("key.fields-prefix", "option \"key.fields-prefix\" needs 'value.fields-include' = 'EXCEPT_KEY'",
-                "add 'value.fields-include' = 'EXCEPT_KEY'");
+            self.error(
+                "key.fields-prefix",
+                "option \"key.fields-prefix\" needs 'value.fields-include' = 'EXCEPT_KEY'",
+                "add 'value.fields-include' = 'EXCEPT_KEY'",
+            );
         }
         all
     }
@@ -359,7 +414,8 @@ impl Checker<'_> {
         let stem = mode.trim_end_matches("mode");
         match text.as_str() {
             name if !values.contains(&name) => {
-                let error = self.table.options.error(mode, format!("option \"{mode}\": \"{name}\" is not a valid value"));
+                let error =
+                    self.table.options.error(mode, format!("option \"{mode}\": \"{name}\" is not a valid value"));
                 let hint = match nearest(name, values.iter().copied()) {
                     Some(near) => format!("did you mean \"{near}\"?"),
                     None => format!("valid values: {}", values.join(", ")),
@@ -373,7 +429,11 @@ impl Checker<'_> {
             "timestamp" => {
                 let key = format!("{stem}timestamp-millis");
                 if self.get(&key).is_none() {
-                    self.error(mode, format!("mode \"timestamp\" needs option \"{key}\""), &format!("add '{key}' = '1700000000000'"));
+                    self.error(
+                        mode,
+                        format!("mode \"timestamp\" needs option \"{key}\""),
+                        &format!("add '{key}' = '1700000000000'"),
+                    );
                 }
                 self.keep(self.table.options.number::<i64>(&key, 0)).map(Position::Timestamp)
             }
@@ -404,7 +464,11 @@ impl Checker<'_> {
                         self.error(key, format!("partition {partition} is named twice in \"{key}\""), "");
                     }
                 }
-                _ => self.error(key, format!("\"{pair}\" is not a partition with its offset"), &format!("write {example}")),
+                _ => self.error(
+                    key,
+                    format!("\"{pair}\" is not a partition with its offset"),
+                    &format!("write {example}"),
+                ),
             }
         }
         Some(Position::Specific(offsets))
@@ -417,7 +481,11 @@ impl Checker<'_> {
             Some("fixed") => Partitioner::Fixed,
             Some("round-robin") => {
                 if keyed {
-                    self.error(key, "partitioner \"round-robin\" works only without \"key.fields\"", "use 'sink.partitioner' = 'default'");
+                    self.error(
+                        key,
+                        "partitioner \"round-robin\" works only without \"key.fields\"",
+                        "use 'sink.partitioner' = 'default'",
+                    );
                 }
                 Partitioner::RoundRobin
             }
@@ -439,8 +507,11 @@ impl Checker<'_> {
             match self.get(key) {
                 None | Some("at-least-once") => {}
                 Some("none") => return false,
-                Some("exactly-once") => self.error(key, format!("\"{key}\" = \"exactly-once\" is not supported yet"),
-                    "use 'sink.delivery-guarantee' = 'at-least-once': after a crash rows may be written twice"),
+                Some("exactly-once") => self.error(
+                    key,
+                    format!("\"{key}\" = \"exactly-once\" is not supported yet"),
+                    "use 'sink.delivery-guarantee' = 'at-least-once': after a crash rows may be written twice",
+                ),
                 Some(other) => {
                     let message = format!("option \"{key}\": \"{other}\" is not a valid value");
                     self.error(key, message, "valid values: at-least-once, none");
@@ -453,8 +524,12 @@ impl Checker<'_> {
     /// Options that others read, or that change nothing here: only their values are checked.
     fn accepted(&mut self) {
         let options = &self.table.options;
-        for key in ["scan.watermark.idle-timeout", "scan.watermark.max-future-skew",
-            "scan.watermark.alignment.max-drift", "scan.watermark.alignment.update-interval"] {
+        for key in [
+            "scan.watermark.idle-timeout",
+            "scan.watermark.max-future-skew",
+            "scan.watermark.alignment.max-drift",
+            "scan.watermark.alignment.update-interval",
+        ] {
             self.keep(options.duration(key, Duration::ZERO));
         }
         for key in ["scan.parallelism", "sink.parallelism", "scan.watermark.emit.on-event.gap"] {
@@ -474,7 +549,10 @@ impl Checker<'_> {
                 self.errors.push(
                     Error::config(format!("metadata \"{key}\" of column \"{}\" cannot be written", column.name))
                         .or_at(self.table.span)
-                        .hint(format!("declare it as \"{} {} METADATA FROM '{key}' VIRTUAL\"", column.name, column.sql_type)),
+                        .hint(format!(
+                            "declare it as \"{} {} METADATA FROM '{key}' VIRTUAL\"",
+                            column.name, column.sql_type
+                        )),
                 );
             }
             if let Err(error) = super::columns::Metadata::new(key, &column.data_type) {

@@ -40,14 +40,37 @@ const OWNED: &[(&str, &str)] = &[
 
 /// Properties of Java's clients without meaning here: they are left out with a warning.
 const JAVA_ONLY: &[&str] = &[
-    "key.deserializer", "value.deserializer", "key.serializer", "value.serializer", "max.poll.records",
-    "default.api.timeout.ms", "metric.reporters", "metrics.num.samples", "metrics.recording.level",
-    "metrics.sample.window.ms", "auto.include.jmx.reporter", "exclude.internal.topics", "buffer.memory",
-    "max.block.ms", "send.buffer.bytes", "receive.buffer.bytes", "interceptor.classes", "partitioner.class",
-    "partitioner.ignore.keys", "partitioner.adaptive.partitioning.enable", "partitioner.availability.timeout.ms",
-    "sasl.login.class", "sasl.login.callback.handler.class", "sasl.client.callback.handler.class",
-    "partition.discovery.interval.ms", "client.id.prefix", "register.consumer.metrics", "commit.offsets.on.checkpoint",
-    "flink.partition-discovery.interval-millis", "zookeeper.connect", "internal.leave.group.on.close",
+    "key.deserializer",
+    "value.deserializer",
+    "key.serializer",
+    "value.serializer",
+    "max.poll.records",
+    "default.api.timeout.ms",
+    "metric.reporters",
+    "metrics.num.samples",
+    "metrics.recording.level",
+    "metrics.sample.window.ms",
+    "auto.include.jmx.reporter",
+    "exclude.internal.topics",
+    "buffer.memory",
+    "max.block.ms",
+    "send.buffer.bytes",
+    "receive.buffer.bytes",
+    "interceptor.classes",
+    "partitioner.class",
+    "partitioner.ignore.keys",
+    "partitioner.adaptive.partitioning.enable",
+    "partitioner.availability.timeout.ms",
+    "sasl.login.class",
+    "sasl.login.callback.handler.class",
+    "sasl.client.callback.handler.class",
+    "partition.discovery.interval.ms",
+    "client.id.prefix",
+    "register.consumer.metrics",
+    "commit.offsets.on.checkpoint",
+    "flink.partition-discovery.interval-millis",
+    "zookeeper.connect",
+    "internal.leave.group.on.close",
 ];
 
 /// Java's names and aliases → the one of librdkafka's names that the engine's defaults use: of two names of one
@@ -63,8 +86,17 @@ const RENAMED: &[(&str, &str)] = &[
 
 /// Properties whose value may be part of a message.
 const SHOWN: &[&str] = &[
-    "security.protocol", "sasl.mechanism", "sasl.mechanisms", "auto.offset.reset", "isolation.level",
-    "compression.type", "compression.codec", "group.protocol", "client.id", "group.id", "check.crcs",
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "auto.offset.reset",
+    "isolation.level",
+    "compression.type",
+    "compression.codec",
+    "group.protocol",
+    "client.id",
+    "group.id",
+    "check.crcs",
 ];
 
 /// What became of a table's `properties.*`.
@@ -108,8 +140,9 @@ impl Properties {
 
     fn take(&mut self, name: &str, value: &str) -> Result<(), Error> {
         if let Some((_, why)) = OWNED.iter().find(|(owned, _)| *owned == name) {
-            return Err(Error::config(format!("option \"properties.{name}\" is set by the engine: {why}"))
-                .hint("leave it out"));
+            return Err(
+                Error::config(format!("option \"properties.{name}\" is set by the engine: {why}")).hint("leave it out")
+            );
         }
         if JAVA_ONLY.contains(&name) || name.starts_with("metrics.") {
             self.ignored.push(name.to_owned());
@@ -119,8 +152,12 @@ impl Properties {
             "sasl.jaas.config" => return self.take_jaas(value),
             "ssl.truststore.location" => return self.take_truststore(value),
             "ssl.truststore.type" if value.eq_ignore_ascii_case("PEM") => return Ok(()),
-            "ssl.truststore.password" | "ssl.truststore.type" | "ssl.truststore.certificates"
-            | "ssl.keystore.type" | "ssl.keystore.key" | "ssl.keystore.certificate.chain" => {
+            "ssl.truststore.password"
+            | "ssl.truststore.type"
+            | "ssl.truststore.certificates"
+            | "ssl.keystore.type"
+            | "ssl.keystore.key"
+            | "ssl.keystore.certificate.chain" => {
                 return Err(Error::config(format!("option \"properties.{name}\" belongs to Java's key stores"))
                     .hint("convert the store to PEM and set 'properties.ssl.ca.location', 'properties.ssl.certificate.location' and 'properties.ssl.key.location'"));
             }
@@ -140,8 +177,10 @@ impl Properties {
             "latest" | "largest" | "end" => "latest",
             "none" | "error" => "none",
             _ => {
-                return Err(Error::config(format!("option \"properties.auto.offset.reset\": \"{value}\" is not a valid value"))
-                    .hint("valid values: earliest, latest, none"));
+                return Err(Error::config(format!(
+                    "option \"properties.auto.offset.reset\": \"{value}\" is not a valid value"
+                ))
+                .hint("valid values: earliest, latest, none"));
             }
         };
         self.values.insert("auto.offset.reset".into(), reset.into());
@@ -163,16 +202,19 @@ impl Properties {
                 self.values.insert("sasl.password".into(), password);
                 Ok(())
             }
-            _ => Err(Error::config("option \"properties.sasl.jaas.config\" is not a user and password of the PLAIN or SCRAM login module")
-                .hint("set 'properties.sasl.username' and 'properties.sasl.password'")),
+            _ => Err(Error::config(
+                "option \"properties.sasl.jaas.config\" is not a user and password of the PLAIN or SCRAM login module",
+            )
+            .hint("set 'properties.sasl.username' and 'properties.sasl.password'")),
         }
     }
 
     fn take_truststore(&mut self, value: &str) -> Result<(), Error> {
         let pem = [".pem", ".crt", ".cer", ".cert"].iter().any(|end| value.to_ascii_lowercase().ends_with(end));
         if !pem {
-            return Err(Error::config("option \"properties.ssl.truststore.location\" names a Java trust store")
-                .hint("convert it with \"keytool -exportcert -rfc\" and set 'properties.ssl.ca.location' to the PEM file"));
+            return Err(Error::config("option \"properties.ssl.truststore.location\" names a Java trust store").hint(
+                "convert it with \"keytool -exportcert -rfc\" and set 'properties.ssl.ca.location' to the PEM file",
+            ));
         }
         check("ssl.ca.location", value)?;
         self.values.insert("ssl.ca.location".into(), value.to_owned());
@@ -189,7 +231,10 @@ impl Properties {
             self.drop_errors_at(options, "properties.security.protocol");
             self.errors.push(
                 options
-                    .error("properties.security.protocol", format!("security protocol \"{protocol}\" needs TLS, which this build does not have"))
+                    .error(
+                        "properties.security.protocol",
+                        format!("security protocol \"{protocol}\" needs TLS, which this build does not have"),
+                    )
                     .hint("use a \"PLAINTEXT\" or \"SASL_PLAINTEXT\" listener, or a TLS tunnel beside the engine"),
             );
         }
@@ -208,7 +253,12 @@ impl Properties {
                 self.drop_errors_at(options, &key);
                 self.errors.push(
                     options
-                        .error(&key, format!("SASL mechanism \"{mechanism}\" needs a build with TLS or Kerberos, which this is not"))
+                        .error(
+                            &key,
+                            format!(
+                                "SASL mechanism \"{mechanism}\" needs a build with TLS or Kerberos, which this is not"
+                            ),
+                        )
                         .hint("this build offers \"PLAIN\""),
                 );
             }
@@ -224,10 +274,7 @@ impl Properties {
 
 /// What the linked librdkafka was built with: `gzip,snappy,lz4,zstd,…`.
 fn features() -> String {
-    ClientConfig::new()
-        .create_native_config()
-        .and_then(|config| config.get("builtin.features"))
-        .unwrap_or_default()
+    ClientConfig::new().create_native_config().and_then(|config| config.get("builtin.features")).unwrap_or_default()
 }
 
 /// Asks librdkafka about one property.

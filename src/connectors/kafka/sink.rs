@@ -93,13 +93,17 @@ impl KafkaSink {
                 let columns = key_columns(table, &options);
                 let schema = key_schema(&columns, &key.prefix);
                 let encoder = encoder(&key.format, &schema, table)?;
-                Some(Part { columns: columns.iter().map(index).collect::<Result<_>>()?, schema, encoder, raw: key.format.name == RAW })
+                Some(Part {
+                    columns: columns.iter().map(index).collect::<Result<_>>()?,
+                    schema,
+                    encoder,
+                    raw: key.format.name == RAW,
+                })
             }
         };
         let metadata = |wanted: &str| {
-            let is_wanted = |c: &&ColumnSpec| {
-                matches!(&c.kind, ColumnKind::Metadata { key, virtual_: false } if key == wanted)
-            };
+            let is_wanted =
+                |c: &&ColumnSpec| matches!(&c.kind, ColumnKind::Metadata { key, virtual_: false } if key == wanted);
             table.columns.iter().find(is_wanted).map(|c| index(&c)).transpose()
         };
         Ok(Self {
@@ -207,23 +211,30 @@ impl RowColumns {
             (None, Topics::List(list)) if list.len() == 1 => Ok(list.first().map_or("", String::as_str)),
             (Some(topic), Topics::List(list)) if list.iter().any(|name| name == topic) => Ok(topic),
             (Some(topic), Topics::Pattern(pattern)) if pattern.is_match(topic) => Ok(topic),
-            (Some(topic), _) => Err(Error::data(format!("a row names topic \"{topic}\", which is not one of the table's"))
-                .hint("add it to the option \"topic\"")),
+            (Some(topic), _) => {
+                Err(Error::data(format!("a row names topic \"{topic}\", which is not one of the table's"))
+                    .hint("add it to the option \"topic\""))
+            }
             (None, _) => Err(Error::data("a row names no topic, and the table has more than one")),
         }
     }
 
     fn timestamp(&self, row: usize) -> Result<Option<i64>> {
-        let Some(ms) = self.timestamps.as_ref().filter(|c| c.is_valid(row)).map(|c| c.value(row)) else { return Ok(None) };
+        let Some(ms) = self.timestamps.as_ref().filter(|c| c.is_valid(row)).map(|c| c.value(row)) else {
+            return Ok(None);
+        };
         if ms < 0 {
-            return Err(Error::data(format!("a row has the record time stamp {ms} ms, and Kafka takes none before 1970")));
+            return Err(Error::data(format!(
+                "a row has the record time stamp {ms} ms, and Kafka takes none before 1970"
+            )));
         }
         Ok(Some(ms))
     }
 
     fn headers(&self, row: usize) -> Vec<(&str, Option<&[u8]>)> {
         let Some(map) = self.headers.as_ref().filter(|map| map.is_valid(row)) else { return Vec::new() };
-        let (Some(names), Some(values)) = (map.keys().as_string_opt::<i32>(), map.values().as_binary_opt::<i32>()) else {
+        let (Some(names), Some(values)) = (map.keys().as_string_opt::<i32>(), map.values().as_binary_opt::<i32>())
+        else {
             return Vec::new();
         };
         let offsets = map.value_offsets();

@@ -55,7 +55,15 @@ impl KafkaSource {
             Topics::List(list) => list.clone(),
             Topics::Pattern(_) => Vec::new(),
         };
-        Ok(Self { table: table.clone(), options: Arc::new(options), job: job.clone(), embedded, group, consumer, topics })
+        Ok(Self {
+            table: table.clone(),
+            options: Arc::new(options),
+            job: job.clone(),
+            embedded,
+            group,
+            consumer,
+            topics,
+        })
     }
 
     /// Logical minus physical offset.
@@ -67,7 +75,8 @@ impl KafkaSource {
     }
 
     async fn find_splits(&mut self) -> Result<Vec<Split>> {
-        let (consumer, options, mut topics) = (Arc::clone(&self.consumer), Arc::clone(&self.options), self.topics.clone());
+        let (consumer, options, mut topics) =
+            (Arc::clone(&self.consumer), Arc::clone(&self.options), self.topics.clone());
         let (topics, splits) = client::blocking(move || {
             if let Topics::Pattern(pattern) = &options.topics {
                 let matching = client::topics(&consumer)?.into_iter().filter(|name| pattern.is_match(name));
@@ -77,7 +86,11 @@ impl KafkaSource {
             let mut splits = Vec::new();
             for (topic_index, topic) in topics.iter().enumerate() {
                 let partitions = client::partitions(&consumer, topic)?.ok_or_else(|| no_topic(&consumer, topic))?;
-                splits.extend(partitions.into_iter().map(|partition| Split { topic: topic.clone(), partition, topic_index }));
+                splits.extend(partitions.into_iter().map(|partition| Split {
+                    topic: topic.clone(),
+                    partition,
+                    topic_index,
+                }));
             }
             Ok((topics, splits))
         })
@@ -88,7 +101,11 @@ impl KafkaSource {
     }
 
     async fn open_split(&mut self, split: &Split, start: StartAt) -> Result<Box<dyn SplitReader>> {
-        let place = Place { topic: split.topic.clone(), partition: split.partition, base: self.base(&split.topic, split.partition) };
+        let place = Place {
+            topic: split.topic.clone(),
+            partition: split.partition,
+            base: self.base(&split.topic, split.partition),
+        };
         let decoder = RowDecoder::new(&self.table, &self.options, place.clone(), &self.job.time_zone)?;
         let resolver = Resolver {
             consumer: Arc::clone(&self.consumer),
@@ -104,7 +121,17 @@ impl KafkaSource {
         .await
         .map_err(|e| e.or_at(self.table.span))?;
         let consumer = Arc::clone(&self.consumer);
-        Ok(Box::new(PartitionReader { consumer, place, decoder, bound, queue, position, high, paused: false, failure: None }))
+        Ok(Box::new(PartitionReader {
+            consumer,
+            place,
+            decoder,
+            bound,
+            queue,
+            position,
+            high,
+            paused: false,
+            failure: None,
+        }))
     }
 }
 
@@ -124,7 +151,9 @@ impl Source for KafkaSource {
     fn committed(&mut self, positions: &[(Split, i64)]) {
         let physical: Vec<(&str, i32, i64)> = positions
             .iter()
-            .map(|(split, next)| (split.topic.as_str(), split.partition, next.saturating_sub(self.base(&split.topic, split.partition))))
+            .map(|(split, next)| {
+                (split.topic.as_str(), split.partition, next.saturating_sub(self.base(&split.topic, split.partition)))
+            })
             .filter(|(_, _, next)| *next >= 0)
             .collect();
         if !physical.is_empty() {
@@ -267,7 +296,8 @@ impl Resolver {
         let queue = PartitionQueue::split(&self.consumer, topic, *partition)?;
         let what = format!("partition {partition} of topic \"{topic}\" cannot be read");
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, *partition, Offset::Offset(position)).map_err(|e| client::from_kafka(&what, &e))?;
+        list.add_partition_offset(topic, *partition, Offset::Offset(position))
+            .map_err(|e| client::from_kafka(&what, &e))?;
         self.consumer.incremental_assign(&list).map_err(|e| client::from_kafka(&what, &e))?;
         Ok(queue)
     }
@@ -391,8 +421,10 @@ async fn explain(consumer: Arc<Consumer>, place: Place, position: i64, (code, te
             Error::unavailable(format!("{what} is no longer there"))
                 .hint("was the topic deleted? create it again, and start with \"--fresh\"")
         }
-        Code::TopicAuthorizationFailed => Error::config(format!("the right to read topic \"{}\" is missing", place.topic))
-            .hint("grant the user of \"properties.sasl.username\" the access, or choose another user"),
+        Code::TopicAuthorizationFailed => {
+            Error::config(format!("the right to read topic \"{}\" is missing", place.topic))
+                .hint("grant the user of \"properties.sasl.username\" the access, or choose another user")
+        }
         Code::BadMessage | Code::BadCompression | Code::InvalidMessage => {
             Error::data(format!("records of {what} from offset {offset} on are damaged: {text}"))
         }

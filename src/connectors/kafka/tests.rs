@@ -177,7 +177,11 @@ fn problems(table: &TableSpec, usage: Usage) -> Vec<String> {
 }
 
 fn device_columns() -> Vec<ColumnSpec> {
-    vec![physical("device_id", "STRING"), physical("data", "BIGINT"), metadata("ts", "TIMESTAMP_LTZ(3)", "timestamp", true)]
+    vec![
+        physical("device_id", "STRING"),
+        physical("data", "BIGINT"),
+        metadata("ts", "TIMESTAMP_LTZ(3)", "timestamp", true),
+    ]
 }
 
 #[test]
@@ -249,7 +253,10 @@ fn what_flink_scripts_say_is_taken() {
             ("properties.fetch.max.wait.ms", "100"),
             ("properties.security.protocol", "SASL_PLAINTEXT"),
             ("properties.sasl.mechanism", "PLAIN"),
-            ("properties.sasl.jaas.config", "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"u\" password=\"p;=\";"),
+            (
+                "properties.sasl.jaas.config",
+                "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"u\" password=\"p;=\";",
+            ),
             ("properties.auto.offset.reset", "earliest"),
             ("key.format", "raw"),
             ("key.fields", "k"),
@@ -280,11 +287,26 @@ fn what_flink_scripts_say_is_taken() {
 #[test]
 fn secrets_are_never_part_of_a_message() {
     let secret = "s3cr3t";
-    for name in ["sasl.password", "ssl.key.pem", "ssl.key.password", "sasl.oauthbearer.config", "ssl.truststore.password",
-        "sasl.jaas.config", "session.timeout.ms", "no.such.thing", "ssl.keystore.location"] {
+    for name in [
+        "sasl.password",
+        "ssl.key.pem",
+        "ssl.key.password",
+        "sasl.oauthbearer.config",
+        "ssl.truststore.password",
+        "sasl.jaas.config",
+        "session.timeout.ms",
+        "no.such.thing",
+        "ssl.keystore.location",
+    ] {
         let key = format!("properties.{name}");
-        let options = [("connector", "kafka"), ("topic", "t"), ("format", "raw"), ("properties.bootstrap.servers", "h:1"),
-            ("properties.security.protocol", "SSL"), (key.as_str(), secret)];
+        let options = [
+            ("connector", "kafka"),
+            ("topic", "t"),
+            ("format", "raw"),
+            ("properties.bootstrap.servers", "h:1"),
+            ("properties.security.protocol", "SSL"),
+            (key.as_str(), secret),
+        ];
         let table = table_of(vec![physical("v", "STRING")], &options);
         let errors = validate(&table, Usage::Source);
         assert!(!errors.is_empty());
@@ -305,6 +327,7 @@ fn bounded_by_mode() {
 // ---- source ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one round trip, compared column by column")]
 async fn reads_back_exactly_what_was_written() {
     let cluster = cluster(&[("t", 4)]);
     let producer = producer(&cluster);
@@ -329,9 +352,16 @@ async fn reads_back_exactly_what_was_written() {
     producer.flush().await.unwrap();
     assert_eq!(producer.deliveries("t")[&0], Deliveries { delivered: 501, failed: 0 });
 
-    let mut table = text_table(&cluster, "t", &[
-        ("scan.bounded.mode", "latest-offset"), ("key.format", "raw"), ("key.fields", "k"), ("value.fields-include", "EXCEPT_KEY"),
-    ]);
+    let mut table = text_table(
+        &cluster,
+        "t",
+        &[
+            ("scan.bounded.mode", "latest-offset"),
+            ("key.format", "raw"),
+            ("key.fields", "k"),
+            ("value.fields-include", "EXCEPT_KEY"),
+        ],
+    );
     table.columns.splice(0..0, [metadata("p", "BIGINT", "partition", true), physical("k", "STRING")]);
     table.columns.extend([
         metadata("h", "MAP<STRING, BYTES>", "headers", true),
@@ -345,7 +375,10 @@ async fn reads_back_exactly_what_was_written() {
     let job = JobContext { time_zone: "Asia/Tokyo".into(), ..job() };
     let mut source = KafkaSource::open(&table, &job).unwrap();
     let splits = soon(source.splits()).await.unwrap();
-    assert_eq!(splits.iter().map(|s| (s.topic.as_str(), s.partition)).collect::<Vec<_>>(), [("t", 0), ("t", 1), ("t", 2), ("t", 3)]);
+    assert_eq!(
+        splits.iter().map(|s| (s.topic.as_str(), s.partition)).collect::<Vec<_>>(),
+        [("t", 0), ("t", 1), ("t", 2), ("t", 3)]
+    );
     let mut read_back = Vec::new();
     for split in &splits {
         let mut reader = soon(open(&mut source, split, StartAt::Configured)).await;
@@ -354,8 +387,12 @@ async fn reads_back_exactly_what_was_written() {
         assert_eq!(reader.lag(), Some(0));
         for batch in &batches {
             assert_eq!(batch.rows.schema(), table.source_schema());
-            let text = |name: &str, row: usize| batch.rows.column_by_name(name).unwrap().as_string::<i32>().value(row).to_owned();
-            let long = |name: &str, row: usize| batch.rows.column_by_name(name).unwrap().as_primitive::<Int64Type>().value(row);
+            let text = |name: &str, row: usize| {
+                batch.rows.column_by_name(name).unwrap().as_string::<i32>().value(row).to_owned()
+            };
+            let long = |name: &str, row: usize| {
+                batch.rows.column_by_name(name).unwrap().as_primitive::<Int64Type>().value(row)
+            };
             let time = |name: &str, row: usize| {
                 batch.rows.column_by_name(name).unwrap().as_primitive::<TimestampMillisecondType>().value(row)
             };
@@ -388,10 +425,16 @@ async fn starts_and_ends_at_the_numbers_given() {
     let values: Vec<String> = (0..100).map(|i| i.to_string()).collect();
     let refs: Vec<&str> = values.iter().map(String::as_str).collect();
     fill(&cluster, "t", 0, &refs).await;
-    let table = text_table(&cluster, "t", &[
-        ("scan.startup.mode", "specific-offsets"), ("scan.startup.specific-offsets", "partition:0,offset:42"),
-        ("scan.bounded.mode", "specific-offsets"), ("scan.bounded.specific-offsets", "partition:0,offset:60;partition:1,offset:0"),
-    ]);
+    let table = text_table(
+        &cluster,
+        "t",
+        &[
+            ("scan.startup.mode", "specific-offsets"),
+            ("scan.startup.specific-offsets", "partition:0,offset:42"),
+            ("scan.bounded.mode", "specific-offsets"),
+            ("scan.bounded.specific-offsets", "partition:0,offset:60;partition:1,offset:0"),
+        ],
+    );
     let mut source = KafkaSource::open(&table, &job()).unwrap();
     let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
     assert_eq!(offsets(&soon(drain(reader.as_mut())).await), (42..60).collect::<Vec<_>>());
@@ -415,9 +458,11 @@ async fn starts_and_ends_at_the_numbers_given() {
 async fn a_bound_ahead_is_waited_for() {
     let cluster = cluster(&[("t", 1)]);
     fill(&cluster, "t", 0, &["a", "b"]).await;
-    let table = text_table(&cluster, "t", &[
-        ("scan.bounded.mode", "specific-offsets"), ("scan.bounded.specific-offsets", "partition:0,offset:3"),
-    ]);
+    let table = text_table(
+        &cluster,
+        "t",
+        &[("scan.bounded.mode", "specific-offsets"), ("scan.bounded.specific-offsets", "partition:0,offset:3")],
+    );
     let mut source = KafkaSource::open(&table, &job()).unwrap();
     let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
     assert_eq!(texts(&soon(read(reader.as_mut(), 2)).await), ["a", "b"]);
@@ -429,7 +474,9 @@ async fn a_bound_ahead_is_waited_for() {
 async fn a_bad_record_harms_no_neighbour() {
     let cluster = cluster(&[("t", 1)]);
     let producer = producer(&cluster);
-    let send = |value: Option<&'static [u8]>| producer.send(Record { topic: "t", value, timestamp: Some(7_000), ..Record::default() });
+    let send = |value: Option<&'static [u8]>| {
+        producer.send(Record { topic: "t", value, timestamp: Some(7_000), ..Record::default() })
+    };
     for value in [Some(b"a".as_slice()), Some(b"\xff\xfe"), None, Some(b"b"), Some(b""), None] {
         send(value).await.unwrap();
     }
@@ -452,7 +499,10 @@ async fn a_bad_record_harms_no_neighbour() {
     let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
     let error = soon(reader.next()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
-    assert_eq!(error.message(), "record at offset 1 of partition 0 of topic \"t\" cannot be read: it is not UTF-8, and its column is a STRING");
+    assert_eq!(
+        error.message(),
+        "record at offset 1 of partition 0 of topic \"t\" cannot be read: it is not UTF-8, and its column is a STRING"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -597,7 +647,11 @@ async fn paused_reads_go_on_without_loss() {
 async fn the_embedded_cluster_goes_on_counting() {
     let cluster = cluster(&[("t", 1)]);
     fill(&cluster, "t", 0, &["a", "b"]).await;
-    let mut table = text_table(&cluster, "t", &[("properties.bootstrap.servers", "embedded"), ("scan.bounded.mode", "latest-offset")]);
+    let mut table = text_table(
+        &cluster,
+        "t",
+        &[("properties.bootstrap.servers", "embedded"), ("scan.bounded.mode", "latest-offset")],
+    );
     table.columns.push(metadata("offset", "BIGINT", "offset", true));
     assert!(KafkaSource::open(&table, &job()).is_err(), "no embedded cluster was started");
     let job = JobContext {
@@ -620,7 +674,8 @@ async fn the_embedded_cluster_goes_on_counting() {
 async fn group_offsets_are_told_and_used_only_if_asked() {
     let cluster = cluster(&[("t", 1)]);
     fill(&cluster, "t", 0, &["a", "b", "c"]).await;
-    let group = [("scan.startup.mode", "group-offsets"), ("properties.group.id", "g"), ("scan.bounded.mode", "latest-offset")];
+    let group =
+        [("scan.startup.mode", "group-offsets"), ("properties.group.id", "g"), ("scan.bounded.mode", "latest-offset")];
     let mut source = KafkaSource::open(&text_table(&cluster, "t", &group), &job()).unwrap();
     let none = soon(source.open(&split("t", 0), StartAt::Configured)).await.err().unwrap();
     assert_eq!(none.message(), "group \"g\" has no offset for partition 0 of topic \"t\"");
@@ -646,8 +701,9 @@ async fn topics_are_found_by_name_and_pattern() {
     let cluster = cluster(&[("site-1", 2), ("site-2", 1), ("other", 1)]);
     let wrong = text_table(&cluster, "site-3", &[]);
     let mut source = KafkaSource::open(&wrong, &job()).unwrap();
-    // The mock makes topics up when asked for one by name; what counts is that asking does not fail.
-    let _ = soon(source.splits()).await;
+    let missing = soon(source.splits()).await.unwrap_err();
+    assert_eq!(missing.message(), "there is no topic \"site-3\"");
+    assert!(missing.hint_text().unwrap().contains("\"site-"), "{missing}");
     let mut table = text_table(&cluster, "", &[("topic-pattern", "site-[12]")]);
     table.options.0.remove("topic");
     let mut source = KafkaSource::open(&table, &job()).unwrap();
@@ -659,10 +715,16 @@ async fn topics_are_found_by_name_and_pattern() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_brokers_are_unavailable() {
-    let table = table_of(vec![physical("v", "STRING")], &[
-        ("connector", "kafka"), ("topic", "t"), ("format", "raw"), ("properties.bootstrap.servers", "127.0.0.1:1"),
-        ("scan.startup.mode", "earliest-offset"),
-    ]);
+    let table = table_of(
+        vec![physical("v", "STRING")],
+        &[
+            ("connector", "kafka"),
+            ("topic", "t"),
+            ("format", "raw"),
+            ("properties.bootstrap.servers", "127.0.0.1:1"),
+            ("scan.startup.mode", "earliest-offset"),
+        ],
+    );
     let mut source = KafkaSource::open(&table, &job()).unwrap();
     let error = soon(source.splits()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
@@ -848,4 +910,77 @@ async fn leaders_are_waited_for() {
     let admin = TopicAdmin::connect(&cluster.bootstrap_servers(), []).unwrap();
     assert_eq!(soon(admin.wait_for_leaders("t", Duration::from_secs(10))).await.unwrap(), [1, 2, 3, 4]);
     assert_eq!(soon(admin.brokers()).await.unwrap(), [1, 2, 3, 4]);
+}
+
+// ---- formats ---------------------------------------------------------------------------------------------------
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_keys_and_values_meet_in_one_row() {
+    let cluster = cluster(&[("t", 1)]);
+    let bootstrap = cluster.bootstrap_servers();
+    let table = table_of(
+        vec![physical("data", "BIGINT"), physical("k_device", "STRING")],
+        &[
+            ("connector", "kafka"),
+            ("topic", "t"),
+            ("properties.bootstrap.servers", &bootstrap),
+            ("key.format", "json"),
+            ("key.fields", "k_device"),
+            ("key.fields-prefix", "k_"),
+            ("key.json.ignore-parse-errors", "false"),
+            ("value.format", "json"),
+            ("value.json.fail-on-missing-field", "true"),
+            ("value.fields-include", "EXCEPT_KEY"),
+            ("scan.startup.mode", "earliest-offset"),
+            ("scan.bounded.mode", "latest-offset"),
+        ],
+    );
+    assert_eq!(problems(&table, Usage::Source), Vec::<String>::new());
+    let mut sink = KafkaSink::open(&table, &job()).unwrap();
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(arrow::array::Int64Array::from(vec![1])), Arc::new(StringArray::from(vec!["a"]))];
+    soon(sink.write(rows(&table, columns))).await.unwrap();
+    soon(sink.prepare(1, true)).await.unwrap();
+    let producer = producer(&cluster);
+    let records: [(Option<&[u8]>, &[u8]); 5] = [
+        (Some(b"{\"device\":\"b\"}"), b"{\"data\":2"),
+        (None, b"{\"data\":3}"),
+        (Some(b"{\"device\":"), b"{\"data\":4}"),
+        (Some(b"{\"device\":\"e\"}"), b"{}"),
+        (Some(b"{\"device\":\"f\"}"), b"{\"data\":6}"),
+    ];
+    for (key, value) in records {
+        producer.send(Record { topic: "t", key, value: Some(value), ..Record::default() }).await.unwrap();
+    }
+    producer.flush().await.unwrap();
+    let mut source = KafkaSource::open(&table, &job()).unwrap();
+    let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
+    let batches = soon(drain(reader.as_mut())).await;
+    let mut found = Vec::new();
+    for batch in &batches {
+        let (data, keys) = (batch.rows.column(0).as_primitive::<Int64Type>(), batch.rows.column(1).as_string::<i32>());
+        found.extend((0..batch.rows.num_rows()).map(|row| (data.value(row), keys.value(row).to_owned())));
+    }
+    assert_eq!(found, [(1, "a".to_owned()), (6, "f".to_owned())]);
+    let bad: Vec<(i64, &str)> = batches.iter().flat_map(|b| &b.bad).map(|b| (b.offset, b.code)).collect();
+    assert_eq!(bad.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [1, 2, 3, 4], "{bad:?}");
+    assert_eq!(bad[1].1, "KEY_MISSING");
+    // The key as Java's Flink writes it.
+    let raw = text_table(
+        &cluster,
+        "t",
+        &[
+            ("scan.bounded.mode", "latest-offset"),
+            ("key.format", "raw"),
+            ("key.fields", "k"),
+            ("value.fields-include", "EXCEPT_KEY"),
+        ],
+    );
+    let mut raw = raw;
+    raw.columns.insert(0, physical("k", "STRING"));
+    let mut source = KafkaSource::open(&raw, &job()).unwrap();
+    let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
+    let batches = soon(drain(reader.as_mut())).await;
+    assert_eq!(batches[0].rows.column(0).as_string::<i32>().value(0), "{\"device\":\"a\"}");
+    assert_eq!(batches[0].rows.column(1).as_string::<i32>().value(0), "{\"data\":1}");
 }
