@@ -37,7 +37,9 @@ impl Zone {
         }
         let offset = ["GMT", "UTC"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
         let padded = match offset.len() {
-            2 if !offset.ends_with(':') => format!("{}0{}:00", offset.get(..1).unwrap_or(""), offset.get(1..).unwrap_or("")),
+            2 if !offset.ends_with(':') => {
+                format!("{}0{}:00", offset.get(..1).unwrap_or(""), offset.get(1..).unwrap_or(""))
+            }
             3 => format!("{offset}:00"),
             _ => offset.to_owned(),
         };
