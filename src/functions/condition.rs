@@ -35,7 +35,8 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
 impl Condition {
     fn usage(&self) -> Error {
         let usage = if self.name == "if" { "IF(condition, then, else)" } else { "IFNULL(value, default)" };
-        Error::sql(format!("wrong arguments of function \"{}\"", self.name.to_uppercase())).hint(format!("write {usage}"))
+        Error::sql(format!("wrong arguments of function \"{}\"", self.name.to_uppercase()))
+            .hint(format!("write {usage}"))
     }
 
     /// The two branches.

@@ -7,9 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::kernels::cmp::{gt, lt};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{is_null, nullif, or};
-use arrow::datatypes::{
-    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use datafusion::error::Result;
 
 use super::cast::number::{Number, divide_half_up, number_at, power_of_ten, rescale};
@@ -85,14 +83,28 @@ pub(super) const ENTRIES: &[Entry] = &[
         returns: a_double,
         ..number1("atan2", &[], "ATAN2(y, x)", atan2, "Angle of the point (x, y).")
     },
-    Entry { takes: &[], returns: a_double, ..number1("pi", &[], "PI()", |call| constant(call, std::f64::consts::PI), "π.") },
-    Entry { takes: &[], returns: a_double, ..number1("e", &[], "E()", |call| constant(call, std::f64::consts::E), "Euler's number.") },
+    Entry {
+        takes: &[],
+        returns: a_double,
+        ..number1("pi", &[], "PI()", |call| constant(call, std::f64::consts::PI), "π.")
+    },
+    Entry {
+        takes: &[],
+        returns: a_double,
+        ..number1("e", &[], "E()", |call| constant(call, std::f64::consts::E), "Euler's number.")
+    },
     number1("abs", &[], "ABS(number)", abs, "Without the sign; the smallest integer of a type stays as it is."),
     number1("sign", &[], "SIGN(number)", sign, "−1, 0 or 1 in the type of the number."),
     Entry {
         optional: &[Integer],
         returns: rounded_type,
-        ..number1("round", &[], "ROUND(number [, digits])", round, "Rounded half up to so many decimals; negative: tens.")
+        ..number1(
+            "round",
+            &[],
+            "ROUND(number [, digits])",
+            round,
+            "Rounded half up to so many decimals; negative: tens.",
+        )
     },
     Entry {
         optional: &[Integer],
@@ -100,7 +112,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..number1("truncate", &[], "TRUNCATE(number [, digits])", truncate, "Cut to so many decimals; negative: tens.")
     },
     Entry { returns: whole_type, ..number1("floor", &[], "FLOOR(number)", floor, "The whole number at or below.") },
-    Entry { returns: whole_type, ..number1("ceil", &["ceiling"], "CEIL(number)", ceil, "The whole number at or above.") },
+    Entry {
+        returns: whole_type,
+        ..number1("ceil", &["ceiling"], "CEIL(number)", ceil, "The whole number at or above.")
+    },
     Entry {
         takes: &[ANumber, ANumber],
         returns: remainder_type,

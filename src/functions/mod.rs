@@ -131,9 +131,8 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 }
 
 /// What the planner writes for syntax; no name of Flink.
-const INTERNAL: &[&str] = &[
-    "date_part", "floor_to", "ceil_to", "flink_cast", "flink_try_cast", "flink_cast_string", "btrim", "strpos",
-];
+const INTERNAL: &[&str] =
+    &["date_part", "floor_to", "ceil_to", "flink_cast", "flink_try_cast", "flink_cast_string", "btrim", "strpos"];
 
 /// Flink's names of all functions, in upper case: for "did you mean".
 pub fn names() -> Vec<&'static str> {
@@ -162,7 +161,8 @@ pub struct FunctionDoc {
 /// The reference of the functions that have entries, by theme.
 pub fn reference() -> Vec<FunctionDoc> {
     let scalars = SCALARS.iter().copied().flatten().map(|entry| (entry.usage.to_owned(), entry.doc));
-    let aggregates = aggregate::ENTRIES.iter().map(|entry| (format!("{}(value)", entry.name.to_uppercase()), entry.doc));
+    let aggregates =
+        aggregate::ENTRIES.iter().map(|entry| (format!("{}(value)", entry.name.to_uppercase()), entry.doc));
     scalars.chain(aggregates).map(|(usage, doc)| FunctionDoc { usage, doc }).collect()
 }
 

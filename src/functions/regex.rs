@@ -18,7 +18,9 @@ fn refused(error: &ArrowError) -> DataFusionError {
     let reason = detail.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default().to_owned();
     Error::data("a regular expression is not valid or not supported")
         .detail(reason)
-        .hint("look-around, back-references and possessive quantifiers are not supported: write the pattern without them")
+        .hint(
+            "look-around, back-references and possessive quantifiers are not supported: write the pattern without them",
+        )
         .into()
 }
 

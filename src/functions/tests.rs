@@ -5,28 +5,26 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
-use datafusion::execution::FunctionRegistry;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::execution::SessionStateDefaults;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::prelude::SessionContext;
 
 use super::cast::text::text_at;
 use super::time::zone::Zone;
 use super::{FunctionContext, aggregate_functions, names, reference, scalar_functions, syntax_planner};
 
 fn session(zone: &str) -> SessionContext {
-    let mut config = SessionConfig::new();
-    config.options_mut().sql_parser.parse_float_as_decimal = true;
-    let context = SessionContext::new_with_config(config);
     let functions = FunctionContext { time_zone: zone.to_owned() };
-    let mut state = context.state();
-    state.register_expr_planner(syntax_planner(&functions)).unwrap();
-    let mut context = SessionContext::new_with_state(state);
+    // the first planner that answers wins
+    let planners = std::iter::once(syntax_planner(&functions)).chain(SessionStateDefaults::default_expr_planners());
+    let state = SessionStateBuilder::new().with_default_features().with_expr_planners(planners.collect()).build();
+    let context = SessionContext::new_with_state(state);
     for function in scalar_functions(&functions) {
         context.register_udf(function.as_ref().clone());
     }
     for function in aggregate_functions() {
         context.register_udaf(function.as_ref().clone());
     }
-    context.register_expr_planner(syntax_planner(&functions)).unwrap();
     context.register_batch("t", rows()).unwrap();
     context
 }
@@ -57,7 +55,8 @@ fn run(zone: &str, sql: &str) -> Result<Vec<RecordBatch>, String> {
 #[track_caller]
 fn check(zone: &str, cases: &[(&str, &str)]) {
     for (expression, want) in cases {
-        let rows = run(zone, &format!("SELECT {expression} AS v FROM t")).unwrap_or_else(|e| panic!("{expression}: {e}"));
+        let rows =
+            run(zone, &format!("SELECT {expression} AS v FROM t")).unwrap_or_else(|e| panic!("{expression}: {e}"));
         let column = rows[0].column(0);
         let zone = Zone::parse(zone).unwrap();
         let got = text_at(column, 0, &zone).unwrap().unwrap_or_else(|| "NULL".to_owned());
@@ -81,49 +80,52 @@ fn check_type(expression: &str, want: &DataType) {
 
 #[test]
 fn text_functions() {
-    check("UTC", &[
-        ("upper(s)", "PUMP-STATION 7"),
-        ("lower('MASS ß Ö')", "mass ß ö"),
-        ("upper('maß')", "MASS"),
-        ("initcap('hello wORLD-foo température')", "Hello World-Foo TempéRature"),
-        ("reverse('Öl 😀')", "😀 lÖ"),
-        ("char_length('Öl 😀')", "4"),
-        ("character_length('')", "0"),
-        ("ascii('ä')", "-61"),
-        ("ascii('')", "0"),
-        ("chr(65)", "A"),
-        ("chr(321)", "A"),
-        ("chr(-1)", "NULL"),
-        ("trim('  a ')", "a"),
-        ("trim(BOTH 'ae' FROM 'aXeYa')", "XeY"),
-        ("trim(LEADING 'x' FROM 'xxax')", "ax"),
-        ("ltrim(' a ') || '|'", "a |"),
-        ("rtrim(' a ')", " a"),
-        ("concat('a', 'b', s)", "abPump-Station 7"),
-        ("concat('a', CAST(NULL AS VARCHAR))", "NULL"),
-        ("concat_ws('-', 'a', NULL, 'b')", "a-b"),
-        ("concat_ws(NULL, 'a')", "NULL"),
-        ("replace('aXbX', 'X', '$1')", "a$1b$1"),
-        ("repeat('ab', 2)", "abab"),
-        ("repeat('ab', n)", ""),
-        ("left('äöü', 2)", "äö"),
-        ("left('äöü', -1)", ""),
-        ("right('äöü', 2)", "öü"),
-        ("right('äöü', 9)", "äöü"),
-        ("lpad('x', 4, 'ab')", "abax"),
-        ("lpad('Pump', 2, '*')", "Pu"),
-        ("lpad('é 😀', 5, '*')", "*é 😀"),
-        ("rpad('x', 3, '')", "NULL"),
-        ("rpad('x', -1, 'a')", "NULL"),
-        ("split_index('a,b,,c', ',', 2)", ""),
-        ("split_index('a,b', ',', 2)", "NULL"),
-        ("split_index('a,b', ',', -1)", "NULL"),
-        ("split_index('', ',', 0)", "NULL"),
-        ("position('b' IN 'äb')", "2"),
-        ("locate('b', 'bab', 2)", "3"),
-        ("locate('b', 'bab', 0)", "0"),
-        ("instr('bab', 'x')", "0"),
-    ]);
+    check(
+        "UTC",
+        &[
+            ("upper(s)", "PUMP-STATION 7"),
+            ("lower('MASS ß Ö')", "mass ß ö"),
+            ("upper('maß')", "MASS"),
+            ("initcap('hello wORLD-foo température')", "Hello World-Foo TempéRature"),
+            ("reverse('Öl 😀')", "😀 lÖ"),
+            ("char_length('Öl 😀')", "4"),
+            ("character_length('')", "0"),
+            ("ascii('ä')", "-61"),
+            ("ascii('')", "0"),
+            ("chr(65)", "A"),
+            ("chr(321)", "A"),
+            ("chr(-1)", "NULL"),
+            ("trim('  a ')", "a"),
+            ("trim(BOTH 'ae' FROM 'aXeYa')", "XeY"),
+            ("trim(LEADING 'x' FROM 'xxax')", "ax"),
+            ("ltrim(' a ') || '|'", "a |"),
+            ("rtrim(' a ')", " a"),
+            ("concat('a', 'b', s)", "abPump-Station 7"),
+            ("concat('a', CAST(NULL AS VARCHAR))", "NULL"),
+            ("concat_ws('-', 'a', NULL, 'b')", "a-b"),
+            ("concat_ws(NULL, 'a')", "NULL"),
+            ("replace('aXbX', 'X', '$1')", "a$1b$1"),
+            ("repeat('ab', 2)", "abab"),
+            ("repeat('ab', n)", ""),
+            ("left('äöü', 2)", "äö"),
+            ("left('äöü', -1)", ""),
+            ("right('äöü', 2)", "öü"),
+            ("right('äöü', 9)", "äöü"),
+            ("lpad('x', 4, 'ab')", "abax"),
+            ("lpad('Pump', 2, '*')", "Pu"),
+            ("lpad('é 😀', 5, '*')", "*é 😀"),
+            ("rpad('x', 3, '')", "NULL"),
+            ("rpad('x', -1, 'a')", "NULL"),
+            ("split_index('a,b,,c', ',', 2)", ""),
+            ("split_index('a,b', ',', 2)", "NULL"),
+            ("split_index('a,b', ',', -1)", "NULL"),
+            ("split_index('', ',', 0)", "NULL"),
+            ("position('b' IN 'äb')", "2"),
+            ("locate('b', 'bab', 2)", "3"),
+            ("locate('b', 'bab', 0)", "0"),
+            ("instr('bab', 'x')", "0"),
+        ],
+    );
     check_error("concat('a', 1)", "function \"CONCAT\" does not take");
     check_error("repeat('aaaaaaaaaa', 100000000)", "more than");
     check_type("ascii('a')", &DataType::Int8);
@@ -132,36 +134,42 @@ fn text_functions() {
 
 #[test]
 fn substring_has_flinks_edges() {
-    check("UTC", &[
-        ("substring('abcdef', 0, 2)", "ab"),
-        ("substring('abcdef', -3, 2)", "de"),
-        ("substring('abcdef', -3)", "def"),
-        ("substring('abcdef', 2, -1)", "NULL"),
-        ("substring('abcdef', 2, 0)", ""),
-        ("substring('abcdef', 7, 1)", ""),
-        ("substring('abcdef', -100, 102)", ""),
-        ("substring('abcdef', 2, 100)", "bcdef"),
-        ("substring('äöüß' FROM 2 FOR 2)", "öü"),
-        ("substr('abcdef', n, 1)", "e"),
-        ("substring('abcdef', 2, CAST(NULL AS INT))", "NULL"),
-        ("substring('abcdef', 9223372036854775807, 9223372036854775807)", ""),
-    ]);
+    check(
+        "UTC",
+        &[
+            ("substring('abcdef', 0, 2)", "ab"),
+            ("substring('abcdef', -3, 2)", "de"),
+            ("substring('abcdef', -3)", "def"),
+            ("substring('abcdef', 2, -1)", "NULL"),
+            ("substring('abcdef', 2, 0)", ""),
+            ("substring('abcdef', 7, 1)", ""),
+            ("substring('abcdef', -100, 102)", ""),
+            ("substring('abcdef', 2, 100)", "bcdef"),
+            ("substring('äöüß' FROM 2 FOR 2)", "öü"),
+            ("substr('abcdef', n, 1)", "e"),
+            ("substring('abcdef', 2, CAST(NULL AS INT))", "NULL"),
+            ("substring('abcdef', 9223372036854775807, 9223372036854775807)", ""),
+        ],
+    );
 }
 
 #[test]
 fn regular_expressions() {
-    check("UTC", &[
-        ("regexp('device_7', 'device_[0-9]+')", "TRUE"),
-        ("regexp_extract('temp=-3.25C', '(\\w+)=(-?[\\d.]+)', 2)", "-3.25"),
-        ("regexp_extract('device_12 x', 'device_[0-9]+')", "device_12"),
-        ("regexp_extract('code=1042', 'code=(E-)?(\\d+)', 2)", "1042"),
-        ("regexp_extract('code=1042', 'code=(E-)?(\\d+)', 1)", "NULL"),
-        ("regexp_extract('code=1042', 'code=(E-)?(\\d+)', 3)", "NULL"),
-        ("regexp_extract('x', '(y)', 1)", "NULL"),
-        ("regexp_replace('k1=v1&k2', '[0-9]+', '#')", "k#=v#&k#"),
-        ("regexp_replace('temp=1', '(\\w)=', '$1:\\1')", "tem$1:\\11"),
-        ("regexp_replace(s, '[0-9]', '')", "Pump-Station "),
-    ]);
+    check(
+        "UTC",
+        &[
+            ("regexp('device_7', 'device_[0-9]+')", "TRUE"),
+            ("regexp_extract('temp=-3.25C', '(\\w+)=(-?[\\d.]+)', 2)", "-3.25"),
+            ("regexp_extract('device_12 x', 'device_[0-9]+')", "device_12"),
+            ("regexp_extract('code=1042', 'code=(E-)?(\\d+)', 2)", "1042"),
+            ("regexp_extract('code=1042', 'code=(E-)?(\\d+)', 1)", "NULL"),
+            ("regexp_extract('code=1042', 'code=(E-)?(\\d+)', 3)", "NULL"),
+            ("regexp_extract('x', '(y)', 1)", "NULL"),
+            ("regexp_replace('k1=v1&k2', '[0-9]+', '#')", "k#=v#&k#"),
+            ("regexp_replace('temp=1', '(\\w)=', '$1:\\1')", "tem$1:\\11"),
+            ("regexp_replace(s, '[0-9]', '')", "Pump-Station "),
+        ],
+    );
     check_error("regexp(s, '^(?!ERROR)')", "look-around");
     check_error("regexp_replace(s, '(?<=a)X', '_')", "look-around");
     check_error("regexp_extract(s, '(')", "regular expression");
@@ -169,35 +177,38 @@ fn regular_expressions() {
 
 #[test]
 fn numbers_keep_their_types() {
-    check("UTC", &[
-        ("round(x, 2)", "2.35"),
-        ("round(2.5e0)", "3.0"),
-        ("round(-959.4369e0, -1)", "-960.0"),
-        ("round(1234, -2)", "1200"),
-        ("round(CAST(2.345 AS DECIMAL(10, 3)), 2)", "2.35"),
-        ("truncate(-667.0953e0, 1)", "-667.0"),
-        ("truncate(-874897, -2)", "-874800"),
-        ("abs(n)", "2"),
-        ("sign(n)", "-1"),
-        ("sign(-2.5e0)", "-1.0"),
-        ("floor(-2.5e0)", "-3.0"),
-        ("ceil(CAST(-2.5 AS DECIMAL(3, 1)))", "-2"),
-        ("ceiling(b)", "7"),
-        ("mod(-7, 2)", "-1"),
-        ("mod(b, n)", "1"),
-        ("sqrt(-1)", "NaN"),
-        ("power(2, 10)", "1024.0"),
-        ("log(2, 8)", "3.0"),
-        ("log10(100)", "2.0"),
-        ("ln(0)", "-Infinity"),
-        ("greatest(1, b, 3)", "7"),
-        ("greatest(1, CAST(NULL AS INT))", "NULL"),
-        ("least('b', s, 'a')", "Pump-Station 7"),
-        ("least(n, 0.5e0)", "-2.0"),
-        ("pi()", "3.141592653589793"),
-    ]);
-    check_type("round(CAST(2.345 AS DECIMAL(10, 3)), 2)", &DataType::Decimal128(10, 2));
-    check_type("floor(CAST(2.345 AS DECIMAL(10, 3)))", &DataType::Decimal128(10, 0));
+    check(
+        "UTC",
+        &[
+            ("round(x, 2)", "2.35"),
+            ("round(2.5e0)", "3.0"),
+            ("round(-959.4369e0, -1)", "-960.0"),
+            ("round(1234, -2)", "1200"),
+            ("round(CAST('2.345' AS DECIMAL(10, 3)), 2)", "2.35"),
+            ("truncate(-667.0953e0, 1)", "-667.0"),
+            ("truncate(-874897, -2)", "-874800"),
+            ("abs(n)", "2"),
+            ("sign(n)", "-1"),
+            ("sign(-2.5e0)", "-1.0"),
+            ("floor(-2.5e0)", "-3.0"),
+            ("ceil(CAST('-2.5' AS DECIMAL(3, 1)))", "-2"),
+            ("ceiling(b)", "7"),
+            ("mod(-7, 2)", "-1"),
+            ("mod(b, n)", "1"),
+            ("sqrt(-1)", "NaN"),
+            ("power(2, 10)", "1024.0"),
+            ("log(2, 8)", "3.0"),
+            ("log10(100)", "2.0"),
+            ("ln(0)", "-Infinity"),
+            ("greatest(1, b, 3)", "7"),
+            ("greatest(1, CAST(NULL AS INT))", "NULL"),
+            ("least('b', s, 'a')", "Pump-Station 7"),
+            ("least(n, 0.5e0)", "-2.0"),
+            ("pi()", "3.141592653589793"),
+        ],
+    );
+    check_type("round(CAST('2.345' AS DECIMAL(10, 3)), 2)", &DataType::Decimal128(10, 2));
+    check_type("floor(CAST('2.345' AS DECIMAL(10, 3)))", &DataType::Decimal128(10, 0));
     check_type("abs(n)", &DataType::Int32);
     check_error("mod(b, 0)", "division by zero");
     check_error("greatest(1, 'a')", "does not take");
@@ -206,33 +217,39 @@ fn numbers_keep_their_types() {
 
 #[test]
 fn conditions_do_not_compute_the_other_branch() {
-    check("UTC", &[
-        ("if(b = 0, 1 / (b - 7), 5)", "5"),
-        ("ifnull(n, 3)", "-2"),
-        ("ifnull(CAST(NULL AS INT), 3)", "3"),
-        ("coalesce(NULL, n)", "-2"),
-        ("nullif(b, 7)", "NULL"),
-        ("if(CAST(NULL AS BOOLEAN), 'a', 'b')", "b"),
-    ]);
+    check(
+        "UTC",
+        &[
+            ("if(b = 0, 1 / (b - 7), 5)", "5"),
+            ("ifnull(n, 3)", "-2"),
+            ("ifnull(CAST(NULL AS INT), 3)", "3"),
+            ("coalesce(NULL, n)", "-2"),
+            ("nullif(b, 7)", "NULL"),
+            ("if(CAST(NULL AS BOOLEAN), 'a', 'b')", "b"),
+        ],
+    );
     check_error("if(1, 2, 3)", "write IF(condition, then, else)");
 }
 
 #[test]
 fn parts_of_time() {
-    check("UTC", &[
-        ("year(ts)", "2024"),
-        ("extract(DOY FROM ts)", "60"),
-        ("dayofweek(ts)", "5"),
-        ("week(DATE '2021-01-03')", "53"),
-        ("extract(ISOYEAR FROM DATE '2021-01-03')", "2020"),
-        ("extract(MILLISECOND FROM ts)", "999"),
-        ("extract(EPOCH FROM ts)", "1709251199"),
-        ("extract(CENTURY FROM ts)", "21"),
-        ("hour(to_timestamp('1900-03-01 01:02:03'))", "-22"),
-        ("dayofmonth(to_timestamp('1900-03-01 01:02:03'))", "2"),
-        ("dayofmonth(DATE '1900-03-01')", "1"),
-        ("quarter(ts)", "1"),
-    ]);
+    check(
+        "UTC",
+        &[
+            ("year(ts)", "2024"),
+            ("extract(DOY FROM ts)", "60"),
+            ("dayofweek(ts)", "5"),
+            ("week(DATE '2021-01-03')", "53"),
+            ("extract(ISOYEAR FROM DATE '2021-01-03')", "2020"),
+            ("extract(MILLISECOND FROM ts)", "999"),
+            ("extract(EPOCH FROM ts)", "1709251199"),
+            ("extract(CENTURY FROM ts)", "21"),
+            ("hour(to_timestamp('1900-03-01 01:02:03'))", "-22"),
+            ("dayofmonth(to_timestamp('1900-03-01 01:02:03'))", "2"),
+            ("dayofmonth(DATE '1900-03-01')", "1"),
+            ("quarter(ts)", "1"),
+        ],
+    );
     check("America/New_York", &[("hour(ltz)", "18"), ("extract(EPOCH FROM ltz)", "1709233199"), ("hour(ts)", "23")]);
     check_type("year(ts)", &DataType::Int64);
     check_type("extract(HOUR FROM ts)", &DataType::Int64);
@@ -242,20 +259,26 @@ fn parts_of_time() {
 
 #[test]
 fn arithmetic_of_time() {
-    check("UTC", &[
-        ("timestampdiff('MONTH', to_timestamp('2024-10-31 13:00:00'), to_timestamp('2024-03-31 00:00:00'))", "-8"),
-        ("timestampdiff('DAY', ts, to_timestamp('2024-03-01 12:00:00'))", "0"),
-        ("timestampdiff('SECOND', to_timestamp('2024-01-01 00:00:00'), to_timestamp('1900-03-01 01:02:03'))", "387012619"),
-        ("timestampdiff('WEEK', DATE '2023-12-31', DATE '2024-03-10')", "10"),
-        ("timestampadd('MONTH', -2, ts)", "2023-12-29 23:59:59.999"),
-        ("timestampadd('YEAR', 1, ts)", "2025-02-28 23:59:59.999"),
-        ("timestampadd('WEEK', 1, DATE '2024-02-29')", "2024-03-07"),
-        ("floor_to('WEEK', ts)", "2024-02-25 00:00:00.000"),
-        ("floor_to(ts, 'HOUR')", "2024-02-29 23:00:00.000"),
-        ("ceil_to('MONTH', ts)", "2024-03-01 00:00:00.000"),
-        ("ceil_to('DAY', ts)", "2024-03-01 00:00:00.000"),
-        ("floor_to('QUARTER', DATE '2024-05-05')", "2024-04-01"),
-    ]);
+    check(
+        "UTC",
+        &[
+            ("timestampdiff('MONTH', to_timestamp('2024-10-31 13:00:00'), to_timestamp('2024-03-31 00:00:00'))", "-8"),
+            ("timestampdiff('DAY', ts, to_timestamp('2024-03-01 12:00:00'))", "0"),
+            (
+                "timestampdiff('SECOND', to_timestamp('2024-01-01 00:00:00'), to_timestamp('1900-03-01 01:02:03'))",
+                "387012619",
+            ),
+            ("timestampdiff('WEEK', DATE '2023-12-31', DATE '2024-03-10')", "10"),
+            ("timestampadd('MONTH', -2, ts)", "2023-12-29 23:59:59.999"),
+            ("timestampadd('YEAR', 1, ts)", "2025-02-28 23:59:59.999"),
+            ("timestampadd('WEEK', 1, DATE '2024-02-29')", "2024-03-07"),
+            ("floor_to('WEEK', ts)", "2024-02-25 00:00:00.000"),
+            ("floor_to(ts, 'HOUR')", "2024-02-29 23:00:00.000"),
+            ("ceil_to('MONTH', ts)", "2024-03-01 00:00:00.000"),
+            ("ceil_to('DAY', ts)", "2024-03-01 00:00:00.000"),
+            ("floor_to('QUARTER', DATE '2024-05-05')", "2024-04-01"),
+        ],
+    );
     check("America/New_York", &[("floor_to('DAY', ltz)", "2024-02-29 00:00:00.000")]);
     check_error("timestampadd('SECOND', 1, DATE '2024-01-01')", "TIMESTAMP(3)");
     check_error("timestampadd('DAY', 9223372036854775807, ts)", "time stamp");
@@ -263,31 +286,37 @@ fn arithmetic_of_time() {
 
 #[test]
 fn text_of_time_and_back() {
-    check("UTC", &[
-        ("date_format(ts, 'yyyy-MM-dd''T''HH:mm:ss.SSS')", "2024-02-29T23:59:59.999"),
-        ("date_format('2024-02-29 10:00:00', 'HH')", "10"),
-        ("to_timestamp('2024-02-30 1:02:03')", "2024-02-29 01:02:03.000"),
-        ("to_timestamp('2024-02-29T01:02:03')", "NULL"),
-        ("to_timestamp('29/02/2024 01:02', 'dd/MM/yyyy HH:mm')", "2024-02-29 01:02:00.000"),
-        ("to_date('2024-02-29')", "2024-02-29"),
-        ("to_date('29.02.2024', 'dd.MM.yyyy')", "2024-02-29"),
-        ("to_date('x')", "NULL"),
-        ("unix_timestamp('1970-01-01 12:00:00')", "43200"),
-        ("unix_timestamp('2024-02-29', 'yyyy-MM-dd')", "1709164800"),
-        ("unix_timestamp('bad')", "-9223372036854775808"),
-        ("from_unixtime(1709251199)", "2024-02-29 23:59:59"),
-        ("from_unixtime(-1, 'yyyy/MM/dd HH')", "1969/12/31 23"),
-        ("to_timestamp_ltz(1709251199999, 3)", "2024-02-29 23:59:59.999"),
-        ("to_timestamp_ltz(1709251199, 0)", "2024-02-29 23:59:59.000"),
-        ("to_timestamp_ltz(9223372036854775807, 0)", "NULL"),
-    ]);
-    check("America/New_York", &[
-        ("date_format(ltz, 'yyyy-MM-dd HH:mm')", "2024-02-29 18:59"),
-        ("from_unixtime(1709251199)", "2024-02-29 18:59:59"),
-        ("unix_timestamp('2024-11-03 01:00:00')", "1730613600"),
-        ("unix_timestamp('2024-03-10 02:30:00')", "1710055800"),
-        ("to_timestamp_ltz(1709251199, 0)", "2024-02-29 18:59:59.000"),
-    ]);
+    check(
+        "UTC",
+        &[
+            ("date_format(ts, 'yyyy-MM-dd''T''HH:mm:ss.SSS')", "2024-02-29T23:59:59.999"),
+            ("date_format('2024-02-29 10:00:00', 'HH')", "10"),
+            ("to_timestamp('2024-02-30 1:02:03')", "2024-02-29 01:02:03.000"),
+            ("to_timestamp('2024-02-29T01:02:03')", "NULL"),
+            ("to_timestamp('29/02/2024 01:02', 'dd/MM/yyyy HH:mm')", "2024-02-29 01:02:00.000"),
+            ("to_date('2024-02-29')", "2024-02-29"),
+            ("to_date('29.02.2024', 'dd.MM.yyyy')", "2024-02-29"),
+            ("to_date('x')", "NULL"),
+            ("unix_timestamp('1970-01-01 12:00:00')", "43200"),
+            ("unix_timestamp('2024-02-29', 'yyyy-MM-dd')", "1709164800"),
+            ("unix_timestamp('bad')", "-9223372036854775808"),
+            ("from_unixtime(1709251199)", "2024-02-29 23:59:59"),
+            ("from_unixtime(-1, 'yyyy/MM/dd HH')", "1969/12/31 23"),
+            ("to_timestamp_ltz(1709251199999, 3)", "2024-02-29 23:59:59.999"),
+            ("to_timestamp_ltz(1709251199, 0)", "2024-02-29 23:59:59.000"),
+            ("to_timestamp_ltz(9223372036854775807, 0)", "NULL"),
+        ],
+    );
+    check(
+        "America/New_York",
+        &[
+            ("date_format(ltz, 'yyyy-MM-dd HH:mm')", "2024-02-29 18:59"),
+            ("from_unixtime(1709251199)", "2024-02-29 18:59:59"),
+            ("unix_timestamp('2024-11-03 01:00:00')", "1730613600"),
+            ("unix_timestamp('2024-03-10 02:30:00')", "1710055800"),
+            ("to_timestamp_ltz(1709251199, 0)", "2024-02-29 18:59:59.000"),
+        ],
+    );
     check_error("date_format(ts, 'XXX')", "pattern letter");
     check_error("to_timestamp_ltz(1, 6)", "precision 0 or 3");
     check_error("unix_timestamp()", "UNIX_TIMESTAMP");
@@ -313,14 +342,20 @@ fn casts() {
     for (value, null, want) in cases {
         check("UTC", &[(&format!("flink_cast({value}, {null})"), want)]);
     }
-    check("UTC", &[
-        ("flink_cast_string(ts)", "2024-02-29 23:59:59.999"),
-        ("flink_cast_string(1e10)", "1.0E10"),
-        ("flink_cast_string(b = 7)", "TRUE"),
-        ("flink_try_cast('x', CAST(NULL AS INT))", "NULL"),
-        ("flink_try_cast('2024-01-01T00:00:00', CAST(NULL AS TIMESTAMP(3)))", "NULL"),
-    ]);
-    check("America/New_York", &[("flink_cast_string(ltz)", "2024-02-29 18:59:59.999"), ("flink_cast(ltz, CAST(NULL AS DATE))", "2024-02-29")]);
+    check(
+        "UTC",
+        &[
+            ("flink_cast_string(ts)", "2024-02-29 23:59:59.999"),
+            ("flink_cast_string(1e10)", "1.0E10"),
+            ("flink_cast_string(b = 7)", "TRUE"),
+            ("flink_try_cast('x', CAST(NULL AS INT))", "NULL"),
+            ("flink_try_cast('2024-01-01T00:00:00', CAST(NULL AS TIMESTAMP(3)))", "NULL"),
+        ],
+    );
+    check(
+        "America/New_York",
+        &[("flink_cast_string(ltz)", "2024-02-29 18:59:59.999"), ("flink_cast(ltz, CAST(NULL AS DATE))", "2024-02-29")],
+    );
     check_error("flink_cast('x', CAST(NULL AS INT))", "\"x\" cannot be cast to INT");
     check_error("flink_cast(ts, CAST(NULL AS BIGINT))", "cannot be cast");
 }

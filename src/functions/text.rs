@@ -75,18 +75,9 @@ pub(super) const ENTRIES: &[Entry] = &[
             "From a place on; a negative one counts from the end, 0 is 1; NULL for a negative length.",
         )
     },
-    Entry {
-        takes: &[Text, Integer],
-        ..text1("left", &[], "LEFT(text, length)", left, "The first characters.")
-    },
-    Entry {
-        takes: &[Text, Integer],
-        ..text1("right", &[], "RIGHT(text, length)", right, "The last characters.")
-    },
-    Entry {
-        takes: &[Text, Integer],
-        ..text1("repeat", &[], "REPEAT(text, times)", repeat, "The text so many times.")
-    },
+    Entry { takes: &[Text, Integer], ..text1("left", &[], "LEFT(text, length)", left, "The first characters.") },
+    Entry { takes: &[Text, Integer], ..text1("right", &[], "RIGHT(text, length)", right, "The last characters.") },
+    Entry { takes: &[Text, Integer], ..text1("repeat", &[], "REPEAT(text, times)", repeat, "The text so many times.") },
     Entry {
         takes: &[Text, Text, Text],
         ..text1("replace", &[], "REPLACE(text, search, replacement)", replace, "Every occurrence replaced.")
@@ -415,4 +406,3 @@ fn instr(call: &Call<'_>) -> Result<ArrayRef> {
     let (texts, searches) = (call.text(0)?, call.text(1)?);
     call.build::<Int32Type>(|row| Ok(texts.at(row).zip(searches.at(row)).map(|(text, search)| find(text, search, 1))))
 }
-

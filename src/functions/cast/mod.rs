@@ -23,19 +23,34 @@ use super::time::calendar::DAY_MS;
 use super::time::value::{dates, from_local, moment_at, timestamps};
 use crate::error::Error;
 
-const fn entry(name: &'static str, usage: &'static str, kernel: fn(&Call<'_>) -> Result<ArrayRef>, doc: &'static str) -> Entry {
+const fn entry(
+    name: &'static str,
+    usage: &'static str,
+    kernel: fn(&Call<'_>) -> Result<ArrayRef>,
+    doc: &'static str,
+) -> Entry {
     let returns = |types: &Types<'_>| types.get(1);
     Entry { name, aliases: &[], usage, takes: &[Any, Any], optional: &[], repeated: None, returns, kernel, doc }
 }
 
 /// The functions of this file. They have no Flink name: the planner writes them for CAST.
 pub(super) const ENTRIES: &[Entry] = &[
-    entry("flink_cast", "CAST(value AS type)", |call| cast(call, false), "The value in the type of the second argument."),
+    entry(
+        "flink_cast",
+        "CAST(value AS type)",
+        |call| cast(call, false),
+        "The value in the type of the second argument.",
+    ),
     entry("flink_try_cast", "TRY_CAST(value AS type)", |call| cast(call, true), "As CAST, NULL where that fails."),
     Entry {
         takes: &[Any],
         returns: |_| Some(DataType::Utf8),
-        ..entry("flink_cast_string", "CAST(value AS STRING)", |call| to_text(call.any(0)?, call), "The text of a value.")
+        ..entry(
+            "flink_cast_string",
+            "CAST(value AS STRING)",
+            |call| to_text(call.any(0)?, call),
+            "The text of a value.",
+        )
     },
 ];
 
@@ -68,7 +83,11 @@ fn cast(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
         (DataType::Date32 | DataType::Timestamp(_, _), DataType::Timestamp(_, zone)) => {
             let instant = matches!(from, DataType::Timestamp(_, Some(_)));
             if instant == zone.is_some() {
-                return timestamps(to, call.rows, |row| Ok(moment_at(column, row, call.zone)?.map(|m| (m.ms, m.nanos))));
+                return timestamps(
+                    to,
+                    call.rows,
+                    |row| Ok(moment_at(column, row, call.zone)?.map(|m| (m.ms, m.nanos))),
+                );
             }
             from_local(to, call.rows, call.zone, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local())))
         }

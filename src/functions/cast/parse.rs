@@ -133,7 +133,9 @@ mod tests {
 
     #[test]
     fn numbers() {
-        for (text, value) in [(" 12 ", Some(12)), ("1.5", Some(1)), ("-1.9", Some(-1)), ("+7", Some(7)), (".5", Some(0))] {
+        for (text, value) in
+            [(" 12 ", Some(12)), ("1.5", Some(1)), ("-1.9", Some(-1)), ("+7", Some(7)), (".5", Some(0))]
+        {
             assert_eq!(read_integer(text), value, "{text}");
         }
         for text in ["", "x", "1.x", "1e3", "9223372036854775808", "--1", "-", ".", "1 2"] {
@@ -160,7 +162,9 @@ mod tests {
         }
         assert_eq!(read_timestamp("2024-2-30 1:2:3.5"), Some((day(2024, 2, 29), 3_723_500_000_000)));
         assert_eq!(read_timestamp("2024-02-09"), Some((day(2024, 2, 9), 0)));
-        for text in ["2024-02-09T10:00:00", "2024-02-09 10:00", "2024-02-32", "24-02-09", "2024-02-09 25:00:00", " 2024-02-09"] {
+        for text in
+            ["2024-02-09T10:00:00", "2024-02-09 10:00", "2024-02-32", "24-02-09", "2024-02-09 25:00:00", " 2024-02-09"]
+        {
             assert_eq!(read_timestamp(text), None, "{text}");
         }
         assert_eq!(read_time("1:02"), Some(3_720_000_000_000));

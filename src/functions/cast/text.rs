@@ -131,9 +131,11 @@ pub(in crate::functions) fn double_text(value: f64) -> String {
 pub(in crate::functions) fn float_text(value: f32) -> String {
     match special(f64::from(value)) {
         Some(text) => text.to_owned(),
-        None => java_text(value < 0.0, exact_integer(f64::from(value.abs()), 24), &format!("{:e}", value.abs()), || {
-            format!("{:.1e}", value.abs())
-        }),
+        None => {
+            java_text(value < 0.0, exact_integer(f64::from(value.abs()), 24), &format!("{:e}", value.abs()), || {
+                format!("{:.1e}", value.abs())
+            })
+        }
     }
 }
 

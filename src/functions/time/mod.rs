@@ -65,12 +65,22 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         takes: &[Text, AMoment, AMoment],
         returns: |_| Some(DataType::Int32),
-        ..entry("timestampdiff", "TIMESTAMPDIFF(unit, from, to)", difference, "Whole units between two times, truncated.")
+        ..entry(
+            "timestampdiff",
+            "TIMESTAMPDIFF(unit, from, to)",
+            difference,
+            "Whole units between two times, truncated.",
+        )
     },
     Entry {
         takes: &[Text, Integer, AMoment],
         returns: |types| types.get(2),
-        ..entry("timestampadd", "TIMESTAMPADD(unit, count, time)", add, "A time so many units later; months keep the day or the last one.")
+        ..entry(
+            "timestampadd",
+            "TIMESTAMPADD(unit, count, time)",
+            add,
+            "A time so many units later; months keep the day or the last one.",
+        )
     },
     Entry {
         takes: &[Any, Any],
@@ -85,7 +95,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         takes: &[Any, Text],
         returns: |types| match types.get(0)? {
-            DataType::Date32 | DataType::Timestamp(_, _) | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+            DataType::Date32
+            | DataType::Timestamp(_, _)
+            | DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
             | DataType::Null => Some(DataType::Utf8),
             _ => None,
         },
@@ -95,7 +109,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Text],
         optional: &[Text],
         returns: |_| Some(DataType::Timestamp(TimeUnit::Millisecond, None)),
-        ..entry("to_timestamp", "TO_TIMESTAMP(text [, pattern])", to_timestamp, "TIMESTAMP(3) of a text; NULL if it does not fit.")
+        ..entry(
+            "to_timestamp",
+            "TO_TIMESTAMP(text [, pattern])",
+            to_timestamp,
+            "TIMESTAMP(3) of a text; NULL if it does not fit.",
+        )
     },
     Entry {
         takes: &[Text],
@@ -107,18 +126,33 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[ANumber],
         optional: &[Integer],
         returns: ltz,
-        ..entry("to_timestamp_ltz", "TO_TIMESTAMP_LTZ(number, 0 | 3)", to_timestamp_ltz, "TIMESTAMP_LTZ(3) of seconds (0) or milliseconds (3) since 1970.")
+        ..entry(
+            "to_timestamp_ltz",
+            "TO_TIMESTAMP_LTZ(number, 0 | 3)",
+            to_timestamp_ltz,
+            "TIMESTAMP_LTZ(3) of seconds (0) or milliseconds (3) since 1970.",
+        )
     },
     Entry {
         takes: &[Text],
         optional: &[Text],
-        ..entry("unix_timestamp", "UNIX_TIMESTAMP(text [, pattern])", unix_timestamp, "Seconds since 1970 of a local time; −9223372036854775808 if it does not fit.")
+        ..entry(
+            "unix_timestamp",
+            "UNIX_TIMESTAMP(text [, pattern])",
+            unix_timestamp,
+            "Seconds since 1970 of a local time; −9223372036854775808 if it does not fit.",
+        )
     },
     Entry {
         takes: &[Integer],
         optional: &[Text],
         returns: |_| Some(DataType::Utf8),
-        ..entry("from_unixtime", "FROM_UNIXTIME(seconds [, pattern])", from_unixtime, "The local time of seconds since 1970 as text.")
+        ..entry(
+            "from_unixtime",
+            "FROM_UNIXTIME(seconds [, pattern])",
+            from_unixtime,
+            "The local time of seconds since 1970 as text.",
+        )
     },
 ];
 
@@ -241,7 +275,8 @@ const SECONDS: &str = "yyyy-MM-dd HH:mm:ss";
 
 fn date_format(call: &Call<'_>) -> Result<ArrayRef> {
     let (column, formats) = (call.any(0)?, call.text(1)?);
-    let texts = if column.data_type().is_temporal() { None } else { Some(arrow::compute::cast(column, &DataType::Utf8)?) };
+    let texts =
+        if column.data_type().is_temporal() { None } else { Some(arrow::compute::cast(column, &DataType::Utf8)?) };
     let mut patterns = Patterns::default();
     call.build_text(|row| {
         let local = match &texts {

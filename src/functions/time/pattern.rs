@@ -7,7 +7,17 @@ use super::calendar::{DAY_MS, Date, days_of_month};
 use crate::error::{Error, Result};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -85,7 +95,8 @@ impl Pattern {
             match piece {
                 Piece::Literal(literal) => rest = rest.strip_prefix(literal.as_str())?,
                 Piece::Field(letter, count) => {
-                    let adjacent = matches!(self.0.get(place + 1), Some(Piece::Field(next, _)) if *next != 'a' && *next != 'E');
+                    let adjacent =
+                        matches!(self.0.get(place + 1), Some(Piece::Field(next, _)) if *next != 'a' && *next != 'E');
                     rest = fields.read(*letter, *count, adjacent, rest, reading)?;
                 }
             }
@@ -308,7 +319,10 @@ mod tests {
     fn reads_strictly() {
         let strict = |pattern, text| read(pattern, text, Reading::Strict);
         assert_eq!(strict("yyyyMMddHHmmss", "20240209170509").as_deref(), Some("2024-02-09 17:05:09.000"));
-        assert_eq!(strict("yyyy-MM-dd'T'HH:mm:ss'Z'", "2024-02-30T10:00:00Z").as_deref(), Some("2024-02-29 10:00:00.000"));
+        assert_eq!(
+            strict("yyyy-MM-dd'T'HH:mm:ss'Z'", "2024-02-30T10:00:00Z").as_deref(),
+            Some("2024-02-29 10:00:00.000")
+        );
         assert_eq!(strict("d MMM yyyy h:mm a", "9 Feb 2024 5:05 PM").as_deref(), Some("2024-02-09 17:05:00.000"));
         assert_eq!(strict("HH:mm:ss.SSS", "01:02:03.045").as_deref(), Some("1970-01-01 01:02:03.045"));
         for text in ["2024-2-09", "2024-02-9", "2024-02-32", "2024-13-01", "2024-02-09 ", "x", "", "2024-02-0ü"] {

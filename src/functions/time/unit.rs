@@ -113,7 +113,8 @@ impl Unit {
             return Err(self.refuse("EXTRACT from a DATE"));
         }
         // centuries and millennia have no year 0: 2001 is the first year of both
-        let count_from_one = |years: i64| if date.year > 0 { (date.year + years - 1) / years } else { date.year / years - 1 };
+        let count_from_one =
+            |years: i64| if date.year > 0 { (date.year + years - 1) / years } else { date.year / years - 1 };
         Ok(match self {
             Self::Millennium => count_from_one(1000),
             Self::Century => count_from_one(100),

@@ -125,10 +125,7 @@ pub(in crate::functions) fn from_local(
 ///
 /// # Errors
 /// The first of `value`.
-pub(in crate::functions) fn dates(
-    rows: usize,
-    value: impl FnMut(usize) -> Result<Option<i64>>,
-) -> Result<ArrayRef> {
+pub(in crate::functions) fn dates(rows: usize, value: impl FnMut(usize) -> Result<Option<i64>>) -> Result<ArrayRef> {
     let days = (0..rows).map(value).collect::<Result<Vec<_>>>()?;
     Ok(Arc::new(days.into_iter().map(|days| i32::try_from(days?).ok()).collect::<Date32Array>()))
 }

@@ -37,7 +37,9 @@ impl Zone {
         }
         let offset = ["GMT", "UTC"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
         let padded = match offset.len() {
-            2 if !offset.ends_with(':') => format!("{}0{}:00", offset.get(..1).unwrap_or(""), offset.get(1..).unwrap_or("")),
+            2 if !offset.ends_with(':') => {
+                format!("{}0{}:00", offset.get(..1).unwrap_or(""), offset.get(1..).unwrap_or(""))
+            }
             3 => format!("{offset}:00"),
             _ => offset.to_owned(),
         };
@@ -66,14 +68,14 @@ impl Zone {
     }
 
     /// What the local clock shows at an instant, both in ms since 1970.
-    pub(in crate::functions) fn to_local(&self, instant_ms: i64) -> i64 {
+    pub(in crate::functions) fn to_local(self, instant_ms: i64) -> i64 {
         instant_ms.saturating_add(self.offset_ms(instant_ms))
     }
 
     /// The instant at which the local clock shows a time. A time that is skipped moves forward by the gap.
-    pub(in crate::functions) fn to_instant(&self, local_ms: i64, twice: Twice) -> i64 {
+    pub(in crate::functions) fn to_instant(self, local_ms: i64, twice: Twice) -> i64 {
         let ahead = |offset: FixedOffset| i64::from(offset.local_minus_utc()) * 1000;
-        let offset = match (self, naive(local_ms)) {
+        let offset = match (&self, naive(local_ms)) {
             (Self::Fixed(offset), _) => ahead(*offset),
             (Self::Region(_), None) => 0,
             (Self::Region(region), Some(local)) => match region.offset_from_local_datetime(&local) {
