@@ -304,7 +304,9 @@ impl SiteStream {
 
     /// A device has no reading: at the end of a dropout its label is complete.
     fn missed(&mut self, slot: u32, tick: u64, anomaly: Option<Anomaly>) {
-        if let Some(anomaly) = anomaly.filter(|a| a.kind == AnomalyKind::Dropout && a.end == tick && a.start >= self.labels_from) {
+        if let Some(anomaly) =
+            anomaly.filter(|a| a.kind == AnomalyKind::Dropout && a.end == tick && a.start >= self.labels_from)
+        {
             self.tell(slot, anomaly, None);
         }
     }
