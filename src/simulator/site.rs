@@ -286,7 +286,7 @@ impl SiteStream {
     fn note(&mut self, pick: Pick, offset: i64) {
         let anomaly = self.plans.get(pick.slot as usize).and_then(|plan| plan.anomaly);
         let Some(anomaly) = anomaly.filter(|a| a.covers(pick.tick) && a.start >= self.labels_from) else { return };
-        let open = self.open.entry(pick.slot).or_insert(OpenLabel {
+        let open = self.open.entry(pick.slot).or_insert_with(|| OpenLabel {
             anomaly,
             rows_left: anomaly.ticks(),
             first_offset: i64::MAX,

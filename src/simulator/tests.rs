@@ -308,6 +308,5 @@ fn a_plain_detector_recalls_the_spikes_and_little_else() -> Result<()> {
     assert!(report.recall(AnomalyKind::Spike).is_some_and(|recall| recall >= 0.98), "{report}");
     assert!(report.precision().is_some_and(|precision| precision >= 0.95), "{report}");
     assert!(report.recall(AnomalyKind::LevelShift).is_some_and(|recall| recall >= 0.9), "{report}");
-    eprintln!("{report}");
     Ok(())
 }
