@@ -117,12 +117,16 @@ impl Config {
         range("rate", self.rate, 1, u64::from(self.devices).saturating_mul(1000));
         for (name, rate) in self.rates() {
             if !(0.0..=1.0).contains(&rate) {
-                errors.push(Error::config(format!("\"{rate}\" is not a valid rate \"{name}\"")).hint("choose a share from 0 to 1"));
+                errors.push(
+                    Error::config(format!("\"{rate}\" is not a valid rate \"{name}\""))
+                        .hint("choose a share from 0 to 1"),
+                );
             }
         }
         let total: f64 = self.anomalies.each().iter().map(|(_, rate)| rate).sum();
         if total * SCHEDULE_TICKS as f64 > 1.0 {
-            let error = Error::config(format!("anomaly rates add up to {total}, more than one in {SCHEDULE_TICKS} readings"));
+            let error =
+                Error::config(format!("anomaly rates add up to {total}, more than one in {SCHEDULE_TICKS} readings"));
             errors.push(error.hint(format!("choose rates with a sum of at most {:.5}", 1.0 / SCHEDULE_TICKS as f64)));
         }
         if self.faults.ahead_by.as_secs() > 100 * 366 * 24 * 3600 || self.faults.behind_max.as_secs() > 24 * 3600 {

@@ -128,7 +128,11 @@ impl Device {
             feature_key: key(config.seed, Purpose::Features, number),
             baseline,
             deviation,
-            cycle: Wave { amplitude: deviation * between(2, CYCLE_DEVIATIONS), ticks: day, phase: between(3, (0.0, 1.0)) },
+            cycle: Wave {
+                amplitude: deviation * between(2, CYCLE_DEVIATIONS),
+                ticks: day,
+                phase: between(3, (0.0, 1.0)),
+            },
             drift: Wave {
                 amplitude: deviation * between(4, DRIFT_DEVIATIONS),
                 ticks: day * between(5, DRIFT_DAYS),
@@ -261,7 +265,8 @@ mod tests {
 
     #[test]
     fn counting_agrees_with_planning() {
-        let mut config = Config { anomalies: AnomalyRates { dropout: 0.001, ..AnomalyRates::none() }, ..Config::default() };
+        let mut config =
+            Config { anomalies: AnomalyRates { dropout: 0.001, ..AnomalyRates::none() }, ..Config::default() };
         config.faults = FaultRates { duplicated: 0.05, silent: 0.3, ..FaultRates::default() };
         let bounds = FaultBounds::of(&config);
         let mut gaps = 0;

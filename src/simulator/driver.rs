@@ -180,7 +180,11 @@ impl fmt::Display for Summary {
         let seconds = self.elapsed.as_secs_f64();
         writeln!(f, "simulator: {} rows in {seconds:.1} s, {:.0} rows/s", self.rows, self.rate())?;
         for (partition, rows, errors) in &self.partitions {
-            writeln!(f, "  broker_{}  partition {partition}  {rows} rows  {errors} errors", partition.saturating_add(1))?;
+            writeln!(
+                f,
+                "  broker_{}  partition {partition}  {rows} rows  {errors} errors",
+                partition.saturating_add(1)
+            )?;
         }
         write!(f, "  {} anomalies labelled, {} errors", self.labels, self.errors)
     }
@@ -216,7 +220,15 @@ enum Turn {
 impl Lane {
     fn new(partition: i32, offset: u64, feed: Box<dyn Feed>) -> Self {
         let offset = i64::try_from(offset).unwrap_or(i64::MAX);
-        Self { partition, feed, next_offset: offset, unread: VecDeque::new(), unread_from: offset, unread_bytes: 0, ended: false }
+        Self {
+            partition,
+            feed,
+            next_offset: offset,
+            unread: VecDeque::new(),
+            unread_from: offset,
+            unread_bytes: 0,
+            ended: false,
+        }
     }
 
     /// Whether another row would be more than the partition may hold.
@@ -234,7 +246,13 @@ impl Lane {
     }
 
     /// Sends up to `rows` rows that are due at `now_us` (`None`: all are).
-    async fn send<T: Target>(&mut self, now_us: Option<i64>, rows: u64, flow: Option<&Flow>, out: &Out<'_, T>) -> Result<Turn> {
+    async fn send<T: Target>(
+        &mut self,
+        now_us: Option<i64>,
+        rows: u64,
+        flow: Option<&Flow>,
+        out: &Out<'_, T>,
+    ) -> Result<Turn> {
         let Some(progress) = out.progress.lanes.iter().find(|lane| lane.partition == self.partition) else {
             return Err(Error::internal(format!("partition {} has no counters", self.partition)));
         };
@@ -256,7 +274,9 @@ impl Lane {
             let timestamp_ms = row.due_us.div_euclid(1000);
             let (key, value) = (row.device.as_bytes(), row.value);
             let bytes = key.len() + value.len();
-            out.target.send(Outgoing { topic: READINGS_TOPIC, partition: self.partition, key, value, timestamp_ms }).await?;
+            out.target
+                .send(Outgoing { topic: READINGS_TOPIC, partition: self.partition, key, value, timestamp_ms })
+                .await?;
             self.next_offset += 1;
             if flow.is_some() {
                 let size = u32::try_from(bytes + RECORD_OVERHEAD_BYTES).unwrap_or(u32::MAX);
@@ -285,7 +305,8 @@ struct LabelWriter {
 impl LabelWriter {
     fn open(path: Option<&PathBuf>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self { file: None }) };
-        let failed = |error| Error::unavailable(format!("labels cannot be written to \"{}\"", path.display())).because(error);
+        let failed =
+            |error| Error::unavailable(format!("labels cannot be written to \"{}\"", path.display())).because(error);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
@@ -298,7 +319,9 @@ impl LabelWriter {
         for label in labels {
             let mut line = label.to_json()?;
             let (key, value) = (label.device_id.as_bytes(), line.as_bytes());
-            out.target.send(Outgoing { topic: LABELS_TOPIC, partition: label.partition, key, value, timestamp_ms }).await?;
+            out.target
+                .send(Outgoing { topic: LABELS_TOPIC, partition: label.partition, key, value, timestamp_ms })
+                .await?;
             if let Some(file) = &mut self.file {
                 line.push('\n');
                 file.write_all(line.as_bytes()).map_err(label_file)?;
@@ -434,7 +457,11 @@ fn summary(progress: &Progress, elapsed: Duration) -> Summary {
     Summary {
         rows: progress.rows(),
         elapsed,
-        partitions: progress.lanes.iter().map(|lane| (lane.partition, count(&lane.rows), count(&lane.errors))).collect(),
+        partitions: progress
+            .lanes
+            .iter()
+            .map(|lane| (lane.partition, count(&lane.rows), count(&lane.errors)))
+            .collect(),
         errors: progress.errors(),
         labels: count(&progress.labels),
     }

@@ -174,7 +174,9 @@ mod tests {
             let phase = (device % 8) * 64;
             let mut free_from = WARM_UP_TICKS;
             for stretch in 0..stretches {
-                let Some(anomaly) = anomaly_near(draw(9, device), phase, &rates, stretch * SCHEDULE_TICKS) else { continue };
+                let Some(anomaly) = anomaly_near(draw(9, device), phase, &rates, stretch * SCHEDULE_TICKS) else {
+                    continue;
+                };
                 assert!(anomaly.start >= free_from, "{anomaly:?}");
                 assert!(anomaly.ticks() <= LENGTH_TICKS_MAX);
                 free_from = anomaly.end + SPACING_TICKS;

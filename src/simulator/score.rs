@@ -103,7 +103,8 @@ impl Report {
         for device in &self.devices {
             let DeviceScore { device_id, labelled, found, alerts, true_alerts } = device;
             let precision = percent(device.precision());
-            text += &format!("{device_id:width$}  {labelled:9}  {found:5}  {alerts:6}  {true_alerts:5}  {precision:>9}\n");
+            text +=
+                &format!("{device_id:width$}  {labelled:9}  {found:5}  {alerts:6}  {true_alerts:5}  {precision:>9}\n");
         }
         text
     }
@@ -141,7 +142,9 @@ pub fn score(alerts: &[Alert], labels: &[Label], until: Option<i64>) -> Report {
         let (start, end, settled) = (ms(label.start), ms(label.end), ms(label.settled.max(label.end)));
         let found = times.get(label.device_id.as_str());
         // A label the job did not reach excuses alerts in it, but counts for nothing else.
-        true_times.extend(found.into_iter().flat_map(|t| t.range(start..=settled.max(start))).map(|t| (label.device_id.as_str(), *t)));
+        true_times.extend(
+            found.into_iter().flat_map(|t| t.range(start..=settled.max(start))).map(|t| (label.device_id.as_str(), *t)),
+        );
         if until.is_some_and(|until| label.end > until) {
             continue;
         }
@@ -208,8 +211,14 @@ mod tests {
             label("b", AnomalyKind::Drift, 5000, 5100),
         ];
         // At the spike (twice), in the frame after it, just too late; in the shift; another device's time.
-        let alerts =
-            [alert("a", 1000), alert("a", 1000), alert("a", 1100), alert("a", 1101), alert("b", 1007), alert("c", 1000)];
+        let alerts = [
+            alert("a", 1000),
+            alert("a", 1000),
+            alert("a", 1100),
+            alert("a", 1101),
+            alert("b", 1007),
+            alert("c", 1000),
+        ];
         let report = score(&alerts, &labels, Some(4_000_000_000));
         assert_eq!((report.alerts, report.true_alerts), (5, 3));
         assert_eq!(report.recall(AnomalyKind::Spike), Some(0.5));

@@ -286,7 +286,7 @@ impl SiteStream {
     fn note(&mut self, pick: Pick, offset: i64) {
         let anomaly = self.plans.get(pick.slot as usize).and_then(|plan| plan.anomaly);
         let Some(anomaly) = anomaly.filter(|a| a.covers(pick.tick) && a.start >= self.labels_from) else { return };
-        let open = self.open.entry(pick.slot).or_insert(OpenLabel {
+        let open = self.open.entry(pick.slot).or_insert_with(|| OpenLabel {
             anomaly,
             rows_left: anomaly.ticks(),
             first_offset: i64::MAX,
@@ -304,7 +304,9 @@ impl SiteStream {
 
     /// A device has no reading: at the end of a dropout its label is complete.
     fn missed(&mut self, slot: u32, tick: u64, anomaly: Option<Anomaly>) {
-        if let Some(anomaly) = anomaly.filter(|a| a.kind == AnomalyKind::Dropout && a.end == tick && a.start >= self.labels_from) {
+        if let Some(anomaly) =
+            anomaly.filter(|a| a.kind == AnomalyKind::Dropout && a.end == tick && a.start >= self.labels_from)
+        {
             self.tell(slot, anomaly, None);
         }
     }
