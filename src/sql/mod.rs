@@ -1,1 +1,452 @@
-//! stub
+//! Flink SQL: the text of a script to [`StreamPlan`]s.
+//!
+//! Statements are taken in script order, as Flink takes them: `parser` reads them, `catalog` keeps what
+//! they declare, `planner` makes a logical plan of each query and plan nodes of that. A mistake ends its
+//! statement and no other; all mistakes of a script are shown at once.
+
+pub mod parser;
+
+mod catalog;
+mod planner;
+mod rewrite;
+mod session;
+mod settings;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{self, Query, visit_relations};
+
+use crate::connectors::{self, Usage};
+use crate::error::{Error, Result, Span};
+use crate::plan::{NodeKind, PlanBuilder, Settings, StreamPlan};
+use crate::sql::catalog::{Catalog, Table};
+use crate::sql::parser::ast::{Insert, ObjectKind, Spanned, Statement, StatementKind};
+use crate::sql::planner::Planner;
+use crate::sql::planner::context::Registry;
+use crate::sql::planner::errors::span_of;
+use crate::sql::planner::expr::flink_type;
+use crate::sql::planner::lower::Lowering;
+use crate::sql::planner::refuse;
+use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
+
+pub use crate::sql::session::{Session, session};
+
+/// Value of the option `connector` of the table a final SELECT writes to: the runtime collects its rows.
+pub const COLLECT: &str = "collect";
+
+/// Stack of the planning thread. Expressions are bounded in depth; this is what that depth may take.
+const STACK_BYTES: usize = 64 << 20;
+
+/// A planned script.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// In script order: each INSERT outside a set, each statement set, a final SELECT.
+    pub jobs: Vec<Job>,
+    /// All declared tables, in script order.
+    pub tables: Vec<Arc<TableSpec>>,
+    /// What `SET` says at the end of the script.
+    pub settings: Settings,
+    /// What was accepted and does nothing, for the user to read.
+    pub notes: Vec<Note>,
+    catalog: Catalog,
+}
+
+/// Something to tell that is no error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// One sentence, lowercase.
+    pub message: String,
+    /// Where in the script.
+    pub span: Span,
+}
+
+/// What runs together, with one state and one commit.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// What runs.
+    pub plan: StreamPlan,
+    /// Which statement it came from.
+    pub kind: JobKind,
+    /// The statement.
+    pub span: Span,
+    /// Logical plan, one tree per query, for `streamer explain`.
+    pub logical: String,
+}
+
+/// The statement a job came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobKind {
+    /// `INSERT INTO`.
+    Insert,
+    /// `EXECUTE STATEMENT SET`.
+    StatementSet,
+    /// A final `SELECT`: its rows go to the user.
+    Select {
+        /// Names of the result's columns.
+        columns: Vec<String>,
+    },
+}
+
+/// Plans a script; `variables` gives the values of `${NAME}` in options.
+///
+/// # Errors
+/// All errors of the script at once ([`Error::flatten`]), in script order, each with its place.
+pub fn plan_script(text: &str, variables: &dyn Fn(&str) -> Option<String>) -> Result<Script> {
+    let variables = used_variables(text, variables);
+    let planned = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("planner".into()).stack_size(STACK_BYTES);
+        let planning = thread.spawn_scoped(scope, || {
+            let (statements, errors) = parser::parse_script(text, &|name| variables.get(name).cloned());
+            Planning::new(errors).run(&statements)
+        })?;
+        planning.join().map_err(|_| std::io::Error::other("the planner stopped"))
+    });
+    planned.map_err(|e| Error::internal("planning failed").because(e))?
+}
+
+/// The values of all names in `${…}`: the planning thread cannot ask for them.
+fn used_variables(text: &str, variables: &dyn Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for piece in text.split("${").skip(1) {
+        let end = piece.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(piece.len());
+        let name = piece.get(..end).unwrap_or_default();
+        if let Some(value) = variables(name) {
+            found.insert(name.to_owned(), value);
+        }
+    }
+    found
+}
+
+/// A script while it is planned.
+struct Planning {
+    settings: Settings,
+    registry: Registry,
+    catalog: Catalog,
+    jobs: Vec<Job>,
+    notes: Vec<Note>,
+    errors: Vec<Error>,
+    /// Tables validated already, per usage.
+    validated: BTreeSet<(String, bool)>,
+}
+
+impl Planning {
+    fn new(errors: Vec<Error>) -> Self {
+        let settings = Settings::default();
+        Self {
+            registry: Registry::new(&settings.time_zone),
+            settings,
+            catalog: Catalog::default(),
+            jobs: Vec::new(),
+            notes: Vec::new(),
+            errors,
+            validated: BTreeSet::new(),
+        }
+    }
+
+    fn run(mut self, statements: &[Statement]) -> Result<Script> {
+        for (i, statement) in statements.iter().enumerate() {
+            let last = i + 1 == statements.len();
+            if let Err(errors) = self.statement(statement, last) {
+                self.errors.extend(errors.into_iter().map(|e| e.or_at(Some(statement.span))));
+            }
+        }
+        if let Some(error) = Error::collect(std::mem::take(&mut self.errors)) {
+            return Err(error);
+        }
+        let tables = self.catalog.order.iter().filter_map(|name| self.catalog.tables.get(name));
+        Ok(Script {
+            tables: tables.map(|table| Arc::clone(&table.spec)).collect(),
+            jobs: self.jobs,
+            settings: self.settings,
+            notes: self.notes,
+            catalog: self.catalog,
+        })
+    }
+
+    fn statement(&mut self, statement: &Statement, last: bool) -> Result<(), Vec<Error>> {
+        match &statement.kind {
+            StatementKind::Set { key, value } => self.set(key, value, statement.span).map_err(|e| vec![e]),
+            StatementKind::Reset { key } => {
+                let place = key.as_ref().map_or(statement.span, |k| k.span);
+                settings::reset(&mut self.settings, key.as_ref().map(|k| k.value.as_str()))
+                    .map_err(|e| vec![e.or_at(Some(place))])?;
+                self.time_zone_may_have_changed();
+                Ok(())
+            }
+            StatementKind::CreateTable(create) => self.catalog.create_table(create, &self.registry),
+            StatementKind::CreateView(create) => {
+                let settings = self.settings.clone();
+                let place = refuse::aggregate_place(&create.query);
+                self.catalog.create_view(create, &self.registry, |catalog, plan| {
+                    let mut lowering = Lowering { tables: &catalog.tables, settings: &settings, builder: PlanBuilder::default() };
+                    lowering.lower(plan).map(|_| ()).map_err(|e| vec![e.or_at(place)])
+                })
+            }
+            StatementKind::Insert(insert) => self.insert_job(std::slice::from_ref(insert), JobKind::Insert, statement.span),
+            StatementKind::StatementSet(inserts) => self.insert_job(inserts, JobKind::StatementSet, statement.span),
+            StatementKind::Query(query) if last => self.select_job(query, statement.span),
+            StatementKind::Query(_) => Err(vec![
+                Error::sql("a SELECT must be the last statement of a script")
+                    .hint("put it at the end, or write its rows to a table with INSERT INTO"),
+            ]),
+            StatementKind::Drop { what, name, if_exists } => {
+                self.catalog.drop(*what == ObjectKind::View, name, *if_exists).map_err(|e| vec![e])
+            }
+            StatementKind::Explain { .. } => {
+                self.note("EXPLAIN is not run in a script: use \"streamer explain FILE\"", statement.span);
+                Ok(())
+            }
+            StatementKind::Describe { .. } | StatementKind::Show(_) | StatementKind::SetList => {
+                self.note("this statement shows nothing in a script: use \"streamer sql -f FILE\"", statement.span);
+                Ok(())
+            }
+        }
+    }
+
+    fn note(&mut self, message: impl Into<String>, span: Span) {
+        self.notes.push(Note { message: message.into(), span });
+    }
+
+    fn set(&mut self, key: &Spanned<String>, value: &Spanned<String>, span: Span) -> Result<()> {
+        let known = settings::set(&mut self.settings, &key.value, &value.value);
+        let place = |e: Error| if e.message().starts_with("unknown setting") { e.at(key.span) } else { e.at(value.span) };
+        if let Some(note) = known.map_err(place)? {
+            self.note(note, span);
+        }
+        self.time_zone_may_have_changed();
+        Ok(())
+    }
+
+    /// Functions depend on the time zone.
+    fn time_zone_may_have_changed(&mut self) {
+        self.registry = Registry::new(&self.settings.time_zone);
+    }
+
+    fn planner(&self) -> Planner<'_> {
+        Planner { registry: &self.registry, relations: &self.catalog.relations.0 }
+    }
+
+    /// Whether the statement reads or writes what was declared wrongly: then its errors are known already.
+    fn uses_broken(&self, query: &Query) -> bool {
+        let found = visit_relations(query, |name| {
+            let last = name.0.last().and_then(ast::ObjectNamePart::as_ident);
+            match last {
+                Some(ident) if self.catalog.broken.contains(&ident.value) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        });
+        let mut in_functions = refuse::TableArguments(Vec::new());
+        in_functions.collect(query);
+        found.is_break() || in_functions.0.iter().any(|name| self.catalog.broken.contains(name))
+    }
+
+    fn insert_job(&mut self, inserts: &[Insert], kind: JobKind, span: Span) -> Result<(), Vec<Error>> {
+        let mut errors = Vec::new();
+        let mut planned = Vec::new();
+        for insert in inserts {
+            match self.insert(insert) {
+                Ok(found) => planned.extend(found),
+                Err(found) => errors.extend(found.into_iter().map(|e| e.or_at(Some(insert.span)))),
+            }
+        }
+        let mut lowering =
+            Lowering { tables: &self.catalog.tables, settings: &self.settings, builder: PlanBuilder::default() };
+        let mut logical = String::new();
+        for (insert, planned) in &planned {
+            if let Err(error) = lowering.sink(&planned.plan, &planned.table.spec, &planned.from) {
+                let place = refuse::aggregate_place(&insert.query).or_else(|| span_of(insert.query.as_ref()));
+                errors.push(error.or_at(place));
+            }
+            logical.push_str(&format!("INSERT INTO {}\n{}\n", insert.table.value, planned.plan.display_indent()));
+        }
+        let builder = lowering.builder;
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        if planned.is_empty() {
+            return Ok(());
+        }
+        self.job(builder, kind, span, logical)
+    }
+
+    fn job(&mut self, builder: PlanBuilder, kind: JobKind, span: Span, logical: String) -> Result<(), Vec<Error>> {
+        let plan = builder.finish(self.settings.clone());
+        let errors = self.validate(&plan);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        self.jobs.push(Job { plan, kind, span, logical });
+        Ok(())
+    }
+
+    /// Options of the tables a job uses, each table and usage once per script.
+    fn validate(&mut self, plan: &StreamPlan) -> Vec<Error> {
+        let mut errors = Vec::new();
+        for node in &plan.nodes {
+            let (table, usage) = match &node.kind {
+                NodeKind::Source(source) => (&source.table, Usage::Source),
+                NodeKind::Sink(sink) if sink.table.connector() != COLLECT => (&sink.table, Usage::Sink),
+                _ => continue,
+            };
+            if self.validated.insert((table.name.clone(), usage == Usage::Source)) {
+                errors.extend(connectors::validate(table, usage).into_iter().map(|e| e.or_at(table.span)));
+            }
+        }
+        errors
+    }
+
+    /// One INSERT; `None` if its errors are known already.
+    fn insert<'a>(&self, insert: &'a Insert) -> Result<Option<(&'a Insert, PlannedInsert)>, Vec<Error>> {
+        let name = &insert.table;
+        if self.catalog.broken.contains(&name.value) {
+            // the query may have mistakes of its own
+            if !self.uses_broken(&insert.query) {
+                self.planner().stream(&insert.query)?;
+            }
+            return Ok(None);
+        }
+        let table = self.sink_table(name);
+        if self.uses_broken(&insert.query) {
+            return table.map(|_| None).map_err(|e| vec![e]);
+        }
+        let plan = self.planner().stream(&insert.query);
+        match (table, plan) {
+            (Ok(table), Ok(plan)) => {
+                let from = written(insert, table, &plan).map_err(|e| vec![e])?;
+                Ok(Some((insert, PlannedInsert { table: table.clone(), plan, from })))
+            }
+            (table, plan) => {
+                let mut errors = plan.err().unwrap_or_default();
+                errors.extend(table.err());
+                Err(errors)
+            }
+        }
+    }
+
+    fn sink_table(&self, name: &Spanned<String>) -> Result<&Table> {
+        if self.catalog.is_view(&name.value) {
+            return Err(Error::sql(format!("\"{}\" is a view and cannot be written", name.value))
+                .at(name.span)
+                .hint("INSERT INTO a table"));
+        }
+        self.catalog.tables.get(&name.value).ok_or_else(|| {
+            Error::sql(format!("table \"{}\" not found", name.value))
+                .at(name.span)
+                .nearest(&name.value, self.catalog.table_names())
+        })
+    }
+
+    fn select_job(&mut self, query: &Query, span: Span) -> Result<(), Vec<Error>> {
+        if self.uses_broken(query) {
+            return Ok(());
+        }
+        let plan = self.planner().stream(query)?;
+        let table = Arc::new(collected(&plan));
+        let from: Vec<Option<usize>> = (0..table.columns.len()).map(Some).collect();
+        let mut lowering =
+            Lowering { tables: &self.catalog.tables, settings: &self.settings, builder: PlanBuilder::default() };
+        let place = refuse::aggregate_place(query).or_else(|| span_of(query));
+        lowering.sink(&plan, &table, &from).map_err(|e| vec![e.or_at(place)])?;
+        let builder = lowering.builder;
+        let columns = table.columns.iter().map(|c| c.name.clone()).collect();
+        self.job(builder, JobKind::Select { columns }, span, format!("{}\n", plan.display_indent()))
+    }
+}
+
+/// An INSERT, resolved.
+struct PlannedInsert {
+    table: Table,
+    plan: LogicalPlan,
+    /// For each column of the table's `sink_schema()`, the query's column; `None`: NULL.
+    from: Vec<Option<usize>>,
+}
+
+/// Which column of the query goes to which column of the table: by position.
+fn written(insert: &Insert, table: &Table, plan: &LogicalPlan) -> Result<Vec<Option<usize>>> {
+    let spec = &table.spec;
+    let sink = spec.sink_schema();
+    let width = plan.schema().fields().len();
+    let place = insert.query_place();
+    if insert.columns.is_empty() {
+        if width == sink.fields().len() {
+            return Ok((0..width).map(Some).collect());
+        }
+        let types: Vec<String> =
+            sink.fields().iter().map(|f| format!("{} {}", f.name(), flink_type(f.data_type()))).collect();
+        return Err(Error::sql(format!(
+            "the query has {width} columns, table \"{}\" takes {}",
+            spec.name,
+            sink.fields().len()
+        ))
+        .detail(format!("It takes {}.", types.join(", ")))
+        .or_at(place)
+        .hint("list the columns: INSERT INTO t (a, b) SELECT …"));
+    }
+    if insert.columns.len() != width {
+        let last = insert.columns.last().map(|c| c.span);
+        return Err(Error::sql(format!("{} columns are listed, the query has {width}", insert.columns.len()))
+            .or_at(insert.columns.first().map(|c| c.span).zip(last).map(|(a, b)| a.to(b)))
+            .hint("list one column for each of the query"));
+    }
+    let mut from = vec![None; sink.fields().len()];
+    for (i, column) in insert.columns.iter().enumerate() {
+        let name = &column.value;
+        match sink.fields().iter().position(|f| f.name() == name) {
+            Some(at) if from[at].is_none() => from[at] = Some(i),
+            Some(_) => return Err(Error::sql(format!("column \"{name}\" is listed twice")).at(column.span).hint("list it once")),
+            None => {
+                let error = Error::sql(if spec.columns.iter().any(|c| c.name == *name) {
+                    format!("column \"{name}\" of table \"{}\" is read-only", spec.name)
+                } else {
+                    format!("column \"{name}\" not found in table \"{}\"", spec.name)
+                });
+                return Err(error.at(column.span).nearest(name, sink.fields().iter().map(|f| f.name().as_str())));
+            }
+        }
+    }
+    Ok(from)
+}
+
+impl Insert {
+    /// Place of the first column of the query.
+    fn query_place(&self) -> Option<Span> {
+        match self.query.body.as_ref() {
+            ast::SetExpr::Select(select) => {
+                let (first, last) = (select.projection.first()?, select.projection.last()?);
+                span_of(first).zip(span_of(last)).map(|(a, b)| a.to(b))
+            }
+            other => span_of(other),
+        }
+    }
+}
+
+/// The table a final SELECT writes to.
+fn collected(plan: &LogicalPlan) -> TableSpec {
+    let mut names = BTreeSet::new();
+    let columns = plan.schema().fields().iter().map(|field| {
+        let free = (0..).map(|n| if n == 0 { field.name().clone() } else { format!("{}{}", field.name(), n - 1) });
+        let name = free.into_iter().find(|n| names.insert(n.clone())).unwrap_or_else(|| field.name().clone());
+        ColumnSpec {
+            name,
+            data_type: field.data_type().clone(),
+            sql_type: flink_type(field.data_type()),
+            nullable: true,
+            kind: ColumnKind::Physical,
+        }
+    });
+    let connector = OptionValue { value: COLLECT.into(), span: None };
+    TableSpec {
+        name: "result".into(),
+        columns: columns.collect(),
+        primary_key: Vec::new(),
+        partitioned_by: Vec::new(),
+        options: Options(BTreeMap::from([("connector".to_owned(), connector)])),
+        span: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,413 @@
+//! What a script has declared so far: tables, compiled to expressions over what their connector delivers,
+//! and views, planned once and filled in where they are used.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
+
+use crate::connectors;
+use crate::error::{Error, Result, Span};
+use crate::sql::parser::ast::{ColumnDefKind, CreateTable, CreateView, Spanned};
+use crate::sql::planner::Planner;
+use crate::sql::planner::context::{Registry, Relation, Relations};
+use crate::sql::planner::errors::span_of;
+use crate::sql::planner::expr::{flink_type, resolve};
+use crate::sql::planner::window::unaliased;
+use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
+use crate::time::parse_duration;
+
+/// A declared table, compiled.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub(crate) spec: Arc<TableSpec>,
+    /// Places of the columns' definitions, for errors.
+    pub(crate) spans: Vec<Span>,
+    /// One per declared column, over the columns of `source_schema()` by place.
+    pub(crate) columns: Vec<Expr>,
+    /// Event-time column, and the watermark over the declared columns by place.
+    pub(crate) watermark: Option<(usize, Expr)>,
+    /// `scan.watermark.idle-timeout`, if written; `Some(None)`: off.
+    pub(crate) idle_timeout: Option<Option<Duration>>,
+    /// `scan.watermark.max-future-skew`, if written.
+    pub(crate) max_future_skew: Option<Option<Duration>>,
+}
+
+/// Tables and views by name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Catalog {
+    pub(crate) tables: BTreeMap<String, Table>,
+    /// Tables in the order of the script.
+    pub(crate) order: Vec<String>,
+    /// Views in the order of the script.
+    pub(crate) views: Vec<CreateView>,
+    pub(crate) relations: RelationMap,
+    /// Names whose declaration was wrong: their uses are not reported again.
+    pub(crate) broken: BTreeSet<String>,
+}
+
+/// [`Relations`] that can be printed.
+#[derive(Clone, Default)]
+pub(crate) struct RelationMap(pub(crate) Relations);
+
+impl std::fmt::Debug for RelationMap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Catalog {
+    /// Whether a table or view of that name was declared, rightly or not.
+    fn taken(&self, name: &str) -> bool {
+        self.relations.0.contains_key(name) || self.broken.contains(name)
+    }
+
+    fn check_name(&self, name: &Spanned<String>) -> Result<()> {
+        if self.taken(&name.value) {
+            return Err(Error::sql(format!("table or view \"{}\" exists already", name.value))
+                .at(name.span)
+                .hint("choose another name, or write IF NOT EXISTS"));
+        }
+        Ok(())
+    }
+
+    /// Declares a table.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub(crate) fn create_table(&mut self, create: &CreateTable, registry: &Registry) -> Result<(), Vec<Error>> {
+        let name = &create.name.value;
+        if create.if_not_exists && self.taken(name) {
+            return Ok(());
+        }
+        self.check_name(&create.name).map_err(|e| vec![e])?;
+        let planner = Planner { registry, relations: &self.relations.0 };
+        match compile(create, &planner) {
+            Ok(table) => {
+                let relation = Relation {
+                    schema: table.spec.schema(),
+                    rowtime: table.watermark.as_ref().map(|(rowtime, _)| *rowtime),
+                    view: None,
+                };
+                self.relations.0.insert(name.clone(), Arc::new(relation));
+                self.order.push(name.clone());
+                self.tables.insert(name.clone(), table);
+                Ok(())
+            }
+            Err(errors) => {
+                self.broken.insert(name.clone());
+                Err(errors)
+            }
+        }
+    }
+
+    /// Declares a view; `check` looks at its plan.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub(crate) fn create_view(
+        &mut self,
+        create: &CreateView,
+        registry: &Registry,
+        check: impl FnOnce(&Self, &LogicalPlan) -> Result<(), Vec<Error>>,
+    ) -> Result<(), Vec<Error>> {
+        let name = &create.name.value;
+        if create.if_not_exists && self.taken(name) {
+            return Ok(());
+        }
+        self.check_name(&create.name).map_err(|e| vec![e])?;
+        let planner = Planner { registry, relations: &self.relations.0 };
+        let planned = planner
+            .stream(&create.query)
+            .and_then(|plan| renamed(plan, &create.columns, &create.name).map_err(|e| vec![e]))
+            .and_then(|plan| check(self, &plan).map(|()| plan));
+        match planned {
+            Ok(plan) => {
+                let schema = Arc::clone(plan.schema().inner());
+                let relation = Relation { schema, rowtime: None, view: Some(plan) };
+                self.relations.0.insert(name.clone(), Arc::new(relation));
+                self.views.push(create.clone());
+                Ok(())
+            }
+            Err(errors) => {
+                self.broken.insert(name.clone());
+                Err(errors)
+            }
+        }
+    }
+
+    /// Forgets a table or view.
+    ///
+    /// # Errors
+    /// `Sql` if there is none of that name.
+    pub(crate) fn drop(&mut self, view: bool, name: &Spanned<String>, if_exists: bool) -> Result<()> {
+        let known = if view { self.is_view(&name.value) } else { self.tables.remove(&name.value).is_some() };
+        if known {
+            self.relations.0.remove(&name.value);
+            self.order.retain(|other| *other != name.value);
+            self.views.retain(|other| other.name.value != name.value);
+            return Ok(());
+        }
+        if if_exists || self.broken.remove(&name.value) {
+            return Ok(());
+        }
+        let what = if view { "view" } else { "table" };
+        let names: Vec<&str> =
+            if view { self.views.iter().map(|v| v.name.value.as_str()).collect() } else { self.tables.keys().map(String::as_str).collect() };
+        Err(Error::sql(format!("{what} \"{}\" not found", name.value)).at(name.span).nearest(&name.value, names))
+    }
+
+    /// Whether `name` is a view.
+    pub(crate) fn is_view(&self, name: &str) -> bool {
+        self.views.iter().any(|view| view.name.value == name)
+    }
+
+    /// Names of the tables.
+    pub(crate) fn table_names(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(String::as_str)
+    }
+}
+
+/// The view's plan with the column names of the view.
+pub(crate) fn renamed(plan: LogicalPlan, columns: &[Spanned<String>], name: &Spanned<String>) -> Result<LogicalPlan> {
+    if columns.is_empty() {
+        return Ok(plan);
+    }
+    let width = plan.schema().fields().len();
+    if columns.len() != width {
+        return Err(Error::sql(format!("view \"{}\" names {} columns, its query has {width}", name.value, columns.len()))
+            .at(columns.first().map_or(name.span, |c| c.span))
+            .hint("name every column of the query, or none"));
+    }
+    let exprs: Vec<Expr> = plan
+        .schema()
+        .columns()
+        .into_iter()
+        .zip(columns)
+        .map(|(column, new)| Expr::Column(column).alias(&new.value))
+        .collect();
+    Ok(LogicalPlanBuilder::from(plan).project(exprs)?.build()?)
+}
+
+/// A `CREATE TABLE` as a compiled table.
+fn compile(create: &CreateTable, planner: &Planner<'_>) -> Result<Table, Vec<Error>> {
+    let mut errors = check_columns(create);
+    let options = options(create);
+    let mut spec = TableSpec {
+        name: create.name.value.clone(),
+        columns: Vec::new(),
+        primary_key: create.primary_key.iter().map(|c| c.value.clone()).collect(),
+        partitioned_by: create.partitioned_by.iter().map(|c| c.value.clone()).collect(),
+        options,
+        span: Some(create.name.span),
+    };
+    spec.columns = create.columns.iter().filter_map(declared).collect();
+    errors.extend(check_metadata(create, &spec));
+    let idle_timeout = duration_option(&spec.options, "scan.watermark.idle-timeout", &mut errors);
+    let max_future_skew = duration_option(&spec.options, "scan.watermark.max-future-skew", &mut errors);
+    let columns = match compute(create, &mut spec, planner) {
+        Ok(columns) => columns,
+        Err(found) => {
+            errors.extend(found);
+            return Err(errors);
+        }
+    };
+    let watermark = match watermark(create, &spec, planner) {
+        Ok(watermark) => watermark,
+        Err(found) => {
+            errors.extend(found);
+            None
+        }
+    };
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let spans = create.columns.iter().map(|c| c.name.span).collect();
+    Ok(Table { spec: Arc::new(spec), spans, columns, watermark, idle_timeout, max_future_skew })
+}
+
+/// Names that occur twice, or that keys and partitions name and the table has not.
+fn check_columns(create: &CreateTable) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let names: Vec<&str> = create.columns.iter().map(|c| c.name.value.as_str()).collect();
+    for (i, column) in create.columns.iter().enumerate() {
+        if names[..i].contains(&column.name.value.as_str()) {
+            errors.push(
+                Error::sql(format!("column \"{}\" is declared twice", column.name.value))
+                    .at(column.name.span)
+                    .hint("choose another name"),
+            );
+        }
+    }
+    for (what, used) in [("PRIMARY KEY", &create.primary_key), ("PARTITIONED BY", &create.partitioned_by)] {
+        for name in used {
+            match create.columns.iter().find(|c| c.name.value == name.value) {
+                None => errors.push(
+                    Error::sql(format!("column \"{}\" of {what} is not declared", name.value))
+                        .at(name.span)
+                        .nearest(&name.value, names.iter().copied()),
+                ),
+                Some(column) if !matches!(column.kind, ColumnDefKind::Physical(_)) => errors.push(
+                    Error::sql(format!("column \"{}\" of {what} is not a physical column", name.value))
+                        .at(name.span)
+                        .hint("declare it with a type"),
+                ),
+                Some(_) => {}
+            }
+        }
+    }
+    errors
+}
+
+fn options(create: &CreateTable) -> Options {
+    let entries = create.options.iter().map(|(key, value)| {
+        (key.value.clone(), OptionValue { value: value.value.clone(), span: Some(key.span.to(value.span)) })
+    });
+    Options(entries.collect())
+}
+
+/// Physical and metadata columns; computed ones get their type later.
+fn declared(column: &crate::sql::parser::ast::ColumnDef) -> Option<ColumnSpec> {
+    let (sql_type, kind) = match &column.kind {
+        ColumnDefKind::Physical(sql_type) => (sql_type, ColumnKind::Physical),
+        ColumnDefKind::Metadata { data_type, key, virtual_ } => {
+            let key = key.as_ref().map_or_else(|| column.name.value.clone(), |key| key.value.clone());
+            (data_type, ColumnKind::Metadata { key, virtual_: *virtual_ })
+        }
+        ColumnDefKind::Computed(_) => return None,
+    };
+    Some(ColumnSpec {
+        name: column.name.value.clone(),
+        data_type: sql_type.data_type.clone(),
+        sql_type: sql_type.text.clone(),
+        nullable: sql_type.nullable,
+        kind,
+    })
+}
+
+fn check_metadata(create: &CreateTable, spec: &TableSpec) -> Vec<Error> {
+    let known = connectors::metadata(spec.connector());
+    let mut errors = Vec::new();
+    for column in &create.columns {
+        let ColumnDefKind::Metadata { key, .. } = &column.kind else { continue };
+        let name = key.as_ref().unwrap_or(&column.name);
+        if known.iter().any(|(key, ..)| *key == name.value) || name.value.starts_with("value.") {
+            continue;
+        }
+        let connector = spec.connector();
+        let error = Error::sql(format!("connector \"{connector}\" has no metadata \"{}\"", name.value)).at(name.span);
+        let keys: Vec<&str> = known.iter().map(|(key, ..)| *key).collect();
+        errors.push(match crate::error::nearest(&name.value, keys.iter().copied()) {
+            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+            None if keys.is_empty() => error.hint("declare it as a physical column: leave METADATA out"),
+            None => error.hint(format!("metadata: {}", keys.join(", "))),
+        });
+    }
+    errors
+}
+
+/// A duration where zero means off; `None`: not written.
+fn duration_option(options: &Options, key: &str, errors: &mut Vec<Error>) -> Option<Option<Duration>> {
+    options.get(key)?;
+    match options.parsed(key, Duration::ZERO, parse_duration) {
+        Ok(duration) => Some(Some(duration).filter(|d| !d.is_zero())),
+        Err(error) => {
+            errors.push(error);
+            None
+        }
+    }
+}
+
+/// Expressions of all declared columns over what the connector delivers; `spec` gets the computed columns.
+fn compute(create: &CreateTable, spec: &mut TableSpec, planner: &Planner<'_>) -> Result<Vec<Expr>, Vec<Error>> {
+    let delivered = spec.source_schema();
+    let places: Vec<Expr> = (0..delivered.fields().len()).map(crate::sql::planner::expr::place).collect();
+    let mut computed = Vec::new();
+    for column in &create.columns {
+        if let ColumnDefKind::Computed(expr) = &column.kind {
+            computed.push((column.name.value.clone(), expr.clone()));
+        }
+    }
+    let mut compiled = BTreeMap::new();
+    if !computed.is_empty() {
+        let source = Arc::new(Relation { schema: delivered, rowtime: None, view: None });
+        let plan = planner.expressions(&spec.name, source, &computed)?;
+        compiled = projected(&plan, &places).map_err(|e| vec![e])?;
+    }
+    let mut columns = Vec::new();
+    let mut delivered = places.into_iter();
+    let mut declared_columns = std::mem::take(&mut spec.columns).into_iter();
+    for column in &create.columns {
+        let name = &column.name.value;
+        if let Some((expr, data_type, nullable)) = compiled.remove(name) {
+            columns.push(expr);
+            spec.columns.push(ColumnSpec {
+                name: name.clone(),
+                sql_type: flink_type(&data_type),
+                data_type,
+                nullable,
+                kind: ColumnKind::Computed,
+            });
+        } else {
+            columns.extend(delivered.next());
+            spec.columns.extend(declared_columns.next());
+        }
+    }
+    Ok(columns)
+}
+
+/// Name → expression over places, type, nullability of a projection over a scan.
+fn projected(plan: &LogicalPlan, places: &[Expr]) -> Result<BTreeMap<String, (Expr, DataType, bool)>> {
+    let LogicalPlan::Projection(projection) = plan else {
+        return Err(Error::internal("computed columns are no projection"));
+    };
+    let mut compiled = BTreeMap::new();
+    for (expr, field) in projection.expr.iter().zip(projection.schema.fields()) {
+        let resolved = resolve(unaliased(expr), projection.input.schema(), places)?;
+        compiled.insert(field.name().clone(), (resolved, field.data_type().clone(), field.is_nullable()));
+    }
+    Ok(compiled)
+}
+
+fn watermark(
+    create: &CreateTable,
+    spec: &TableSpec,
+    planner: &Planner<'_>,
+) -> Result<Option<(usize, Expr)>, Vec<Error>> {
+    let Some(watermark) = &create.watermark else { return Ok(None) };
+    let name = &watermark.column;
+    let Some(rowtime) = spec.columns.iter().position(|c| c.name == name.value) else {
+        return Err(vec![
+            Error::sql(format!("column \"{}\" of WATERMARK FOR is not declared", name.value))
+                .at(name.span)
+                .nearest(&name.value, spec.columns.iter().map(|c| c.name.as_str())),
+        ]);
+    };
+    let column = &spec.columns[rowtime];
+    if !matches!(column.data_type, DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, _)) {
+        let error = Error::sql(format!("column \"{}\" of WATERMARK FOR has the type {}", name.value, column.sql_type))
+            .detail("Event time has the type TIMESTAMP(3) or TIMESTAMP_LTZ(3).")
+            .at(name.span);
+        return Err(vec![match column.data_type {
+            DataType::Timestamp(..) => error.hint(format!("declare \"{} TIMESTAMP(3)\"", name.value)),
+            _ => error.hint(format!("add a computed column: ts AS TO_TIMESTAMP_LTZ({}, 3)", name.value)),
+        }]);
+    }
+    let schema = spec.schema();
+    let places: Vec<Expr> = (0..schema.fields().len()).map(crate::sql::planner::expr::place).collect();
+    let source: Arc<dyn TableSource> = Arc::new(Relation { schema, rowtime: None, view: None });
+    let exprs = [("watermark".to_owned(), watermark.expr.clone())];
+    let plan = planner.expressions(&spec.name, source, &exprs)?;
+    let compiled = projected(&plan, &places).map_err(|e| vec![e])?;
+    match compiled.into_values().next() {
+        Some((expr, DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, _), _)) => Ok(Some((rowtime, expr))),
+        Some((_, other, _)) => Err(vec![
+            Error::sql(format!("a watermark must be a time stamp like its column, this expression is a {}", flink_type(&other)))
+                .at(span_of(&watermark.expr).unwrap_or(watermark.span))
+                .hint(format!("write {0} - INTERVAL '5' SECOND", name.value)),
+        ]),
+        None => Err(vec![Error::internal("a watermark without an expression")]),
+    }
+}

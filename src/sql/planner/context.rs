@@ -1,0 +1,226 @@
+//! What DataFusion's planner may see of a script: its tables and views, our functions and nothing else,
+//! Flink's types.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DFSchema, Result as DfResult, TableReference, plan_err};
+use datafusion::functions::core::planner::CoreFunctionPlanner;
+use datafusion::logical_expr::planner::{
+    ContextProvider, ExprPlanner, PlannerResult, RawFieldAccessExpr, RelationPlanner, TypePlanner,
+};
+use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::sql::planner::{NullOrdering, ParserOptions};
+use datafusion::sql::sqlparser::ast;
+
+use crate::functions::{self, FunctionContext};
+use crate::sql::parser::types::arrow_type_of;
+use crate::sql::planner::window::WindowTables;
+
+/// The functions a script can call, by lower-case name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Registry {
+    scalar: BTreeMap<String, Arc<ScalarUDF>>,
+    aggregate: BTreeMap<String, Arc<AggregateUDF>>,
+    window: BTreeMap<String, Arc<WindowUDF>>,
+}
+
+impl Registry {
+    /// All functions, as they behave in `time_zone`.
+    pub(crate) fn new(time_zone: &str) -> Self {
+        let context = FunctionContext { time_zone: time_zone.to_owned() };
+        let mut registry = Self::default();
+        for function in functions::scalar_functions(&context) {
+            for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
+                registry.scalar.insert(name.to_owned(), Arc::clone(&function));
+            }
+        }
+        for function in functions::aggregate_functions() {
+            for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
+                registry.aggregate.insert(name.to_owned(), Arc::clone(&function));
+            }
+        }
+        registry
+    }
+
+    /// Also the ranking functions of DataFusion, which need the whole input: for ad-hoc queries.
+    pub(crate) fn with_window_functions(mut self, functions: impl IntoIterator<Item = Arc<WindowUDF>>) -> Self {
+        self.window.extend(functions.into_iter().map(|f| (f.name().to_owned(), f)));
+        self
+    }
+
+    /// Whether `name` (any case) can be called.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        self.scalar.contains_key(&name) || self.aggregate.contains_key(&name) || self.window.contains_key(&name)
+    }
+
+    /// Whether `name` (any case) is an aggregate.
+    pub(crate) fn is_aggregate(&self, name: &str) -> bool {
+        self.aggregate.contains_key(&name.to_lowercase())
+    }
+
+    /// A scalar function.
+    pub(crate) fn scalar(&self, name: &str) -> Option<&Arc<ScalarUDF>> {
+        self.scalar.get(name)
+    }
+}
+
+/// A table or view as DataFusion sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Relation {
+    pub(crate) schema: SchemaRef,
+    /// Place of the `WATERMARK FOR` column.
+    pub(crate) rowtime: Option<usize>,
+    /// What a view stands for.
+    pub(crate) view: Option<LogicalPlan>,
+}
+
+impl TableSource for Relation {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
+        self.view.as_ref().map(Cow::Borrowed)
+    }
+}
+
+/// Relations by name.
+pub(crate) type Relations = BTreeMap<String, Arc<dyn TableSource>>;
+
+/// What one query is planned with.
+pub(crate) struct Context<'a> {
+    registry: &'a Registry,
+    relations: &'a Relations,
+    options: ConfigOptions,
+    expressions: Vec<Arc<dyn ExprPlanner>>,
+    tables: Vec<Arc<dyn RelationPlanner>>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(registry: &'a Registry, relations: &'a Relations) -> Self {
+        Self {
+            registry,
+            relations,
+            options: ConfigOptions::default(),
+            expressions: vec![Arc::new(NestedFields)],
+            tables: vec![Arc::new(WindowTables)],
+        }
+    }
+}
+
+/// How text is read: names as written, decimals exact, NULLs lowest.
+pub(crate) fn parser_options() -> ParserOptions {
+    ParserOptions::new()
+        .with_parse_float_as_decimal(true)
+        .with_enable_ident_normalization(false)
+        .with_map_string_types_to_utf8view(false)
+        .with_collect_spans(true)
+        .with_default_null_ordering(NullOrdering::NullsMin)
+}
+
+/// The name of a table without Flink's default catalog and database.
+pub(crate) fn table_name(reference: &TableReference) -> Option<&str> {
+    let known = |name: Option<&str>, only: &str| name.is_none_or(|name| name == only);
+    (known(reference.catalog(), "default_catalog") && known(reference.schema(), "default_database"))
+        .then(|| reference.table())
+}
+
+impl ContextProvider for Context<'_> {
+    fn get_table_source(&self, name: TableReference) -> DfResult<Arc<dyn TableSource>> {
+        match table_name(&name).and_then(|name| self.relations.get(name)) {
+            Some(relation) => Ok(Arc::clone(relation)),
+            None => plan_err!("table '{name}' not found"),
+        }
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.expressions
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.tables
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(FlinkTypes))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.registry.scalar.get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.registry.aggregate.get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.registry.window.get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &self.options
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.registry.scalar.keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.registry.aggregate.keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.registry.window.keys().cloned().collect()
+    }
+}
+
+/// `row.field`, planned as DataFusion plans it.
+#[derive(Debug)]
+struct NestedFields;
+
+impl ExprPlanner for NestedFields {
+    fn plan_field_access(
+        &self,
+        expr: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> DfResult<PlannerResult<RawFieldAccessExpr>> {
+        CoreFunctionPlanner::default().plan_field_access(expr, schema)
+    }
+
+    fn plan_compound_identifier(
+        &self,
+        field: &Field,
+        qualifier: Option<&TableReference>,
+        nested_names: &[String],
+    ) -> DfResult<PlannerResult<Vec<Expr>>> {
+        CoreFunctionPlanner::default().plan_compound_identifier(field, qualifier, nested_names)
+    }
+}
+
+/// Flink's types where they differ from DataFusion's.
+#[derive(Debug)]
+struct FlinkTypes;
+
+impl TypePlanner for FlinkTypes {
+    fn plan_type_field(&self, sql_type: &ast::DataType) -> DfResult<Option<FieldRef>> {
+        let data_type = arrow_type_of(sql_type)?.data_type;
+        Ok(Some(Arc::new(Field::new("", data_type, true))))
+    }
+}

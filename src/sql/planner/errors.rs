@@ -1,0 +1,251 @@
+//! DataFusion's errors in the words of someone who writes Flink SQL, with their place in the script.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::{Column, DataFusionError, SchemaError};
+use datafusion::sql::sqlparser::ast::{self, Spanned, Visit, visit_expressions};
+use datafusion::sql::sqlparser::tokenizer;
+
+use crate::error::{Error, Span};
+use crate::sql::planner::window::ours;
+
+/// Where a piece of syntax stands, if the parser kept it.
+pub(crate) fn span_of<T: Spanned>(node: &T) -> Option<Span> {
+    from_parser(node.span())
+}
+
+/// A place of sqlparser's as ours; its empty span is `None`.
+pub(crate) fn from_parser(span: tokenizer::Span) -> Option<Span> {
+    from_lines(span.start.line, span.start.column, span.end.line, span.end.column)
+}
+
+fn from_lines(line: u64, column: u64, end_line: u64, end_column: u64) -> Option<Span> {
+    if line == 0 {
+        return None;
+    }
+    let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    Some(Span { line: small(line), column: small(column), end_line: small(end_line), end_column: small(end_column) })
+}
+
+/// The error as one of ours. `syntax` is what was planned: places that DataFusion forgot are looked up in it.
+pub(crate) fn translate<V: Visit + Spanned>(error: &DataFusionError, tables: &[&str], syntax: &V) -> Error {
+    let (error, place) = unwrap(error);
+    let whole = || span_of(syntax);
+    if let Some(own) = ours(error) {
+        return own.clone().or_at(place).or_at(whole());
+    }
+    match error {
+        DataFusionError::SchemaError(schema, _) => schema_error(schema, place, syntax),
+        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => {
+            plan_error(text, place, tables, syntax).or_at(whole())
+        }
+        DataFusionError::ArrowError(e, _) => Error::sql(clean(&e.to_string())).or_at(place).or_at(whole()),
+        other => Error::sql(clean(&other.strip_backtrace())).or_at(place).or_at(whole()),
+    }
+}
+
+/// The innermost error, and the first place given on the way.
+fn unwrap(error: &DataFusionError) -> (&DataFusionError, Option<Span>) {
+    match error {
+        DataFusionError::Diagnostic(diagnostic, inner) => {
+            let here = diagnostic
+                .span
+                .and_then(|s| from_lines(s.start.line, s.start.column, s.end.line, s.end.column));
+            let (innermost, place) = unwrap(inner);
+            (innermost, place.or(here))
+        }
+        DataFusionError::Context(_, inner) => unwrap(inner),
+        DataFusionError::Shared(inner) => unwrap(inner),
+        DataFusionError::Collection(all) => match all.first() {
+            Some(first) => unwrap(first),
+            None => (error, None),
+        },
+        other => (other, None),
+    }
+}
+
+fn schema_error<V: Visit + Spanned>(error: &SchemaError, place: Option<Span>, syntax: &V) -> Error {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let place = place.or_else(|| column_place(&field.name, syntax));
+            column_not_found(field, valid_fields).or_at(place).or_at(span_of(syntax))
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let place = place.or_else(|| column_place(&field.name, syntax));
+            Error::sql(format!("column \"{}\" is ambiguous", field.name))
+                .hint(format!("say which one: table.{}", field.name))
+                .or_at(place)
+                .or_at(span_of(syntax))
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            let place = place.or_else(|| column_place(name, syntax));
+            duplicate(name).or_at(place).or_at(span_of(syntax))
+        }
+    }
+}
+
+fn duplicate(name: &str) -> Error {
+    Error::sql(format!("column \"{name}\" appears twice")).hint(format!("name one of them: {name} AS {name}_2"))
+}
+
+fn column_not_found(field: &Column, valid: &[Column]) -> Error {
+    let mut relations: Vec<String> = valid.iter().filter_map(|c| c.relation.as_ref()).map(|r| r.table().to_owned()).collect();
+    relations.dedup();
+    if let Some(relation) = &field.relation {
+        if !relations.is_empty() && !relations.iter().any(|r| r == relation.table()) {
+            return Error::sql(format!("table or alias \"{relation}\" not found in FROM"))
+                .nearest(relation.table(), relations.iter().map(String::as_str));
+        }
+        relations.retain(|r| r == relation.table());
+    }
+    let names = || valid.iter().map(|c| c.name.as_str());
+    let message = match &relations[..] {
+        [one] => format!("column \"{}\" not found in table \"{one}\"", field.name),
+        _ => format!("column \"{}\" not found", field.name),
+    };
+    let error = Error::sql(message);
+    let listed: Vec<&str> = names().collect();
+    match crate::error::nearest(&field.name, listed.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+        None if listed.is_empty() => error,
+        None => error.hint(format!("columns: {}", listed.join(", "))),
+    }
+}
+
+fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&str], syntax: &V) -> Error {
+    if let Some(name) = between(text, "table '", "' not found") {
+        let bare = name.rsplit('.').next().unwrap_or(name);
+        return Error::sql(format!("table or view \"{name}\" not found")).nearest(bare, tables.iter().copied()).or_at(place);
+    }
+    if text.contains("must appear in the GROUP BY clause") || text.contains("must be in GROUP BY") {
+        let name = between(text, "column \"", "\"").or_else(|| between(text, "select list: Column '", "'")).unwrap_or("");
+        let name = name.rsplit('.').next().unwrap_or(name);
+        let place = place.or_else(|| column_place(name, syntax));
+        return Error::sql(format!("column \"{name}\" is neither in GROUP BY nor inside an aggregate"))
+            .hint(format!("add {name} to GROUP BY, or write MAX({name})"))
+            .or_at(place);
+    }
+    if text.contains("require unique expression names")
+        && let Some(name) = between(text, "the expression \"", "\" at position")
+    {
+        let name = name.rsplit(['.', ' ']).next().unwrap_or(name);
+        return duplicate(name).or_at(place.or_else(|| column_place(name, syntax)));
+    }
+    let place = place.or_else(|| call_place(text, syntax));
+    let function = between(text, "call to '", "'").or_else(|| between(text, "function '", "'")).or_else(|| between(text, "for function ", " "));
+    if let Some(function) = function
+        && (text.contains("coerce") || text.contains("match") || text.contains("argument"))
+    {
+        let name = function.to_uppercase();
+        return Error::sql(format!("{name} does not take these arguments")).detail(clean(text)).or_at(place);
+    }
+    if text.contains("common argument types")
+        || text.contains("Cannot coerce")
+        || text.contains("Cannot infer")
+        || text.contains("are not compatible")
+    {
+        return Error::sql("these types do not go together")
+            .detail(clean(text))
+            .hint("convert one side with CAST(… AS type)")
+            .or_at(place);
+    }
+    Error::sql(clean(text)).or_at(place)
+}
+
+/// DataFusion's text without its prefixes, first line only.
+fn clean(text: &str) -> String {
+    let mut text = text;
+    loop {
+        let before = text;
+        for prefix in [
+            "Error during planning: ",
+            "This feature is not implemented: ",
+            "type_coercion\ncaused by\n",
+            "type_coercion",
+            "Execution error: ",
+            "Invalid argument error: ",
+            "Optimizer rule 'simplify_expressions' failed\ncaused by\n",
+            "caused by\n",
+            "\n",
+        ] {
+            text = text.strip_prefix(prefix).unwrap_or(text);
+        }
+        if text == before {
+            break;
+        }
+    }
+    let line = text.lines().next().unwrap_or(text).trim().trim_end_matches('.');
+    let mut chars = line.chars();
+    match chars.next() {
+        Some(first) if !line.chars().nth(1).is_some_and(char::is_uppercase) => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => line.to_owned(),
+    }
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(start)?;
+    rest.split_once(end).map(|(found, _)| found)
+}
+
+/// First place where a column of that name is used.
+pub(crate) fn column_place<V: Visit>(name: &str, syntax: &V) -> Option<Span> {
+    let mut found = None;
+    let _: ControlFlow<()> = visit_expressions(syntax, |expr| {
+        let ident = match expr {
+            ast::Expr::Identifier(ident) => Some(ident),
+            ast::Expr::CompoundIdentifier(idents) => idents.last(),
+            _ => None,
+        };
+        match ident {
+            Some(ident) if ident.value == name => {
+                found = span_of(expr);
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    found
+}
+
+/// First place where a function named in `text` is called.
+fn call_place<V: Visit>(text: &str, syntax: &V) -> Option<Span> {
+    let mut found = None;
+    let text = text.to_lowercase();
+    let _: ControlFlow<()> = visit_expressions(syntax, |expr| {
+        if let ast::Expr::Function(function) = expr {
+            let name = function.name.to_string().to_lowercase();
+            if text.contains(&format!("'{name}'")) || text.contains(&format!("{name}(")) || text.contains(&format!("function {name} ")) {
+                found = span_of(function);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datafusion_prefixes_go() {
+        assert_eq!(
+            clean("type_coercion\ncaused by\nError during planning: Cannot coerce x.\nmore"),
+            "cannot coerce x"
+        );
+        assert_eq!(clean("INTERVAL is odd"), "INTERVAL is odd");
+    }
+
+    #[test]
+    fn a_missing_column_names_its_table_and_the_nearest() {
+        let valid = [Column::new(Some("readings"), "temperature"), Column::new(Some("readings"), "id")];
+        let error = column_not_found(&Column::new_unqualified("temprature"), &valid);
+        assert_eq!(error.message(), "column \"temprature\" not found in table \"readings\"");
+        assert_eq!(error.hint_text(), Some("did you mean \"temperature\"?"));
+        let error = column_not_found(&Column::new(Some("r"), "id"), &valid);
+        assert_eq!(error.message(), "table or alias \"r\" not found in FROM");
+    }
+}

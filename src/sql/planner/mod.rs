@@ -1,0 +1,155 @@
+//! Queries: syntax to an analysed logical plan ([`Planner`]), and that to plan nodes ([`lower`]).
+//!
+//! DataFusion plans and types; an explicit, short list of its rules runs afterwards. Nothing is pushed
+//! down: a filter below the watermark would change which rows are late.
+
+pub(crate) mod context;
+pub(crate) mod errors;
+pub(crate) mod expr;
+pub(crate) mod interval;
+pub(crate) mod lower;
+pub(crate) mod refuse;
+pub(crate) mod sink;
+pub(crate) mod window;
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
+use datafusion::sql::planner::{PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast;
+
+use crate::error::{Error, Result};
+use crate::sql::planner::context::{Context, Registry, Relations, parser_options};
+use crate::sql::planner::errors::translate;
+use crate::sql::rewrite;
+
+/// Steps of one query, views filled in; bounds the time of planning.
+const QUERY_STEPS_MAX: usize = 1_000;
+
+/// Plans queries over known relations.
+pub(crate) struct Planner<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) relations: &'a Relations,
+}
+
+impl Planner<'_> {
+    /// The analysed plan of a query on streams.
+    ///
+    /// # Errors
+    /// All refusals of the query, or the first thing that does not resolve.
+    pub(crate) fn stream(&self, query: &ast::Query) -> Result<LogicalPlan, Vec<Error>> {
+        let refused = refuse::query(query, self.registry);
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+        self.query(query)
+    }
+
+    /// The analysed plan of any query.
+    ///
+    /// # Errors
+    /// The first thing that does not resolve.
+    pub(crate) fn query(&self, query: &ast::Query) -> Result<LogicalPlan, Vec<Error>> {
+        let mut prepared = query.clone();
+        let errors = rewrite::prepare(&mut prepared);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let context = Context::new(self.registry, self.relations);
+        let planned = SqlToRel::new_with_options(&context, parser_options())
+            .sql_statement_to_plan(ast::Statement::Query(Box::new(prepared)))
+            .and_then(|plan| self.analyze(plan));
+        let plan = planned.map_err(|e| vec![translate(&e, &self.table_names(), query)])?;
+        match steps(&plan) {
+            n if n <= QUERY_STEPS_MAX => Ok(plan),
+            n => Err(vec![
+                Error::sql(format!("the query has {n} steps, views filled in; {QUERY_STEPS_MAX} are possible"))
+                    .or_at(errors::span_of(query))
+                    .hint("write intermediate results into a table"),
+            ]),
+        }
+    }
+
+    /// Expressions over the columns of `source`, analysed: computed columns and watermarks.
+    ///
+    /// # Errors
+    /// The first thing that does not resolve.
+    pub(crate) fn expressions(
+        &self,
+        name: &str,
+        source: Arc<dyn TableSource>,
+        exprs: &[(String, ast::Expr)],
+    ) -> Result<LogicalPlan, Vec<Error>> {
+        let context = Context::new(self.registry, self.relations);
+        let planner = SqlToRel::new_with_options(&context, parser_options());
+        let scan = LogicalPlanBuilder::scan(name, source, None).and_then(LogicalPlanBuilder::build);
+        let scan = scan.map_err(|e| vec![e.into()])?;
+        let mut planned = Vec::new();
+        let mut errors = Vec::new();
+        for (column, expr) in exprs {
+            match self.expression(&planner, expr, scan.schema()) {
+                Ok(expr) => planned.push(expr.alias(column)),
+                Err(found) => errors.extend(found),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let all = ast::Expr::Tuple(exprs.iter().map(|(_, e)| e.clone()).collect());
+        LogicalPlanBuilder::from(scan)
+            .project(planned)
+            .and_then(LogicalPlanBuilder::build)
+            .and_then(|plan| self.analyze(plan))
+            .map_err(|e| vec![translate(&e, &[], &all)])
+    }
+
+    fn expression(
+        &self,
+        planner: &SqlToRel<'_, Context<'_>>,
+        expr: &ast::Expr,
+        schema: &DFSchema,
+    ) -> Result<Expr, Vec<Error>> {
+        let refused = refuse::expression(expr, self.registry);
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+        let mut prepared = expr.clone();
+        let errors = rewrite::prepare(&mut prepared);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        planner
+            .sql_to_expr(prepared, schema, &mut PlannerContext::new())
+            .map_err(|e| vec![translate(&e, &[], expr)])
+    }
+
+    /// Flink's literals and casts, types that fit, constants folded.
+    fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+        let plan = rewrite::rewrite_plan(plan, self.registry)?;
+        let options = ConfigOptions::default();
+        let plan = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]).execute_and_check(plan, &options, |_, _| {})?;
+        // without a start time `now()` is not frozen
+        let config = OptimizerContext::new_with_config_options(Arc::new(options)).without_query_execution_start_time();
+        Optimizer::with_rules(vec![Arc::new(SimplifyExpressions::new())]).optimize(plan, &config, |_, _| {})
+    }
+
+    fn table_names(&self) -> Vec<&str> {
+        self.relations.keys().map(String::as_str).collect()
+    }
+}
+
+fn steps(plan: &LogicalPlan) -> usize {
+    let mut count = 0usize;
+    // the closure never fails, so neither does the walk
+    drop(plan.apply(|_| {
+        count += 1;
+        Ok(if count > QUERY_STEPS_MAX { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    }));
+    count
+}

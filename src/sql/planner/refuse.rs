@@ -1,0 +1,431 @@
+//! What Flink SQL has and this engine has not (yet), refused by name, at its place, before planning:
+//! DataFusion would plan some of it with another meaning (`FOR SYSTEM_TIME AS OF` as a plain join).
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, GroupByExpr, JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor,
+    TableWithJoins, Visit, Visitor, WindowFrameBound, WindowSpec, WindowType,
+};
+
+use crate::error::{Error, Span};
+use crate::functions;
+use crate::sql::planner::context::Registry;
+use crate::sql::planner::errors::{from_parser, span_of};
+use crate::sql::planner::window::is_window_function;
+
+/// Nesting of one expression; far above what people write, far below what could hurt.
+const EXPRESSION_DEPTH_MAX: usize = 500;
+
+/// Words of a query that has no end: what needs all rows cannot be answered.
+const ENDLESS: &str = "the rows of a stream have no end: write them to a table and query that with \"streamer sql\"";
+
+/// All refusals of a query on streams.
+pub(crate) fn query(query: &Query, registry: &Registry) -> Vec<Error> {
+    let mut refusals = Refusals { registry, errors: Vec::new() };
+    refusals.query(query);
+    refusals.errors
+}
+
+/// All refusals of an expression (computed column, watermark).
+pub(crate) fn expression(expr: &Expr, registry: &Registry) -> Vec<Error> {
+    let mut refusals = Refusals { registry, errors: Vec::new() };
+    refusals.expressions(expr);
+    refusals.errors
+}
+
+/// Unknown functions only: an ad-hoc query over bounded tables may use all of SQL.
+pub(crate) fn unknown_functions<V: Visit>(syntax: &V, registry: &Registry) -> Vec<Error> {
+    let mut expressions = Expressions { registry, queries: 0, depth: 0, inside_queries: true, errors: Vec::new() };
+    let _: ControlFlow<()> = syntax.visit(&mut expressions);
+    expressions.errors
+}
+
+struct Refusals<'a> {
+    registry: &'a Registry,
+    errors: Vec<Error>,
+}
+
+impl Refusals<'_> {
+    fn refuse(&mut self, what: &str, place: Option<Span>, hint: impl Into<String>) {
+        self.errors.push(Error::sql(format!("{what} is not supported on streams")).or_at(place).hint(hint));
+    }
+
+    fn expressions<V: Visit>(&mut self, syntax: &V) {
+        let mut expressions =
+            Expressions { registry: self.registry, queries: 0, depth: 0, inside_queries: false, errors: Vec::new() };
+        let _: ControlFlow<()> = syntax.visit(&mut expressions);
+        self.errors.append(&mut expressions.errors);
+    }
+
+    fn query(&mut self, query: &Query) {
+        if let Some(with) = &query.with {
+            if with.recursive {
+                self.refuse("WITH RECURSIVE", span_of(with), "write the steps as views");
+            }
+            for cte in &with.cte_tables {
+                self.query(&cte.query);
+            }
+        }
+        if let Some(order) = &query.order_by {
+            self.refuse("ORDER BY", span_of(order), ENDLESS);
+        }
+        if let Some(limit) = &query.limit_clause {
+            self.refuse("LIMIT", span_of(limit), ENDLESS);
+        }
+        if let Some(fetch) = &query.fetch {
+            self.refuse("FETCH", fetch.quantity.as_ref().and_then(span_of), ENDLESS);
+        }
+        if !query.locks.is_empty() || query.for_clause.is_some() || !query.pipe_operators.is_empty() {
+            self.refuse("this clause at the end of a query", span_of(query), "leave it out");
+        }
+        self.set_expr(&query.body);
+    }
+
+    fn set_expr(&mut self, body: &SetExpr) {
+        match body {
+            SetExpr::Select(select) => self.select(select),
+            SetExpr::Query(query) => self.query(query),
+            SetExpr::SetOperation { op, set_quantifier, left, right } => {
+                let all = *set_quantifier == SetQuantifier::All;
+                if *op != SetOperator::Union || !all {
+                    let name = if all { format!("{op} ALL") } else { op.to_string() };
+                    let hint = if *op == SetOperator::Union {
+                        "use UNION ALL: removing repeated rows needs all rows ever seen"
+                    } else {
+                        ENDLESS
+                    };
+                    self.refuse(&name, span_of(right.as_ref()), hint);
+                }
+                self.set_expr(left);
+                self.set_expr(right);
+            }
+            SetExpr::Values(values) => self.refuse(
+                "VALUES",
+                span_of(values),
+                "read the rows from a file: a table with 'connector' = 'filesystem'",
+            ),
+            other => self.refuse("this form of query", span_of(other), "write SELECT … FROM …"),
+        }
+    }
+
+    fn select(&mut self, select: &Select) {
+        if select.distinct.is_some() {
+            let place = select.projection.first().and_then(span_of).or_else(|| span_of(select));
+            self.refuse("SELECT DISTINCT", place, "group in a window: SELECT window_start, window_end, k FROM TABLE(TUMBLE(…)) GROUP BY window_start, window_end, k");
+        }
+        if let Some(qualify) = &select.qualify {
+            self.refuse("QUALIFY", span_of(qualify), "filter in an outer query");
+        }
+        if !select.lateral_views.is_empty() {
+            self.refuse("LATERAL VIEW", span_of(select), "leave it out");
+        }
+        if select.from.is_empty() {
+            let place = select.projection.first().and_then(span_of).or_else(|| span_of(select));
+            self.refuse("SELECT without FROM", place, "read from a table");
+        }
+        if let [_, second, ..] = &select.from[..] {
+            self.refuse("a join", span_of(second), "read from one table; a join of streams is not there yet");
+        }
+        for table in &select.from {
+            self.table_with_joins(table);
+        }
+        self.group_by(&select.group_by);
+        for window in &select.named_window {
+            if let ast::NamedWindowExpr::WindowSpec(spec) = &window.1 {
+                let place = from_parser(window.0.span);
+                self.errors.extend(over(spec, place, true));
+            }
+        }
+        self.expressions(&select.projection);
+        self.expressions(&select.selection);
+        self.expressions(&select.group_by);
+        self.expressions(&select.having);
+        self.expressions(&select.named_window);
+    }
+
+    fn group_by(&mut self, group_by: &GroupByExpr) {
+        let GroupByExpr::Expressions(exprs, modifiers) = group_by else {
+            self.refuse("GROUP BY ALL", None, "list the columns");
+            return;
+        };
+        if !modifiers.is_empty() {
+            self.refuse("WITH ROLLUP, CUBE or TOTALS", exprs.last().and_then(span_of), "list the columns");
+        }
+        for expr in exprs {
+            let what = match expr {
+                Expr::Rollup(_) => "ROLLUP",
+                Expr::Cube(_) => "CUBE",
+                Expr::GroupingSets(_) => "GROUPING SETS",
+                _ => continue,
+            };
+            self.refuse(what, span_of(expr), "write one INSERT per grouping into a statement set");
+        }
+    }
+
+    fn table_with_joins(&mut self, table: &TableWithJoins) {
+        self.factor(&table.relation);
+        for join in &table.joins {
+            let place = span_of(&join.relation);
+            match &join.relation {
+                TableFactor::Table { version: Some(_), .. } => {}
+                TableFactor::UNNEST { .. } | TableFactor::Function { .. } => {}
+                TableFactor::Derived { lateral: true, .. } => {}
+                _ => self.refuse(join_name(&join.join_operator), place, "read from one table; a join of streams is not there yet"),
+            }
+            self.factor(&join.relation);
+        }
+    }
+
+    fn factor(&mut self, factor: &TableFactor) {
+        let place = span_of(factor);
+        match factor {
+            TableFactor::Table { version: Some(_), .. } => self.refuse(
+                "FOR SYSTEM_TIME AS OF (a temporal or lookup join)",
+                place,
+                "join after the engine, in the database that has the table",
+            ),
+            TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
+                self.refuse("TABLESAMPLE", place, "filter with WHERE");
+            }
+            TableFactor::Table { args: Some(args), .. } => self.window_args(&args.args),
+            TableFactor::TableFunction { expr: Expr::Function(f), .. } => {
+                if let ast::FunctionArguments::List(list) = &f.args {
+                    self.window_args(&list.args);
+                }
+            }
+            TableFactor::Derived { lateral: true, .. } | TableFactor::Function { .. } => {
+                self.refuse("LATERAL", place, "call a scalar function in SELECT instead");
+            }
+            TableFactor::Derived { subquery, .. } => self.query(subquery),
+            TableFactor::UNNEST { .. } => self.refuse("UNNEST", place, "read elements by place: a[1]"),
+            TableFactor::MatchRecognize { .. } => {
+                self.refuse("MATCH_RECOGNIZE", place, "compare a row with those before it by an OVER aggregate");
+            }
+            TableFactor::NestedJoin { table_with_joins, .. } => self.table_with_joins(table_with_joins),
+            TableFactor::Table { .. } => {}
+            _ => self.refuse("this form of table", place, "read from a table, a view or (SELECT …)"),
+        }
+    }
+
+    fn window_args(&mut self, args: &[ast::FunctionArg]) {
+        for arg in args {
+            let (ast::FunctionArg::Unnamed(value) | ast::FunctionArg::Named { arg: value, .. } | ast::FunctionArg::ExprNamed { arg: value, .. }) = arg;
+            if let ast::FunctionArgExpr::Expr(Expr::Subquery(query)) = value {
+                self.query(query);
+            }
+        }
+    }
+}
+
+fn join_name(operator: &JoinOperator) -> &'static str {
+    match operator {
+        JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => "LEFT JOIN",
+        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => "RIGHT JOIN",
+        JoinOperator::FullOuter(_) => "FULL JOIN",
+        JoinOperator::CrossJoin(_) => "CROSS JOIN",
+        _ => "JOIN",
+    }
+}
+
+/// What is wrong with an `OVER` window; `named`: other windows may complete it.
+fn over(spec: &WindowSpec, place: Option<Span>, named: bool) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let mut wrong = |message: &str, place: Option<Span>, hint: &str| {
+        errors.push(Error::sql(message).or_at(place).hint(hint));
+    };
+    match &spec.order_by[..] {
+        [] if named || spec.window_name.is_some() => {}
+        [] => wrong("OVER needs ORDER BY an event-time column", place, "write OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 99 PRECEDING AND CURRENT ROW)"),
+        [one] => {
+            if one.options.asc == Some(false) {
+                wrong("OVER with ORDER BY … DESC is not supported on streams", span_of(one), "rows come in ascending time: write ORDER BY ts");
+            }
+        }
+        [_, second, ..] => wrong("OVER orders by one column only, the event time", span_of(second), "leave the other columns out"),
+    }
+    if let Some(frame) = &spec.window_frame {
+        let ends_here = matches!(frame.end_bound, None | Some(WindowFrameBound::CurrentRow));
+        let starts_before = matches!(frame.start_bound, WindowFrameBound::Preceding(_));
+        if frame.units == ast::WindowFrameUnits::Groups {
+            wrong("OVER with GROUPS is not supported", place, "use ROWS or RANGE");
+        } else if !ends_here || !starts_before {
+            wrong("the frame of OVER must start before the current row and end with it", place, "write BETWEEN … PRECEDING AND CURRENT ROW");
+        }
+    }
+    errors
+}
+
+/// Functions and subqueries inside expressions.
+struct Expressions<'a> {
+    registry: &'a Registry,
+    /// Queries around the current place: what is inside is checked as a query of its own.
+    queries: usize,
+    depth: usize,
+    inside_queries: bool,
+    errors: Vec<Error>,
+}
+
+impl Visitor for Expressions<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.depth += 1;
+        if self.depth > EXPRESSION_DEPTH_MAX {
+            // no place: finding it would walk the same depth again
+            self.errors.push(
+                Error::sql(format!("an expression is nested deeper than {EXPRESSION_DEPTH_MAX} levels"))
+                    .hint("split it over several views"),
+            );
+            return ControlFlow::Break(());
+        }
+        if self.queries == 0 || self.inside_queries {
+            self.expr(expr);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+}
+
+impl Expressions<'_> {
+    fn expr(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Function(function) => self.function(function),
+            Expr::Subquery(_) if !self.inside_queries => self.subquery("a scalar subquery", expr),
+            Expr::InSubquery { .. } if !self.inside_queries => self.subquery("IN (SELECT …)", expr),
+            Expr::Exists { .. } if !self.inside_queries => self.subquery("EXISTS", expr),
+            Expr::AtTimeZone { .. } => self.errors.push(
+                Error::sql("AT TIME ZONE is not supported").or_at(span_of(expr)).hint("use CONVERT_TZ, or SET 'table.local-time-zone'"),
+            ),
+            _ => {}
+        }
+    }
+
+    fn subquery<T: Spanned>(&mut self, what: &str, node: &T) {
+        self.errors.push(
+            Error::sql(format!("{what} is not supported on streams"))
+                .or_at(span_of(node))
+                .hint("write the condition with columns of the same row"),
+        );
+    }
+
+    fn function(&mut self, function: &ast::Function) {
+        let name = function.name.to_string();
+        let upper = name.to_uppercase();
+        let place = span_of(&function.name).or_else(|| span_of(function));
+        if let Some(WindowType::WindowSpec(spec)) = &function.over
+            && !self.inside_queries
+        {
+            self.errors.extend(over(spec, place, false));
+            if !self.registry.is_aggregate(&name) && !matches!(&upper[..], "PROCTIME") {
+                self.over_function(&upper, place);
+                return;
+            }
+        }
+        if ["__TABLE_ARG", "DESCRIPTOR"].contains(&upper.as_str()) || self.registry.knows(&name) {
+            return;
+        }
+        let error = Error::sql(match upper.as_str() {
+            "PROCTIME" => "processing time (PROCTIME) is not supported".to_owned(),
+            _ if is_window_function(&upper) => format!("{upper} in GROUP BY or SELECT is not supported"),
+            _ if group_window_part(&upper) => format!("{upper} is not supported"),
+            _ => format!("unknown function \"{name}\""),
+        })
+        .or_at(place);
+        self.errors.push(match upper.as_str() {
+            "PROCTIME" => error
+                .detail("Results would depend on the clock of the machine.")
+                .hint("use an event-time column with WATERMARK FOR"),
+            _ if is_window_function(&upper) => error.hint(format!(
+                "write FROM TABLE({upper}(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) … GROUP BY window_start, window_end"
+            )),
+            _ if group_window_part(&upper) => {
+                error.hint("use the columns window_start, window_end and window_time of FROM TABLE(TUMBLE(…))")
+            }
+            _ => {
+                match functions::UNSUPPORTED.iter().find(|(unsupported, _)| unsupported.eq_ignore_ascii_case(&name)) {
+                    Some((_, why)) => Error::sql(format!("function {upper} is not supported: {why}")).or_at(place),
+                    None => error.nearest(&name, functions::names()),
+                }
+            }
+        });
+    }
+
+    fn over_function(&mut self, upper: &str, place: Option<Span>) {
+        let error = Error::sql(format!("{upper} with OVER is not supported on streams yet")).or_at(place);
+        self.errors.push(if self.registry.knows(upper) {
+            error.hint("only aggregates can be used with OVER")
+        } else {
+            error.hint("OVER takes aggregates: COUNT, SUM, AVG, MIN, MAX, STDDEV_POP, …")
+        });
+    }
+}
+
+/// `TUMBLE_START` and the like.
+fn group_window_part(upper: &str) -> bool {
+    upper.split_once('_').is_some_and(|(window, part)| {
+        is_window_function(window) && ["START", "END", "ROWTIME", "PROCTIME"].contains(&part)
+    })
+}
+
+/// Place of the `GROUP BY` of the select that aggregates, for errors found after planning.
+pub(crate) fn aggregate_place(query: &Query) -> Option<Span> {
+    let mut found = Groups(None);
+    let _: ControlFlow<()> = query.visit(&mut found);
+    found.0
+}
+
+struct Groups(Option<Span>);
+
+impl Visitor for Groups {
+    type Break = ();
+
+    fn post_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        if self.0.is_none()
+            && let GroupByExpr::Expressions(exprs, _) = &select.group_by
+            && let (Some(first), Some(last)) = (exprs.first(), exprs.last())
+        {
+            self.0 = span_of(first).zip(span_of(last)).map(|(first, last)| first.to(last));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Names of tables given to window functions (`TABLE t`), which are no relations to sqlparser.
+pub(crate) struct TableArguments(pub(crate) Vec<String>);
+
+impl TableArguments {
+    /// Adds those of a query.
+    pub(crate) fn collect(&mut self, query: &Query) {
+        let _: ControlFlow<()> = query.visit(self);
+    }
+}
+
+impl Visitor for TableArguments {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr
+            && function.name.to_string() == "__table_arg"
+            && let ast::FunctionArguments::List(list) = &function.args
+            && let Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(table))) = list.args.first()
+        {
+            self.0.extend(table.to_string().rsplit('.').next().map(|name| name.trim_matches('`').to_owned()));
+        }
+        ControlFlow::Continue(())
+    }
+}
