@@ -32,7 +32,6 @@ use crate::sql::planner::lower::Lowering;
 use crate::sql::planner::refuse;
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
 
-pub use crate::sql::planner::expr::flink_type as type_name;
 pub use crate::sql::session::{Session, session};
 
 /// Value of the option `connector` of the table a final SELECT writes to: the runtime collects its rows.

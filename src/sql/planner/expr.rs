@@ -284,7 +284,7 @@ fn decimal(unscaled: i128, scale: i8) -> String {
 }
 
 /// A type as Flink writes it.
-pub fn flink_type(data_type: &DataType) -> String {
+pub(crate) fn flink_type(data_type: &DataType) -> String {
     let precision = |unit: &TimeUnit| match unit {
         TimeUnit::Second => 0,
         TimeUnit::Millisecond => 3,

@@ -60,26 +60,6 @@ fn contains_mark(expr: &Expr) -> bool {
     expr.exists(|e| Ok(marked(e).is_some())).unwrap_or(true)
 }
 
-/// How a table is read: its declared columns and watermark, compiled.
-///
-/// # Errors
-/// `Internal` if an expression that was planned does not compile.
-pub(crate) fn source(table: &Table, settings: &Settings) -> Result<Source> {
-    let read = Compiler::new(&table.spec.source_schema())?;
-    let columns = table.columns.iter().map(|e| read.expr(e)).collect::<Result<Vec<_>>>()?;
-    let declared = Compiler::new(&table.spec.schema())?;
-    let watermark = match &table.watermark {
-        Some((rowtime, expr)) => Some(WatermarkSpec {
-            rowtime: *rowtime,
-            expr: declared.expr(expr)?,
-            idle_timeout: table.idle_timeout.unwrap_or(settings.idle_timeout),
-            max_future_skew: table.max_future_skew.unwrap_or(settings.max_future_skew),
-        }),
-        None => None,
-    };
-    Ok(Source { table: Arc::clone(&table.spec), columns, watermark })
-}
-
 impl Lowering<'_> {
     /// The stream of a logical plan.
     ///
@@ -115,8 +95,21 @@ impl Lowering<'_> {
         let table = table_name(reference)
             .and_then(|name| self.tables.get(name))
             .ok_or_else(|| Error::internal(format!("table \"{reference}\" was planned and is gone")))?;
-        let kind = NodeKind::Source(source(table, self.settings)?);
-        Ok(self.node(kind, Vec::new(), table.spec.schema()))
+        let read = Compiler::new(&table.spec.source_schema())?;
+        let columns = table.columns.iter().map(|e| read.expr(e)).collect::<Result<Vec<_>>>()?;
+        let schema = table.spec.schema();
+        let declared = Compiler::new(&schema)?;
+        let watermark = match &table.watermark {
+            Some((rowtime, expr)) => Some(WatermarkSpec {
+                rowtime: *rowtime,
+                expr: declared.expr(expr)?,
+                idle_timeout: table.idle_timeout.unwrap_or(self.settings.idle_timeout),
+                max_future_skew: table.max_future_skew.unwrap_or(self.settings.max_future_skew),
+            }),
+            None => None,
+        };
+        let kind = NodeKind::Source(Source { table: Arc::clone(&table.spec), columns, watermark });
+        Ok(self.node(kind, Vec::new(), schema))
     }
 
     /// A new node, all its columns as they are.
