@@ -1,5 +1,6 @@
 //! `streamer simulate`: readings of a fleet, or of recorded series, to a Kafka cluster.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,6 +78,8 @@ pub(super) struct SimulateArguments {
 
 /// Event-time rate of a stream that is sent as fast as possible.
 const UNLIMITED_FLEET_RATE: u64 = 2400;
+/// Recorded readings of the devices, replayed if they are there.
+const PROCESSED: &str = "data/processed";
 /// How long topics may take to get leaders.
 const LEADERS_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -102,7 +105,7 @@ async fn send(arguments: &SimulateArguments, clock: &Clock, stop: &Stop) -> Resu
     let progress = Progress::new(feeds.iter().map(|(partition, ..)| *partition));
     let job = Job {
         feeds,
-        pace: if arguments.rate == 0 || !arguments.replay.is_empty() { Pace::Unlimited } else { Pace::Due },
+        pace: if arguments.rate == 0 { Pace::Unlimited } else { Pace::Due },
         rows: arguments.rows,
         duration: arguments.duration,
         flow: None,
@@ -147,13 +150,7 @@ async fn create_topics(admin: &TopicAdmin, arguments: &SimulateArguments) -> Res
 type Feeds = Vec<(i32, u64, Box<dyn simulator::Feed>)>;
 
 async fn feeds(arguments: &SimulateArguments, clock: &Clock, admin: &TopicAdmin) -> Result<Feeds> {
-    if !arguments.replay.is_empty() {
-        let feeds = replay::series(&arguments.replay, arguments.windows.as_deref(), Config::default().sites)?;
-        return Ok(feeds.into_iter().map(|(partition, feed)| (partition, 0, feed)).collect());
-    }
-    let processed = Path::new("data/processed");
-    if processed.is_dir() {
-        let feeds = replay::devices(processed, &config(arguments, clock)?)?;
+    if let Some(feeds) = recorded(arguments, &config(arguments, clock)?)? {
         return Ok(feeds.into_iter().map(|(partition, feed)| (partition, 0, feed)).collect());
     }
     let kept = arguments.keep.as_deref().map(stored_config).transpose()?.flatten();
@@ -172,6 +169,25 @@ async fn feeds(arguments: &SimulateArguments, clock: &Clock, admin: &TopicAdmin)
     }
     let feeds = simulator::feeds(&fleet, &offsets)?;
     Ok(feeds.into_iter().zip(offsets).map(|((partition, feed), offset)| (partition, offset, feed)).collect())
+}
+
+/// Feeds of recorded series or device files; `None` if there are none.
+fn recorded(arguments: &SimulateArguments, config: &Config) -> Result<Option<Vec<(i32, Box<dyn simulator::Feed>)>>> {
+    let layout = replay::Layout { sites: config.sites, seed: config.seed, start_us: config.start_us, rate: config.rate };
+    if !arguments.replay.is_empty() {
+        let windows = match &arguments.windows {
+            Some(path) => replay::parse_windows(&std::fs::read_to_string(path).map_err(|e| {
+                Error::config(format!("cannot read the windows in \"{}\": {e}", path.display()))
+            })?)?,
+            None => BTreeMap::new(),
+        };
+        return Ok(Some(replay::series_feeds(&replay::Series::read(&arguments.replay)?, &windows, &layout)));
+    }
+    let files = replay::device_files(Path::new(PROCESSED))?;
+    if files.is_empty() {
+        return Ok(None);
+    }
+    replay::device_feeds(&files, |device| config.site_of(device), &layout).map(Some)
 }
 
 fn config(arguments: &SimulateArguments, clock: &Clock) -> Result<Config> {

@@ -13,11 +13,13 @@ use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::error::{Error, Result};
+use crate::plan::Source;
 use crate::sql::Script;
 use crate::sql::catalog::renamed;
 use crate::sql::parser::{self, ast::StatementKind};
 use crate::sql::planner::Planner;
 use crate::sql::planner::context::{Registry, Relation, Relations};
+use crate::sql::planner::lower;
 use crate::sql::planner::refuse;
 use crate::table::TableSpec;
 
@@ -28,20 +30,21 @@ pub struct Session {
     relations: Relations,
 }
 
-/// A session over the tables of `script`. `register` gives the rows of a table; `None`: it cannot be read.
+/// A session over the tables of `script`. `register` gives the rows of a table, told how it is read.
 ///
 /// # Errors
 /// What `register` says.
 pub fn session(
     script: &Script,
-    mut register: impl FnMut(&TableSpec) -> Result<Option<Arc<dyn TableProvider>>>,
+    mut register: impl FnMut(&TableSpec, Source) -> Result<Arc<dyn TableProvider>>,
 ) -> Result<Session> {
     let context = SessionContext::new_with_config(SessionConfig::new().with_information_schema(false));
     let registry =
         Registry::new(&script.settings.time_zone).with_window_functions(all_default_window_functions());
     let mut session = Session { context, registry, relations: Relations::new() };
     for table in &script.tables {
-        if let Some(provider) = register(table)? {
+        if let Some(declared) = script.catalog.tables.get(&table.name) {
+            let provider = register(table, lower::source(declared, &script.settings)?)?;
             session.register(&table.name, provider);
         }
     }

@@ -24,15 +24,16 @@ use crate::plan::{
     WindowAggregate, WindowOutput, WindowSpec,
 };
 use crate::sql::catalog::Table;
-use crate::sql::planner::context::table_name;
+use crate::sql::planner::context::{Registry, table_name};
 use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
-use crate::sql::planner::sink;
+use crate::sql::planner::sink::{self, Given};
 use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, is_time_attribute, unaliased, window_tvf};
 
 /// Adds the nodes of one job to a plan.
 pub(crate) struct Lowering<'a> {
     pub(crate) tables: &'a BTreeMap<String, Table>,
     pub(crate) settings: &'a Settings,
+    pub(crate) registry: &'a Registry,
     pub(crate) builder: PlanBuilder,
 }
 
@@ -58,6 +59,26 @@ fn marked(expr: &Expr) -> Option<usize> {
 
 fn contains_mark(expr: &Expr) -> bool {
     expr.exists(|e| Ok(marked(e).is_some())).unwrap_or(true)
+}
+
+/// How a table is read: its declared columns and watermark, compiled.
+///
+/// # Errors
+/// `Internal` if an expression that was planned does not compile.
+pub(crate) fn source(table: &Table, settings: &Settings) -> Result<Source> {
+    let read = Compiler::new(&table.spec.source_schema())?;
+    let columns = table.columns.iter().map(|e| read.expr(e)).collect::<Result<Vec<_>>>()?;
+    let declared = Compiler::new(&table.spec.schema())?;
+    let watermark = match &table.watermark {
+        Some((rowtime, expr)) => Some(WatermarkSpec {
+            rowtime: *rowtime,
+            expr: declared.expr(expr)?,
+            idle_timeout: table.idle_timeout.unwrap_or(settings.idle_timeout),
+            max_future_skew: table.max_future_skew.unwrap_or(settings.max_future_skew),
+        }),
+        None => None,
+    };
+    Ok(Source { table: Arc::clone(&table.spec), columns, watermark })
 }
 
 impl Lowering<'_> {
@@ -95,21 +116,8 @@ impl Lowering<'_> {
         let table = table_name(reference)
             .and_then(|name| self.tables.get(name))
             .ok_or_else(|| Error::internal(format!("table \"{reference}\" was planned and is gone")))?;
-        let read = Compiler::new(&table.spec.source_schema())?;
-        let columns = table.columns.iter().map(|e| read.expr(e)).collect::<Result<Vec<_>>>()?;
-        let schema = table.spec.schema();
-        let declared = Compiler::new(&schema)?;
-        let watermark = match &table.watermark {
-            Some((rowtime, expr)) => Some(WatermarkSpec {
-                rowtime: *rowtime,
-                expr: declared.expr(expr)?,
-                idle_timeout: table.idle_timeout.unwrap_or(self.settings.idle_timeout),
-                max_future_skew: table.max_future_skew.unwrap_or(self.settings.max_future_skew),
-            }),
-            None => None,
-        };
-        let kind = NodeKind::Source(Source { table: Arc::clone(&table.spec), columns, watermark });
-        Ok(self.node(kind, Vec::new(), schema))
+        let kind = NodeKind::Source(source(table, self.settings)?);
+        Ok(self.node(kind, Vec::new(), table.spec.schema()))
     }
 
     /// A new node, all its columns as they are.
@@ -414,8 +422,10 @@ impl Lowering<'_> {
                 Some((i, expr)) => {
                     let name = plan.schema().field(i).name();
                     let given = compiler.field(name, &compiler.expr(expr)?)?;
-                    let value = sink::coerce(expr.clone(), given.data_type(), column, name, &spec.name)?;
-                    let nullable = given.is_nullable() || matches!(value, Expr::TryCast(_));
+                    let given_column = Given { expr: expr.clone(), data_type: given.data_type(), name };
+                    let value = sink::coerce(given_column, column, &spec.name, self.registry)?;
+                    // a cast may give NULL
+                    let nullable = given.is_nullable() || given.data_type() != column.data_type();
                     (value, nullable)
                 }
                 None => (sink::missing(column), true),
