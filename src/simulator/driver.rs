@@ -300,38 +300,38 @@ struct Out<'a, T> {
 /// Tells labels to their topic and file.
 struct LabelWriter {
     file: Option<BufWriter<std::fs::File>>,
+    /// Not told yet: a label leaves only when its record was taken, so that a stop loses none.
+    waiting: VecDeque<Label>,
 }
 
 impl LabelWriter {
     fn open(path: Option<&PathBuf>) -> Result<Self> {
-        let Some(path) = path else { return Ok(Self { file: None }) };
+        let Some(path) = path else { return Ok(Self { file: None, waiting: VecDeque::new() }) };
         let failed =
             |error| Error::unavailable(format!("labels cannot be written to \"{}\"", path.display())).because(error);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
-        Ok(Self { file: Some(BufWriter::new(file)) })
+        Ok(Self { file: Some(BufWriter::new(file)), waiting: VecDeque::new() })
     }
 
     async fn write<T: Target>(&mut self, labels: Vec<Label>, timestamp_ms: i64, out: &Out<'_, T>) -> Result<()> {
-        let count = labels.len() as u64;
-        for label in labels {
+        self.waiting.extend(labels);
+        let some = !self.waiting.is_empty();
+        while let Some(label) = self.waiting.front() {
             let mut line = label.to_json()?;
             let (key, value) = (label.device_id.as_bytes(), line.as_bytes());
-            out.target
-                .send(Outgoing { topic: LABELS_TOPIC, partition: label.partition, key, value, timestamp_ms })
-                .await?;
+            let record = Outgoing { topic: LABELS_TOPIC, partition: label.partition, key, value, timestamp_ms };
+            out.target.send(record).await?;
+            self.waiting.pop_front();
             if let Some(file) = &mut self.file {
                 line.push('\n');
                 file.write_all(line.as_bytes()).map_err(label_file)?;
             }
+            out.progress.labels.fetch_add(1, Ordering::Relaxed);
         }
-        if count > 0 {
-            self.flush()?;
-        }
-        out.progress.labels.fetch_add(count, Ordering::Relaxed);
-        Ok(())
+        if some { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -385,7 +385,10 @@ pub async fn run<T: Target>(
             },
         }
     }
-    labels.flush()?;
+    // A stop may have cut a turn short, between its rows and their labels.
+    for lane in &mut lanes {
+        labels.write(lane.feed.take_labels(), clock.now_ms(), &out).await?;
+    }
     target.flush().await?;
     count_errors(&lanes, &out);
     Ok(summary(progress, clock.elapsed().saturating_sub(started)))
