@@ -74,6 +74,7 @@ impl SourceProgress {
         let mut state = self.lock();
         let partition = &mut state.partitions[at];
         partition.finished = true;
+        partition.idle = false;
         partition.behind = false;
         partition.watermark = WATERMARK_MAX;
         state.tell()
