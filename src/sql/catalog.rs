@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
 
 use crate::connectors;
-use crate::error::{Error, Result, Span};
+use crate::error::{Error, Result};
 use crate::sql::parser::ast::{ColumnDefKind, CreateTable, CreateView, Spanned};
 use crate::sql::planner::Planner;
 use crate::sql::planner::context::{Registry, Relation, Relations};
@@ -23,8 +23,6 @@ use crate::time::parse_duration;
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     pub(crate) spec: Arc<TableSpec>,
-    /// Places of the columns' definitions, for errors.
-    pub(crate) spans: Vec<Span>,
     /// One per declared column, over the columns of `source_schema()` by place.
     pub(crate) columns: Vec<Expr>,
     /// Event-time column, and the watermark over the declared columns by place.
@@ -224,8 +222,7 @@ fn compile(create: &CreateTable, planner: &Planner<'_>) -> Result<Table, Vec<Err
     if !errors.is_empty() {
         return Err(errors);
     }
-    let spans = create.columns.iter().map(|c| c.name.span).collect();
-    Ok(Table { spec: Arc::new(spec), spans, columns, watermark, idle_timeout, max_future_skew })
+    Ok(Table { spec: Arc::new(spec), columns, watermark, idle_timeout, max_future_skew })
 }
 
 /// Names that occur twice, or that keys and partitions name and the table has not.

@@ -178,10 +178,11 @@ impl Planning {
             }
             StatementKind::CreateTable(create) => self.catalog.create_table(create, &self.registry),
             StatementKind::CreateView(create) => {
-                let settings = self.settings.clone();
+                let (settings, registry) = (self.settings.clone(), self.registry.clone());
                 let place = refuse::aggregate_place(&create.query);
                 self.catalog.create_view(create, &self.registry, |catalog, plan| {
-                    let mut lowering = Lowering { tables: &catalog.tables, settings: &settings, builder: PlanBuilder::default() };
+                    let mut lowering =
+                        Lowering { tables: &catalog.tables, settings: &settings, registry: &registry, builder: PlanBuilder::default() };
                     lowering.lower(plan).map(|_| ()).map_err(|e| vec![e.or_at(place)])
                 })
             }
@@ -225,6 +226,15 @@ impl Planning {
         self.registry = Registry::new(&self.settings.time_zone);
     }
 
+    fn lowering(&self) -> Lowering<'_> {
+        Lowering {
+            tables: &self.catalog.tables,
+            settings: &self.settings,
+            registry: &self.registry,
+            builder: PlanBuilder::default(),
+        }
+    }
+
     fn planner(&self) -> Planner<'_> {
         Planner { registry: &self.registry, relations: &self.catalog.relations.0 }
     }
@@ -252,8 +262,7 @@ impl Planning {
                 Err(found) => errors.extend(found.into_iter().map(|e| e.or_at(Some(insert.span)))),
             }
         }
-        let mut lowering =
-            Lowering { tables: &self.catalog.tables, settings: &self.settings, builder: PlanBuilder::default() };
+        let mut lowering = self.lowering();
         let mut logical = String::new();
         for (insert, planned) in &planned {
             if let Err(error) = lowering.sink(&planned.plan, &planned.table.spec, &planned.from) {
@@ -346,8 +355,7 @@ impl Planning {
         let plan = self.planner().stream(query)?;
         let table = Arc::new(collected(&plan));
         let from: Vec<Option<usize>> = (0..table.columns.len()).map(Some).collect();
-        let mut lowering =
-            Lowering { tables: &self.catalog.tables, settings: &self.settings, builder: PlanBuilder::default() };
+        let mut lowering = self.lowering();
         let place = refuse::aggregate_place(query).or_else(|| span_of(query));
         lowering.sink(&plan, &table, &from).map_err(|e| vec![e.or_at(place)])?;
         let builder = lowering.builder;

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result as DfResult, ScalarValue};
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF};
 use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, Value, VisitMut, VisitorMut};
 
 use crate::error::Error;
@@ -60,6 +60,16 @@ impl VisitorMut for Preparation {
                 }
                 Err(error) => self.errors.push(error.or_at(span_of(expr))),
             },
+            ast::Expr::Floor { expr: value, field } => {
+                if let Some(call) = rounded("floor_to", value, field) {
+                    *expr = call;
+                }
+            }
+            ast::Expr::Ceil { expr: value, field } => {
+                if let Some(call) = rounded("ceil_to", value, field) {
+                    *expr = call;
+                }
+            }
             ast::Expr::Value(value) if matches!(&value.value, Value::Number(n, _) if n.contains(['e', 'E'])) => {
                 if let Value::Number(number, _) = &value.value {
                     let text = Value::SingleQuotedString(number.clone()).with_span(value.span);
@@ -76,6 +86,30 @@ impl VisitorMut for Preparation {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// `FLOOR(ts TO HOUR)` as a call.
+fn rounded(function: &str, value: &ast::Expr, field: &ast::CeilFloorKind) -> Option<ast::Expr> {
+    let ast::CeilFloorKind::DateTimeField(unit) = field else { return None };
+    if *unit == ast::DateTimeField::NoDateTime {
+        return None;
+    }
+    let unit = ast::Expr::value(Value::SingleQuotedString(unit.to_string()));
+    let argument = |expr| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr));
+    Some(ast::Expr::Function(ast::Function {
+        name: ast::ObjectName::from(vec![Ident::new(function)]),
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
+            duplicate_treatment: None,
+            args: vec![argument(value.clone()), argument(unit)],
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    }))
 }
 
 /// Gives columns without a name the name Flink gives them: `EXPR$0` by place, and `a0` for a second `a`.
@@ -148,27 +182,79 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         }
         Expr::Cast(cast) => {
             let from = cast.expr.get_type(schema)?;
-            match cast_function(&from, cast.field.data_type(), registry) {
-                Some(function) => Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(
-                    Arc::clone(function),
-                    vec![*cast.expr],
-                )))),
+            match self::cast(&cast.expr, &from, cast.field.data_type(), registry) {
+                Some(call) => Ok(Transformed::yes(call?)),
                 None => Ok(Transformed::no(Expr::Cast(cast))),
             }
+        }
+        Expr::TryCast(cast) => {
+            let from = cast.expr.get_type(schema)?;
+            let function = registry.scalar("flink_try_cast").filter(|_| differs(&from, cast.field.data_type()));
+            match function {
+                Some(function) => Ok(Transformed::yes(cast_call(function, *cast.expr, cast.field.data_type())?)),
+                None => Ok(Transformed::no(Expr::TryCast(cast))),
+            }
+        }
+        Expr::BinaryExpr(binary) if binary.op.is_numerical_operators() || binary.op.supports_propagation() => {
+            let (left, right) = (binary.left.get_type(schema)?, binary.right.get_type(schema)?);
+            if !approximate(&left) && !approximate(&right) {
+                return Ok(Transformed::no(Expr::BinaryExpr(binary)));
+            }
+            let left = as_double(*binary.left, &left);
+            let right = as_double(*binary.right, &right);
+            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), binary.op, Box::new(right)))))
+        }
+        Expr::Between(between) if approximate(&between.expr.get_type(schema)?) => {
+            let (low, high) = (between.low.get_type(schema)?, between.high.get_type(schema)?);
+            Ok(Transformed::yes(Expr::Between(Between::new(
+                between.expr,
+                between.negated,
+                Box::new(as_double(*between.low, &low)),
+                Box::new(as_double(*between.high, &high)),
+            ))))
         }
         other => Ok(Transformed::no(other)),
     }
 }
 
-/// The function that casts as Flink casts, where there is one.
-fn cast_function<'a>(
-    from: &DataType,
-    to: &DataType,
-    registry: &'a Registry,
-) -> Option<&'a Arc<datafusion::logical_expr::ScalarUDF>> {
-    let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    if text(to) && !text(from) && *from != DataType::Null {
-        return registry.scalar("flink_cast_string");
+fn approximate(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Float32 | DataType::Float64)
+}
+
+/// A DECIMAL beside a DOUBLE is a DOUBLE; DataFusion would make both DECIMAL, which has no NaN and an end.
+fn as_double(expr: Expr, data_type: &DataType) -> Expr {
+    match (expr, data_type) {
+        (Expr::Literal(ScalarValue::Decimal128(Some(n), _, scale), metadata), _) => {
+            // the text of a decimal reads as the nearest double
+            let nearest = format!("{n}e{}", -i32::from(scale)).parse().ok();
+            Expr::Literal(ScalarValue::Float64(nearest), metadata)
+        }
+        (expr, DataType::Decimal128(..)) => Expr::Cast(Cast::new(Box::new(expr), DataType::Float64)),
+        (expr, _) => expr,
     }
-    None
+}
+
+/// A cast with Flink's results, where there is a function for it and it differs from DataFusion's.
+pub(crate) fn cast(value: &Expr, from: &DataType, to: &DataType, registry: &Registry) -> Option<DfResult<Expr>> {
+    let function = registry.scalar("flink_cast").filter(|_| differs(from, to))?;
+    Some(cast_call(function, value.clone(), to))
+}
+
+/// A cast with Flink's results: the type is that of a NULL in the second argument.
+fn cast_call(function: &Arc<ScalarUDF>, value: Expr, to: &DataType) -> DfResult<Expr> {
+    let typed = Expr::Literal(ScalarValue::try_from(to)?, None);
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), vec![value, typed])))
+}
+
+/// Whether Flink's cast is not DataFusion's: all but those that cannot lose anything.
+fn differs(from: &DataType, to: &DataType) -> bool {
+    let widens = match (from, to) {
+        (DataType::Null, _) => true,
+        (DataType::Int8, DataType::Int16 | DataType::Int32 | DataType::Int64) => true,
+        (DataType::Int16, DataType::Int32 | DataType::Int64) => true,
+        (DataType::Int32, DataType::Int64 | DataType::Float64) => true,
+        (DataType::Float32, DataType::Float64) => true,
+        _ => from == to,
+    };
+    !widens && !to.is_nested()
 }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::functions;
 use crate::limits::PARALLELISM_MAX;
 use crate::plan::Settings;
 use crate::time::parse_duration;
@@ -239,7 +240,7 @@ fn time_zone(value: &str) -> Result<String> {
             None => error.hint("write a region such as 'Europe/Berlin', or 'UTC'"),
         }
     };
-    value.parse::<chrono_tz::Tz>().map(|zone| zone.name().to_owned()).map_err(|_| wrong())
+    functions::check_time_zone(value).map(|()| value.to_owned()).map_err(|_| wrong())
 }
 
 fn one_of(value: &str, values: &[&str]) -> Error {

@@ -10,9 +10,10 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, Result as DfResult, TableReference, plan_err};
 use datafusion::functions::core::planner::CoreFunctionPlanner;
 use datafusion::logical_expr::planner::{
-    ContextProvider, ExprPlanner, PlannerResult, RawFieldAccessExpr, RelationPlanner, TypePlanner,
+    ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawFieldAccessExpr, RawWindowExpr, RelationPlanner,
+    TypePlanner,
 };
-use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, lit};
 use datafusion::sql::planner::{NullOrdering, ParserOptions};
 use datafusion::sql::sqlparser::ast;
 
@@ -26,13 +27,15 @@ pub(crate) struct Registry {
     scalar: BTreeMap<String, Arc<ScalarUDF>>,
     aggregate: BTreeMap<String, Arc<AggregateUDF>>,
     window: BTreeMap<String, Arc<WindowUDF>>,
+    /// EXTRACT, POSITION, SUBSTRING … FROM.
+    syntax: Option<Arc<dyn ExprPlanner>>,
 }
 
 impl Registry {
     /// All functions, as they behave in `time_zone`.
     pub(crate) fn new(time_zone: &str) -> Self {
         let context = FunctionContext { time_zone: time_zone.to_owned() };
-        let mut registry = Self::default();
+        let mut registry = Self { syntax: Some(functions::syntax_planner(&context)), ..Self::default() };
         for function in functions::scalar_functions(&context) {
             for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
                 registry.scalar.insert(name.to_owned(), Arc::clone(&function));
@@ -107,7 +110,7 @@ impl<'a> Context<'a> {
             registry,
             relations,
             options: ConfigOptions::default(),
-            expressions: vec![Arc::new(NestedFields)],
+            expressions: registry.syntax.iter().cloned().chain([Arc::new(NestedFields) as Arc<dyn ExprPlanner>]).collect(),
             tables: vec![Arc::new(WindowTables)],
         }
     }
@@ -191,11 +194,28 @@ impl ContextProvider for Context<'_> {
     }
 }
 
-/// `row.field`, planned as DataFusion plans it.
+/// `row.field`, planned as DataFusion plans it, and `COUNT(*)` as the count of a constant.
 #[derive(Debug)]
 struct NestedFields;
 
+/// The arguments of `COUNT(*)`.
+fn counted(function: &str, args: Vec<Expr>) -> Vec<Expr> {
+    #[expect(deprecated, reason = "DataFusion still plans the star of COUNT(*) as this expression")]
+    let star = args.is_empty() || matches!(args[..], [Expr::Wildcard { .. }]);
+    if function == "count" && star { vec![lit(1i64)] } else { args }
+}
+
 impl ExprPlanner for NestedFields {
+    fn plan_aggregate(&self, expr: RawAggregateExpr) -> DfResult<PlannerResult<RawAggregateExpr>> {
+        let args = counted(expr.func.name(), expr.args);
+        Ok(PlannerResult::Original(RawAggregateExpr { args, ..expr }))
+    }
+
+    fn plan_window(&self, expr: RawWindowExpr) -> DfResult<PlannerResult<RawWindowExpr>> {
+        let args = counted(expr.func_def.name(), expr.args);
+        Ok(PlannerResult::Original(RawWindowExpr { args, ..expr }))
+    }
+
     fn plan_field_access(
         &self,
         expr: RawFieldAccessExpr,

@@ -242,6 +242,13 @@ pub(crate) fn text(expr: &Expr, schema: &Schema) -> String {
             }
             out + " END"
         }
+        Expr::ScalarFunction(f) if f.name() == "flink_cast" || f.name() == "flink_try_cast" => match &f.args[..] {
+            [value, Expr::Literal(to, _)] => {
+                let name = if f.name() == "flink_cast" { "CAST" } else { "TRY_CAST" };
+                format!("{name}({} AS {})", t(value), flink_type(&to.data_type()))
+            }
+            args => format!("{}({})", f.name().to_uppercase(), list(args, schema)),
+        },
         Expr::ScalarFunction(f) => format!("{}({})", f.func.name().to_uppercase(), list(&f.args, schema)),
         other => other.to_string(),
     }

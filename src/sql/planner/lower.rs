@@ -24,15 +24,16 @@ use crate::plan::{
     WindowAggregate, WindowOutput, WindowSpec,
 };
 use crate::sql::catalog::Table;
-use crate::sql::planner::context::table_name;
+use crate::sql::planner::context::{Registry, table_name};
 use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
-use crate::sql::planner::sink;
+use crate::sql::planner::sink::{self, Given};
 use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, is_time_attribute, unaliased, window_tvf};
 
 /// Adds the nodes of one job to a plan.
 pub(crate) struct Lowering<'a> {
     pub(crate) tables: &'a BTreeMap<String, Table>,
     pub(crate) settings: &'a Settings,
+    pub(crate) registry: &'a Registry,
     pub(crate) builder: PlanBuilder,
 }
 
@@ -414,8 +415,10 @@ impl Lowering<'_> {
                 Some((i, expr)) => {
                     let name = plan.schema().field(i).name();
                     let given = compiler.field(name, &compiler.expr(expr)?)?;
-                    let value = sink::coerce(expr.clone(), given.data_type(), column, name, &spec.name)?;
-                    let nullable = given.is_nullable() || matches!(value, Expr::TryCast(_));
+                    let given_column = Given { expr: expr.clone(), data_type: given.data_type(), name };
+                    let value = sink::coerce(given_column, column, &spec.name, self.registry)?;
+                    // a cast may give NULL
+                    let nullable = given.is_nullable() || given.data_type() != column.data_type();
                     (value, nullable)
                 }
                 None => (sink::missing(column), true),

@@ -12,19 +12,36 @@ use datafusion::logical_expr::{
 };
 
 use crate::error::{Error, Result};
+use crate::sql::planner::context::Registry;
 use crate::sql::planner::expr::flink_type;
+use crate::sql::rewrite;
 
-/// The value of a sink column made of `expr`, which has the type `from`.
+/// A column of the query.
+pub(crate) struct Given<'a> {
+    /// Its value.
+    pub(crate) expr: Expr,
+    /// Its type.
+    pub(crate) data_type: &'a DataType,
+    /// Its name.
+    pub(crate) name: &'a str,
+}
+
+/// The value of a sink column.
 ///
 /// # Errors
 /// `Sql` if Flink has no implicit cast between the types.
-pub(crate) fn coerce(expr: Expr, from: &DataType, column: &Field, query_column: &str, table: &str) -> Result<Expr> {
+pub(crate) fn coerce(given: Given<'_>, column: &Field, table: &str, registry: &Registry) -> Result<Expr> {
+    let Given { expr, data_type: from, name: query_column } = given;
     let to = column.data_type();
     if from == to {
         return Ok(expr);
     }
     let field: FieldRef = Arc::new(Field::new("", to.clone(), true));
-    match implicit(from, to) {
+    let allowed = implicit(from, to);
+    if !matches!(allowed, Implicit::No) && let Some(cast) = rewrite::cast(&expr, from, to, registry) {
+        return Ok(cast?);
+    }
+    match allowed {
         Implicit::Cast => Ok(Expr::Cast(Cast::new_from_field(Box::new(expr), field))),
         // what does not fit into a DECIMAL is NULL
         Implicit::OrNull => Ok(Expr::TryCast(TryCast::new_from_field(Box::new(expr), field))),
