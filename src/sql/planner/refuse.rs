@@ -171,7 +171,11 @@ impl Refusals<'_> {
                 TableFactor::Table { version: Some(_), .. } => {}
                 TableFactor::UNNEST { .. } | TableFactor::Function { .. } => {}
                 TableFactor::Derived { lateral: true, .. } => {}
-                _ => self.refuse(join_name(&join.join_operator), place, "read from one table; a join of streams is not there yet"),
+                _ => self.refuse(
+                    join_name(&join.join_operator),
+                    place,
+                    "read from one table; a join of streams is not there yet",
+                ),
             }
             self.factor(&join.relation);
         }
@@ -210,7 +214,9 @@ impl Refusals<'_> {
 
     fn window_args(&mut self, args: &[ast::FunctionArg]) {
         for arg in args {
-            let (ast::FunctionArg::Unnamed(value) | ast::FunctionArg::Named { arg: value, .. } | ast::FunctionArg::ExprNamed { arg: value, .. }) = arg;
+            let (ast::FunctionArg::Unnamed(value)
+            | ast::FunctionArg::Named { arg: value, .. }
+            | ast::FunctionArg::ExprNamed { arg: value, .. }) = arg;
             if let ast::FunctionArgExpr::Expr(Expr::Subquery(query)) = value {
                 self.query(query);
             }
@@ -236,13 +242,23 @@ fn over(spec: &WindowSpec, place: Option<Span>, named: bool) -> Vec<Error> {
     };
     match &spec.order_by[..] {
         [] if named || spec.window_name.is_some() => {}
-        [] => wrong("OVER needs ORDER BY an event-time column", place, "write OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 99 PRECEDING AND CURRENT ROW)"),
+        [] => wrong(
+            "OVER needs ORDER BY an event-time column",
+            place,
+            "write OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 99 PRECEDING AND CURRENT ROW)",
+        ),
         [one] => {
             if one.options.asc == Some(false) {
-                wrong("OVER with ORDER BY … DESC is not supported on streams", span_of(one), "rows come in ascending time: write ORDER BY ts");
+                wrong(
+                    "OVER with ORDER BY … DESC is not supported on streams",
+                    span_of(one),
+                    "rows come in ascending time: write ORDER BY ts",
+                );
             }
         }
-        [_, second, ..] => wrong("OVER orders by one column only, the event time", span_of(second), "leave the other columns out"),
+        [_, second, ..] => {
+            wrong("OVER orders by one column only, the event time", span_of(second), "leave the other columns out")
+        }
     }
     if let Some(frame) = &spec.window_frame {
         let ends_here = matches!(frame.end_bound, None | Some(WindowFrameBound::CurrentRow));
@@ -250,7 +266,11 @@ fn over(spec: &WindowSpec, place: Option<Span>, named: bool) -> Vec<Error> {
         if frame.units == ast::WindowFrameUnits::Groups {
             wrong("OVER with GROUPS is not supported", place, "use ROWS or RANGE");
         } else if !ends_here || !starts_before {
-            wrong("the frame of OVER must start before the current row and end with it", place, "write BETWEEN … PRECEDING AND CURRENT ROW");
+            wrong(
+                "the frame of OVER must start before the current row and end with it",
+                place,
+                "write BETWEEN … PRECEDING AND CURRENT ROW",
+            );
         }
     }
     errors
@@ -309,7 +329,9 @@ impl Expressions<'_> {
             Expr::InSubquery { .. } if !self.inside_queries => self.subquery("IN (SELECT …)", expr),
             Expr::Exists { .. } if !self.inside_queries => self.subquery("EXISTS", expr),
             Expr::AtTimeZone { .. } => self.errors.push(
-                Error::sql("AT TIME ZONE is not supported").or_at(span_of(expr)).hint("use CONVERT_TZ, or SET 'table.local-time-zone'"),
+                Error::sql("AT TIME ZONE is not supported")
+                    .or_at(span_of(expr))
+                    .hint("use CONVERT_TZ, or SET 'table.local-time-zone'"),
             ),
             _ => {}
         }
