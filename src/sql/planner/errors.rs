@@ -195,42 +195,33 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
 
 /// First place where a column of that name is used.
 pub(crate) fn column_place<V: Visit>(name: &str, syntax: &V) -> Option<Span> {
-    let mut found = None;
-    let _: ControlFlow<()> = visit_expressions(syntax, |expr| {
+    let found = visit_expressions(syntax, |expr| {
         let ident = match expr {
             ast::Expr::Identifier(ident) => Some(ident),
             ast::Expr::CompoundIdentifier(idents) => idents.last(),
             _ => None,
         };
         match ident {
-            Some(ident) if ident.value == name => {
-                found = span_of(expr);
-                ControlFlow::Break(())
-            }
+            Some(ident) if ident.value == name => ControlFlow::Break(span_of(expr)),
             _ => ControlFlow::Continue(()),
         }
     });
-    found
+    found.break_value().flatten()
 }
 
 /// First place where a function named in `text` is called.
 fn call_place<V: Visit>(text: &str, syntax: &V) -> Option<Span> {
-    let mut found = None;
     let text = text.to_lowercase();
-    let _: ControlFlow<()> = visit_expressions(syntax, |expr| {
-        if let ast::Expr::Function(function) = expr {
-            let name = function.name.to_string().to_lowercase();
-            if text.contains(&format!("'{name}'"))
-                || text.contains(&format!("{name}("))
-                || text.contains(&format!("function {name} "))
-            {
-                found = span_of(function);
-                return ControlFlow::Break(());
-            }
+    let found = visit_expressions(syntax, |expr| {
+        let ast::Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+        let name = function.name.to_string().to_lowercase();
+        let forms = [format!("'{name}'"), format!("{name}("), format!("function {name} ")];
+        if forms.iter().any(|form| text.contains(form)) {
+            return ControlFlow::Break(span_of(function));
         }
         ControlFlow::Continue(())
     });
-    found
+    found.break_value().flatten()
 }
 
 #[cfg(test)]

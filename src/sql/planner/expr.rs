@@ -3,7 +3,6 @@
 //! Between SQL and plan an expression names the columns of a plan node by place (`#3`), so that names
 //! that occur twice and qualifiers cannot confuse: [`place`] makes such a column, [`place_of`] reads it.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef, TimeUnit};
@@ -232,13 +231,13 @@ pub(crate) fn text(expr: &Expr, schema: &Schema) -> String {
         Expr::Case(case) => {
             let mut out = String::from("CASE");
             if let Some(operand) = &case.expr {
-                let _ = write!(out, " {}", t(operand));
+                out.push_str(&format!(" {}", t(operand)));
             }
             for (when, then) in &case.when_then_expr {
-                let _ = write!(out, " WHEN {} THEN {}", t(when), t(then));
+                out.push_str(&format!(" WHEN {} THEN {}", t(when), t(then)));
             }
             if let Some(otherwise) = &case.else_expr {
-                let _ = write!(out, " ELSE {}", t(otherwise));
+                out.push_str(&format!(" ELSE {}", t(otherwise)));
             }
             out + " END"
         }

@@ -455,8 +455,10 @@ impl OverSpec {
             let rowtime = match place_of(&order.expr) {
                 Some(rowtime) if is_time_attribute(input, rowtime) => rowtime,
                 found => {
-                    let name = found
-                        .map_or("the expression".into(), |i| format!("column \"{}\"", input.schema().field(i).name()));
+                    let name = found.map_or_else(
+                        || "the expression".into(),
+                        |i| format!("column \"{}\"", input.schema().field(i).name()),
+                    );
                     return Err(Error::sql(format!("OVER must be ordered by an event-time column, {name} is none"))
                         .detail("An event-time column is the one of WATERMARK FOR, or window_time, passed on as it is.")
                         .hint("ORDER BY the column of WATERMARK FOR"));

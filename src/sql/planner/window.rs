@@ -256,7 +256,7 @@ impl Call {
     }
 
     fn error(&self, name: &str, message: impl Into<String>) -> Error {
-        Error::sql(message).or_at(self.arg(name).and_then(|arg| span_of(arg)).or(self.span))
+        Error::sql(message).or_at(self.arg(name).and_then(span_of).or(self.span))
     }
 
     fn plan(&self, context: &mut dyn RelationPlannerContext) -> DfResult<WindowTvf> {
