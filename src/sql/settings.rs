@@ -219,7 +219,7 @@ fn check(key: &str) -> Result<()> {
 
 /// A duration where zero means "off".
 fn some_time(value: &str) -> Result<Option<Duration>> {
-    Ok(Some(parse_duration(value).map_err(as_sql)?).filter(|d| !d.is_zero()))
+    Ok(Some(parse_duration(value).map_err(|e| as_sql(&e))?).filter(|d| !d.is_zero()))
 }
 
 fn parallelism(value: &str) -> Result<Option<usize>> {
@@ -258,7 +258,7 @@ fn fixed(value: &str, only: &str, why: &str) -> Result<()> {
 }
 
 /// The same error as one about the script.
-fn as_sql(error: Error) -> Error {
+fn as_sql(error: &Error) -> Error {
     let mapped = Error::sql(error.message());
     match error.hint_text() {
         Some(hint) => mapped.hint(hint),
