@@ -152,8 +152,11 @@ impl Catalog {
             return Ok(());
         }
         let what = if view { "view" } else { "table" };
-        let names: Vec<&str> =
-            if view { self.views.iter().map(|v| v.name.value.as_str()).collect() } else { self.tables.keys().map(String::as_str).collect() };
+        let names: Vec<&str> = if view {
+            self.views.iter().map(|v| v.name.value.as_str()).collect()
+        } else {
+            self.tables.keys().map(String::as_str).collect()
+        };
         Err(Error::sql(format!("{what} \"{}\" not found", name.value)).at(name.span).nearest(&name.value, names))
     }
 
@@ -175,9 +178,13 @@ pub(crate) fn renamed(plan: LogicalPlan, columns: &[Spanned<String>], name: &Spa
     }
     let width = plan.schema().fields().len();
     if columns.len() != width {
-        return Err(Error::sql(format!("view \"{}\" names {} columns, its query has {width}", name.value, columns.len()))
-            .at(columns.first().map_or(name.span, |c| c.span))
-            .hint("name every column of the query, or none"));
+        return Err(Error::sql(format!(
+            "view \"{}\" names {} columns, its query has {width}",
+            name.value,
+            columns.len()
+        ))
+        .at(columns.first().map_or(name.span, |c| c.span))
+        .hint("name every column of the query, or none"));
     }
     let exprs: Vec<Expr> = plan
         .schema()
@@ -401,9 +408,12 @@ fn watermark(
     match compiled.into_values().next() {
         Some((expr, DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, _), _)) => Ok(Some((rowtime, expr))),
         Some((_, other, _)) => Err(vec![
-            Error::sql(format!("a watermark must be a time stamp like its column, this expression is a {}", flink_type(&other)))
-                .at(span_of(&watermark.expr).unwrap_or(watermark.span))
-                .hint(format!("write {0} - INTERVAL '5' SECOND", name.value)),
+            Error::sql(format!(
+                "a watermark must be a time stamp like its column, this expression is a {}",
+                flink_type(&other)
+            ))
+            .at(span_of(&watermark.expr).unwrap_or(watermark.span))
+            .hint(format!("write {0} - INTERVAL '5' SECOND", name.value)),
         ]),
         None => Err(vec![Error::internal("a watermark without an expression")]),
     }

@@ -182,12 +182,18 @@ impl Planning {
                 let (settings, registry) = (self.settings.clone(), self.registry.clone());
                 let place = refuse::aggregate_place(&create.query);
                 self.catalog.create_view(create, &self.registry, |catalog, plan| {
-                    let mut lowering =
-                        Lowering { tables: &catalog.tables, settings: &settings, registry: &registry, builder: PlanBuilder::default() };
+                    let mut lowering = Lowering {
+                        tables: &catalog.tables,
+                        settings: &settings,
+                        registry: &registry,
+                        builder: PlanBuilder::default(),
+                    };
                     lowering.lower(plan).map(|_| ()).map_err(|e| vec![e.or_at(place)])
                 })
             }
-            StatementKind::Insert(insert) => self.insert_job(std::slice::from_ref(insert), JobKind::Insert, statement.span),
+            StatementKind::Insert(insert) => {
+                self.insert_job(std::slice::from_ref(insert), JobKind::Insert, statement.span)
+            }
             StatementKind::StatementSet(inserts) => self.insert_job(inserts, JobKind::StatementSet, statement.span),
             StatementKind::Query(query) if last => self.select_job(query, statement.span),
             StatementKind::Query(_) => Err(vec![
@@ -214,7 +220,8 @@ impl Planning {
 
     fn set(&mut self, key: &Spanned<String>, value: &Spanned<String>, span: Span) -> Result<()> {
         let known = settings::set(&mut self.settings, &key.value, &value.value);
-        let place = |e: Error| if e.message().starts_with("unknown setting") { e.at(key.span) } else { e.at(value.span) };
+        let place =
+            |e: Error| if e.message().starts_with("unknown setting") { e.at(key.span) } else { e.at(value.span) };
         if let Some(note) = known.map_err(place)? {
             self.note(note, span);
         }
@@ -266,7 +273,9 @@ impl Planning {
         let mut lowering = self.lowering();
         let mut logical = String::new();
         for (insert, planned) in &planned {
-            if let Err(error) = lowering.sink(&planned.plan, &planned.table.spec, &planned.from) {
+            if let Err(error) =
+                lowering.sink(&planned.plan, &planned.table.spec, &planned.from, &insert.column_places())
+            {
                 let place = refuse::aggregate_place(&insert.query).or_else(|| span_of(insert.query.as_ref()));
                 errors.push(error.or_at(place));
             }
@@ -358,7 +367,7 @@ impl Planning {
         let from: Vec<Option<usize>> = (0..table.columns.len()).map(Some).collect();
         let mut lowering = self.lowering();
         let place = refuse::aggregate_place(query).or_else(|| span_of(query));
-        lowering.sink(&plan, &table, &from).map_err(|e| vec![e.or_at(place)])?;
+        lowering.sink(&plan, &table, &from, &[]).map_err(|e| vec![e.or_at(place)])?;
         let builder = lowering.builder;
         let columns = table.columns.iter().map(|c| c.name.clone()).collect();
         self.job(builder, JobKind::Select { columns }, span, format!("{}\n", plan.display_indent()))
@@ -405,7 +414,11 @@ fn written(insert: &Insert, table: &Table, plan: &LogicalPlan) -> Result<Vec<Opt
         let name = &column.value;
         match sink.fields().iter().position(|f| f.name() == name) {
             Some(at) if from[at].is_none() => from[at] = Some(i),
-            Some(_) => return Err(Error::sql(format!("column \"{name}\" is listed twice")).at(column.span).hint("list it once")),
+            Some(_) => {
+                return Err(Error::sql(format!("column \"{name}\" is listed twice"))
+                    .at(column.span)
+                    .hint("list it once"));
+            }
             None => {
                 let error = Error::sql(if spec.columns.iter().any(|c| c.name == *name) {
                     format!("column \"{name}\" of table \"{}\" is read-only", spec.name)
@@ -420,6 +433,18 @@ fn written(insert: &Insert, table: &Table, plan: &LogicalPlan) -> Result<Vec<Opt
 }
 
 impl Insert {
+    /// Places of the query's columns; none where `*` hides how many there are.
+    fn column_places(&self) -> Vec<Option<Span>> {
+        let ast::SetExpr::Select(select) = self.query.body.as_ref() else { return Vec::new() };
+        let listed = |item: &ast::SelectItem| {
+            matches!(item, ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. })
+        };
+        if !select.projection.iter().all(listed) {
+            return Vec::new();
+        }
+        select.projection.iter().map(span_of).collect()
+    }
+
     /// Place of the first column of the query.
     fn query_place(&self) -> Option<Span> {
         match self.query.body.as_ref() {

@@ -5,6 +5,7 @@
 //! before its point, casts with Flink's results.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use crate::sql::planner::interval;
 /// `Sql` for each literal that cannot be read.
 pub(crate) fn prepare<V: VisitMut>(syntax: &mut V) -> Vec<Error> {
     let mut preparation = Preparation { errors: Vec::new() };
-    let _: ControlFlow<()> = syntax.visit(&mut preparation);
+    let ControlFlow::Continue(()) = syntax.visit(&mut preparation);
     preparation.errors
 }
 
@@ -37,14 +38,14 @@ struct Preparation {
 }
 
 impl VisitorMut for Preparation {
-    type Break = ();
+    type Break = Infallible;
 
-    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Infallible> {
         name_columns(&mut select.projection);
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Infallible> {
         match expr {
             ast::Expr::Interval(literal) => match interval::parse(literal) {
                 Ok(length) => {

@@ -39,8 +39,7 @@ pub fn session(
     mut register: impl FnMut(&TableSpec, Source) -> Result<Arc<dyn TableProvider>>,
 ) -> Result<Session> {
     let context = SessionContext::new_with_config(SessionConfig::new().with_information_schema(false));
-    let registry =
-        Registry::new(&script.settings.time_zone).with_window_functions(all_default_window_functions());
+    let registry = Registry::new(&script.settings.time_zone).with_window_functions(all_default_window_functions());
     let mut session = Session { context, registry, relations: Relations::new() };
     for table in &script.tables {
         if let Some(declared) = script.catalog.tables.get(&table.name) {

@@ -81,11 +81,13 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "execution.runtime-mode",
-        apply: |_, v| match v.to_ascii_lowercase().as_str() {
+        apply: |_, v| {
+            match v.to_ascii_lowercase().as_str() {
             "streaming" | "automatic" => Ok(()),
             "batch" => Err(Error::sql("'execution.runtime-mode' = 'batch' is not supported")
                 .hint("bounded sources end by themselves in 'streaming', with the same rows; for ad-hoc queries use \"streamer sql\"")),
             _ => Err(one_of(v, &["streaming", "automatic"])),
+        }
         },
         reset: |_, _| (),
     },
@@ -217,7 +219,7 @@ fn check(key: &str) -> Result<()> {
 
 /// A duration where zero means "off".
 fn some_time(value: &str) -> Result<Option<Duration>> {
-    Ok(Some(parse_duration(value).map_err(as_sql)?).filter(|d| !d.is_zero()))
+    Ok(Some(parse_duration(value).map_err(|e| as_sql(&e))?).filter(|d| !d.is_zero()))
 }
 
 fn parallelism(value: &str) -> Result<Option<usize>> {
@@ -256,7 +258,7 @@ fn fixed(value: &str, only: &str, why: &str) -> Result<()> {
 }
 
 /// The same error as one about the script.
-fn as_sql(error: Error) -> Error {
+fn as_sql(error: &Error) -> Error {
     let mapped = Error::sql(error.message());
     match error.hint_text() {
         Some(hint) => mapped.hint(hint),
@@ -282,14 +284,17 @@ mod tests {
         ] {
             assert_eq!(set(&mut settings, key, value)?, None, "{key}");
         }
-        assert_eq!(settings, Settings {
-            pipeline_name: Some("anomaly".into()),
-            checkpoint_interval: Duration::from_secs(10),
-            parallelism: Some(4),
-            time_zone: "Europe/Berlin".into(),
-            idle_timeout: Some(Duration::from_secs(5)),
-            max_future_skew: None,
-        });
+        assert_eq!(
+            settings,
+            Settings {
+                pipeline_name: Some("anomaly".into()),
+                checkpoint_interval: Duration::from_secs(10),
+                parallelism: Some(4),
+                time_zone: "Europe/Berlin".into(),
+                idle_timeout: Some(Duration::from_secs(5)),
+                max_future_skew: None,
+            }
+        );
         reset(&mut settings, Some("parallelism.default"))?;
         assert_eq!(settings.parallelism, None);
         reset(&mut settings, None)?;

@@ -13,7 +13,9 @@ use datafusion::logical_expr::planner::{
     ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawFieldAccessExpr, RawWindowExpr, RelationPlanner,
     TypePlanner,
 };
-use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, lit};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, lit,
+};
 use datafusion::sql::planner::{NullOrdering, ParserOptions};
 use datafusion::sql::sqlparser::ast;
 
@@ -110,7 +112,12 @@ impl<'a> Context<'a> {
             registry,
             relations,
             options: ConfigOptions::default(),
-            expressions: registry.syntax.iter().cloned().chain([Arc::new(NestedFields) as Arc<dyn ExprPlanner>]).collect(),
+            expressions: registry
+                .syntax
+                .iter()
+                .cloned()
+                .chain([Arc::new(NestedFields) as Arc<dyn ExprPlanner>])
+                .collect(),
             tables: vec![Arc::new(WindowTables)],
         }
     }

@@ -48,9 +48,7 @@ pub(crate) fn translate<V: Visit + Spanned>(error: &DataFusionError, tables: &[&
 fn unwrap(error: &DataFusionError) -> (&DataFusionError, Option<Span>) {
     match error {
         DataFusionError::Diagnostic(diagnostic, inner) => {
-            let here = diagnostic
-                .span
-                .and_then(|s| from_lines(s.start.line, s.start.column, s.end.line, s.end.column));
+            let here = diagnostic.span.and_then(|s| from_lines(s.start.line, s.start.column, s.end.line, s.end.column));
             let (innermost, place) = unwrap(inner);
             (innermost, place.or(here))
         }
@@ -89,7 +87,8 @@ fn duplicate(name: &str) -> Error {
 }
 
 fn column_not_found(field: &Column, valid: &[Column]) -> Error {
-    let mut relations: Vec<String> = valid.iter().filter_map(|c| c.relation.as_ref()).map(|r| r.table().to_owned()).collect();
+    let mut relations: Vec<String> =
+        valid.iter().filter_map(|c| c.relation.as_ref()).map(|r| r.table().to_owned()).collect();
     relations.dedup();
     if let Some(relation) = &field.relation {
         if !relations.is_empty() && !relations.iter().any(|r| r == relation.table()) {
@@ -115,10 +114,13 @@ fn column_not_found(field: &Column, valid: &[Column]) -> Error {
 fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&str], syntax: &V) -> Error {
     if let Some(name) = between(text, "table '", "' not found") {
         let bare = name.rsplit('.').next().unwrap_or(name);
-        return Error::sql(format!("table or view \"{name}\" not found")).nearest(bare, tables.iter().copied()).or_at(place);
+        return Error::sql(format!("table or view \"{name}\" not found"))
+            .nearest(bare, tables.iter().copied())
+            .or_at(place);
     }
     if text.contains("must appear in the GROUP BY clause") || text.contains("must be in GROUP BY") {
-        let name = between(text, "column \"", "\"").or_else(|| between(text, "select list: Column '", "'")).unwrap_or("");
+        let name =
+            between(text, "column \"", "\"").or_else(|| between(text, "select list: Column '", "'")).unwrap_or("");
         let name = name.rsplit('.').next().unwrap_or(name);
         let place = place.or_else(|| column_place(name, syntax));
         return Error::sql(format!("column \"{name}\" is neither in GROUP BY nor inside an aggregate"))
@@ -132,7 +134,9 @@ fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&st
         return duplicate(name).or_at(place.or_else(|| column_place(name, syntax)));
     }
     let place = place.or_else(|| call_place(text, syntax));
-    let function = between(text, "call to '", "'").or_else(|| between(text, "function '", "'")).or_else(|| between(text, "for function ", " "));
+    let function = between(text, "call to '", "'")
+        .or_else(|| between(text, "function '", "'"))
+        .or_else(|| between(text, "for function ", " "));
     if let Some(function) = function
         && (text.contains("coerce") || text.contains("match") || text.contains("argument"))
     {
@@ -191,39 +195,33 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
 
 /// First place where a column of that name is used.
 pub(crate) fn column_place<V: Visit>(name: &str, syntax: &V) -> Option<Span> {
-    let mut found = None;
-    let _: ControlFlow<()> = visit_expressions(syntax, |expr| {
+    let found = visit_expressions(syntax, |expr| {
         let ident = match expr {
             ast::Expr::Identifier(ident) => Some(ident),
             ast::Expr::CompoundIdentifier(idents) => idents.last(),
             _ => None,
         };
         match ident {
-            Some(ident) if ident.value == name => {
-                found = span_of(expr);
-                ControlFlow::Break(())
-            }
+            Some(ident) if ident.value == name => ControlFlow::Break(span_of(expr)),
             _ => ControlFlow::Continue(()),
         }
     });
-    found
+    found.break_value().flatten()
 }
 
 /// First place where a function named in `text` is called.
 fn call_place<V: Visit>(text: &str, syntax: &V) -> Option<Span> {
-    let mut found = None;
     let text = text.to_lowercase();
-    let _: ControlFlow<()> = visit_expressions(syntax, |expr| {
-        if let ast::Expr::Function(function) = expr {
-            let name = function.name.to_string().to_lowercase();
-            if text.contains(&format!("'{name}'")) || text.contains(&format!("{name}(")) || text.contains(&format!("function {name} ")) {
-                found = span_of(function);
-                return ControlFlow::Break(());
-            }
+    let found = visit_expressions(syntax, |expr| {
+        let ast::Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+        let name = function.name.to_string().to_lowercase();
+        let forms = [format!("'{name}'"), format!("{name}("), format!("function {name} ")];
+        if forms.iter().any(|form| text.contains(form)) {
+            return ControlFlow::Break(span_of(function));
         }
         ControlFlow::Continue(())
     });
-    found
+    found.break_value().flatten()
 }
 
 #[cfg(test)]
@@ -232,10 +230,7 @@ mod tests {
 
     #[test]
     fn datafusion_prefixes_go() {
-        assert_eq!(
-            clean("type_coercion\ncaused by\nError during planning: Cannot coerce x.\nmore"),
-            "cannot coerce x"
-        );
+        assert_eq!(clean("type_coercion\ncaused by\nError during planning: Cannot coerce x.\nmore"), "cannot coerce x");
         assert_eq!(clean("INTERVAL is odd"), "INTERVAL is odd");
     }
 

@@ -3,7 +3,6 @@
 //! Between SQL and plan an expression names the columns of a plan node by place (`#3`), so that names
 //! that occur twice and qualifiers cannot confuse: [`place`] makes such a column, [`place_of`] reads it.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef, TimeUnit};
@@ -232,13 +231,13 @@ pub(crate) fn text(expr: &Expr, schema: &Schema) -> String {
         Expr::Case(case) => {
             let mut out = String::from("CASE");
             if let Some(operand) = &case.expr {
-                let _ = write!(out, " {}", t(operand));
+                out.push_str(&format!(" {}", t(operand)));
             }
             for (when, then) in &case.when_then_expr {
-                let _ = write!(out, " WHEN {} THEN {}", t(when), t(then));
+                out.push_str(&format!(" WHEN {} THEN {}", t(when), t(then)));
             }
             if let Some(otherwise) = &case.else_expr {
-                let _ = write!(out, " ELSE {}", t(otherwise));
+                out.push_str(&format!(" ELSE {}", t(otherwise)));
             }
             out + " END"
         }
@@ -309,7 +308,9 @@ pub fn flink_type(data_type: &DataType) -> String {
         DataType::Float64 => "DOUBLE".into(),
         DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => format!("DECIMAL({p}, {s})"),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "STRING".into(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "BYTES".into(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "BYTES".into()
+        }
         DataType::Date32 => "DATE".into(),
         DataType::Time32(unit) | DataType::Time64(unit) => format!("TIME({})", precision(unit)),
         DataType::Timestamp(unit, None) => format!("TIMESTAMP({})", precision(unit)),
@@ -344,7 +345,10 @@ mod tests {
             Field::new("b", DataType::Int32, true),
             Field::new("a", DataType::Int32, true),
         ]);
-        assert_eq!(text(&place(1).gt(lit(2.5)).and(place(0).eq(lit("it's"))), &schema), "(b > 2.5e0) AND ($0 = 'it''s')");
+        assert_eq!(
+            text(&place(1).gt(lit(2.5)).and(place(0).eq(lit("it's"))), &schema),
+            "(b > 2.5e0) AND ($0 = 'it''s')"
+        );
         assert_ne!(text(&place(0), &schema), text(&place(2), &schema));
         assert_eq!(literal(&ScalarValue::Decimal128(Some(-5), 3, 2)), "-0.05");
         assert_eq!(literal(&ScalarValue::new_interval_mdn(0, 0, 90_500_000_000)), "INTERVAL '90.500' SECOND");

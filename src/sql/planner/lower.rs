@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
     WindowFrameUnits, WindowFunctionDefinition, lit,
 };
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Span};
 use crate::plan::{
     Calc, Node, NodeId, NodeKind, OverAggregate, OverFrame, PlanBuilder, Settings, Sink, Source, WatermarkSpec,
     WindowAggregate, WindowOutput, WindowSpec,
@@ -263,7 +263,8 @@ impl Lowering<'_> {
             Some(window) if has(0) && has(1) => window,
             found => return Err(updating(found.is_some(), has(0) || has(1))),
         };
-        let calls = aggregate.aggr_expr.iter().map(|e| resolve(e, names, &stream.columns)).collect::<Result<Vec<_>>>()?;
+        let calls =
+            aggregate.aggr_expr.iter().map(|e| resolve(e, names, &stream.columns)).collect::<Result<Vec<_>>>()?;
         if let Some(group) = groups.iter().find(|e| marked(e).is_none() && contains_mark(e)) {
             return Err(Error::sql(format!("the group key {group} is made of a window column"))
                 .hint("group by window_start and window_end as they are, and compute in an outer query"));
@@ -399,7 +400,8 @@ impl Lowering<'_> {
         Ok(result)
     }
 
-    /// Writes the rows of a query to a table. `from`: for each written column, the query's column.
+    /// Writes the rows of a query to a table. `from`: for each written column, the query's column;
+    /// `places`: where the query's columns stand, as far as known.
     ///
     /// # Errors
     /// `Sql` for types without an implicit cast.
@@ -408,6 +410,7 @@ impl Lowering<'_> {
         plan: &LogicalPlan,
         spec: &Arc<crate::table::TableSpec>,
         from: &[Option<usize>],
+        places: &[Option<Span>],
     ) -> Result<NodeId> {
         let stream = self.lower(plan)?;
         if stream.window.is_some() {
@@ -423,7 +426,8 @@ impl Lowering<'_> {
                     let name = plan.schema().field(i).name();
                     let given = compiler.field(name, &compiler.expr(expr)?)?;
                     let given_column = Given { expr: expr.clone(), data_type: given.data_type(), name };
-                    let value = sink::coerce(given_column, column, &spec.name, self.registry)?;
+                    let value = sink::coerce(given_column, column, &spec.name, self.registry)
+                        .map_err(|e| e.or_at(places.get(i).copied().flatten()))?;
                     // a cast may give NULL
                     let nullable = given.is_nullable() || given.data_type() != column.data_type();
                     (value, nullable)
@@ -458,14 +462,19 @@ impl OverSpec {
             let rowtime = match place_of(&order.expr) {
                 Some(rowtime) if is_time_attribute(input, rowtime) => rowtime,
                 found => {
-                    let name = found.map_or("the expression".into(), |i| format!("column \"{}\"", input.schema().field(i).name()));
+                    let name = found.map_or_else(
+                        || "the expression".into(),
+                        |i| format!("column \"{}\"", input.schema().field(i).name()),
+                    );
                     return Err(Error::sql(format!("OVER must be ordered by an event-time column, {name} is none"))
                         .detail("An event-time column is the one of WATERMARK FOR, or window_time, passed on as it is.")
                         .hint("ORDER BY the column of WATERMARK FOR"));
                 }
             };
             if !order.asc {
-                return Err(Error::sql("OVER with ORDER BY … DESC is not supported on streams").hint("write ORDER BY ts"));
+                return Err(
+                    Error::sql("OVER with ORDER BY … DESC is not supported on streams").hint("write ORDER BY ts")
+                );
             }
             let spec = Self { keys: params.partition_by.clone(), rowtime, frame: frame(&params.window_frame)? };
             match &shared {
@@ -484,7 +493,8 @@ fn frame(frame: &WindowFrame) -> Result<OverFrame> {
         Error::sql("the frame of OVER must start before the current row and end with it")
             .hint("write ROWS BETWEEN 99 PRECEDING AND CURRENT ROW, or RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW")
     };
-    let (WindowFrameBound::Preceding(start), WindowFrameBound::CurrentRow) = (&frame.start_bound, &frame.end_bound) else {
+    let (WindowFrameBound::Preceding(start), WindowFrameBound::CurrentRow) = (&frame.start_bound, &frame.end_bound)
+    else {
         return Err(wrong());
     };
     match (frame.units, start) {
@@ -552,7 +562,8 @@ fn is_simple(expr: &Expr) -> bool {
 }
 
 fn is_volatile(expr: &Expr) -> bool {
-    let volatile = |e: &Expr| matches!(e, Expr::ScalarFunction(f) if f.func.signature().volatility == Volatility::Volatile);
+    let volatile =
+        |e: &Expr| matches!(e, Expr::ScalarFunction(f) if f.func.signature().volatility == Volatility::Volatile);
     expr.exists(|e| Ok(volatile(e))).unwrap_or(true)
 }
 

@@ -124,16 +124,15 @@ impl Planner<'_> {
         if !errors.is_empty() {
             return Err(errors);
         }
-        planner
-            .sql_to_expr(prepared, schema, &mut PlannerContext::new())
-            .map_err(|e| vec![translate(&e, &[], expr)])
+        planner.sql_to_expr(prepared, schema, &mut PlannerContext::new()).map_err(|e| vec![translate(&e, &[], expr)])
     }
 
     /// Flink's literals and casts, types that fit, constants folded.
     fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
         let plan = rewrite::rewrite_plan(plan, self.registry)?;
         let options = ConfigOptions::default();
-        let plan = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]).execute_and_check(plan, &options, |_, _| {})?;
+        let plan =
+            Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]).execute_and_check(plan, &options, |_, _| {})?;
         // without a start time `now()` is not frozen
         let config = OptimizerContext::new_with_config_options(Arc::new(options)).without_query_execution_start_time();
         Optimizer::with_rules(vec![Arc::new(SimplifyExpressions::new())]).optimize(plan, &config, |_, _| {})

@@ -1,6 +1,7 @@
 //! What Flink SQL has and this engine has not (yet), refused by name, at its place, before planning:
 //! DataFusion would plan some of it with another meaning (`FOR SYSTEM_TIME AS OF` as a plain join).
 
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -37,7 +38,9 @@ pub(crate) fn expression(expr: &Expr, registry: &Registry) -> Vec<Error> {
 /// Unknown functions only: an ad-hoc query over bounded tables may use all of SQL.
 pub(crate) fn unknown_functions<V: Visit>(syntax: &V, registry: &Registry) -> Vec<Error> {
     let mut expressions = Expressions { registry, queries: 0, depth: 0, inside_queries: true, errors: Vec::new() };
-    let _: ControlFlow<()> = syntax.visit(&mut expressions);
+    if let ControlFlow::Break(error) = syntax.visit(&mut expressions) {
+        expressions.errors.push(error);
+    }
     expressions.errors
 }
 
@@ -54,7 +57,9 @@ impl Refusals<'_> {
     fn expressions<V: Visit>(&mut self, syntax: &V) {
         let mut expressions =
             Expressions { registry: self.registry, queries: 0, depth: 0, inside_queries: false, errors: Vec::new() };
-        let _: ControlFlow<()> = syntax.visit(&mut expressions);
+        if let ControlFlow::Break(error) = syntax.visit(&mut expressions) {
+            expressions.errors.push(error);
+        }
         self.errors.append(&mut expressions.errors);
     }
 
@@ -171,7 +176,11 @@ impl Refusals<'_> {
                 TableFactor::Table { version: Some(_), .. } => {}
                 TableFactor::UNNEST { .. } | TableFactor::Function { .. } => {}
                 TableFactor::Derived { lateral: true, .. } => {}
-                _ => self.refuse(join_name(&join.join_operator), place, "read from one table; a join of streams is not there yet"),
+                _ => self.refuse(
+                    join_name(&join.join_operator),
+                    place,
+                    "read from one table; a join of streams is not there yet",
+                ),
             }
             self.factor(&join.relation);
         }
@@ -210,7 +219,9 @@ impl Refusals<'_> {
 
     fn window_args(&mut self, args: &[ast::FunctionArg]) {
         for arg in args {
-            let (ast::FunctionArg::Unnamed(value) | ast::FunctionArg::Named { arg: value, .. } | ast::FunctionArg::ExprNamed { arg: value, .. }) = arg;
+            let (ast::FunctionArg::Unnamed(value)
+            | ast::FunctionArg::Named { arg: value, .. }
+            | ast::FunctionArg::ExprNamed { arg: value, .. }) = arg;
             if let ast::FunctionArgExpr::Expr(Expr::Subquery(query)) = value {
                 self.query(query);
             }
@@ -236,13 +247,23 @@ fn over(spec: &WindowSpec, place: Option<Span>, named: bool) -> Vec<Error> {
     };
     match &spec.order_by[..] {
         [] if named || spec.window_name.is_some() => {}
-        [] => wrong("OVER needs ORDER BY an event-time column", place, "write OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 99 PRECEDING AND CURRENT ROW)"),
+        [] => wrong(
+            "OVER needs ORDER BY an event-time column",
+            place,
+            "write OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 99 PRECEDING AND CURRENT ROW)",
+        ),
         [one] => {
             if one.options.asc == Some(false) {
-                wrong("OVER with ORDER BY … DESC is not supported on streams", span_of(one), "rows come in ascending time: write ORDER BY ts");
+                wrong(
+                    "OVER with ORDER BY … DESC is not supported on streams",
+                    span_of(one),
+                    "rows come in ascending time: write ORDER BY ts",
+                );
             }
         }
-        [_, second, ..] => wrong("OVER orders by one column only, the event time", span_of(second), "leave the other columns out"),
+        [_, second, ..] => {
+            wrong("OVER orders by one column only, the event time", span_of(second), "leave the other columns out")
+        }
     }
     if let Some(frame) = &spec.window_frame {
         let ends_here = matches!(frame.end_bound, None | Some(WindowFrameBound::CurrentRow));
@@ -250,7 +271,11 @@ fn over(spec: &WindowSpec, place: Option<Span>, named: bool) -> Vec<Error> {
         if frame.units == ast::WindowFrameUnits::Groups {
             wrong("OVER with GROUPS is not supported", place, "use ROWS or RANGE");
         } else if !ends_here || !starts_before {
-            wrong("the frame of OVER must start before the current row and end with it", place, "write BETWEEN … PRECEDING AND CURRENT ROW");
+            wrong(
+                "the frame of OVER must start before the current row and end with it",
+                place,
+                "write BETWEEN … PRECEDING AND CURRENT ROW",
+            );
         }
     }
     errors
@@ -267,27 +292,26 @@ struct Expressions<'a> {
 }
 
 impl Visitor for Expressions<'_> {
-    type Break = ();
+    type Break = Error;
 
-    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<Error> {
         self.queries += 1;
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<Error> {
         self.queries -= 1;
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
         self.depth += 1;
         if self.depth > EXPRESSION_DEPTH_MAX {
             // no place: finding it would walk the same depth again
-            self.errors.push(
+            return ControlFlow::Break(
                 Error::sql(format!("an expression is nested deeper than {EXPRESSION_DEPTH_MAX} levels"))
                     .hint("split it over several views"),
             );
-            return ControlFlow::Break(());
         }
         if self.queries == 0 || self.inside_queries {
             self.expr(expr);
@@ -295,7 +319,7 @@ impl Visitor for Expressions<'_> {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<()> {
+    fn post_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<Error> {
         self.depth -= 1;
         ControlFlow::Continue(())
     }
@@ -309,7 +333,9 @@ impl Expressions<'_> {
             Expr::InSubquery { .. } if !self.inside_queries => self.subquery("IN (SELECT …)", expr),
             Expr::Exists { .. } if !self.inside_queries => self.subquery("EXISTS", expr),
             Expr::AtTimeZone { .. } => self.errors.push(
-                Error::sql("AT TIME ZONE is not supported").or_at(span_of(expr)).hint("use CONVERT_TZ, or SET 'table.local-time-zone'"),
+                Error::sql("AT TIME ZONE is not supported")
+                    .or_at(span_of(expr))
+                    .hint("use CONVERT_TZ, or SET 'table.local-time-zone'"),
             ),
             _ => {}
         }
@@ -385,16 +411,16 @@ fn group_window_part(upper: &str) -> bool {
 /// Place of the `GROUP BY` of the select that aggregates, for errors found after planning.
 pub(crate) fn aggregate_place(query: &Query) -> Option<Span> {
     let mut found = Groups(None);
-    let _: ControlFlow<()> = query.visit(&mut found);
+    let ControlFlow::Continue(()) = query.visit(&mut found);
     found.0
 }
 
 struct Groups(Option<Span>);
 
 impl Visitor for Groups {
-    type Break = ();
+    type Break = Infallible;
 
-    fn post_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+    fn post_visit_select(&mut self, select: &Select) -> ControlFlow<Infallible> {
         if self.0.is_none()
             && let GroupByExpr::Expressions(exprs, _) = &select.group_by
             && let (Some(first), Some(last)) = (exprs.first(), exprs.last())
@@ -411,14 +437,14 @@ pub(crate) struct TableArguments(pub(crate) Vec<String>);
 impl TableArguments {
     /// Adds those of a query.
     pub(crate) fn collect(&mut self, query: &Query) {
-        let _: ControlFlow<()> = query.visit(self);
+        let ControlFlow::Continue(()) = query.visit(self);
     }
 }
 
 impl Visitor for TableArguments {
-    type Break = ();
+    type Break = Infallible;
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Infallible> {
         if let Expr::Function(function) = expr
             && function.name.to_string() == "__table_arg"
             && let ast::FunctionArguments::List(list) = &function.args

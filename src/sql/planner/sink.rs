@@ -38,7 +38,9 @@ pub(crate) fn coerce(given: Given<'_>, column: &Field, table: &str, registry: &R
     }
     let field: FieldRef = Arc::new(Field::new("", to.clone(), true));
     let allowed = implicit(from, to);
-    if !matches!(allowed, Implicit::No) && let Some(cast) = rewrite::cast(&expr, from, to, registry) {
+    if !matches!(allowed, Implicit::No)
+        && let Some(cast) = rewrite::cast(&expr, from, to, registry)
+    {
         return Ok(cast?);
     }
     match allowed {
@@ -73,7 +75,9 @@ fn implicit(from: &DataType, to: &DataType) -> Implicit {
     };
     let yes = match (from, to) {
         (T::Null, _) => true,
-        (T::Decimal128(..), T::Decimal128(..)) | (T::Float32 | T::Float64, T::Decimal128(..)) => return Implicit::OrNull,
+        (T::Decimal128(..), T::Decimal128(..)) | (T::Float32 | T::Float64, T::Decimal128(..)) => {
+            return Implicit::OrNull;
+        }
         (_, T::Decimal128(..)) if rank(from).is_some() => return Implicit::OrNull,
         (T::Decimal128(..), T::Float32 | T::Float64) | (T::Float32, T::Float64) => true,
         (_, T::Float32 | T::Float64) if rank(from).is_some() => true,
@@ -100,7 +104,11 @@ fn implicit_or_same(from: &DataType, to: &DataType) -> Implicit {
 
 /// `expr`, or an error of the job where it is NULL.
 pub(crate) fn not_null(expr: Expr, table: &str, column: &str) -> Expr {
-    let function = ScalarUDF::from(NotNull { table: table.into(), column: column.into(), signature: Signature::any(1, Volatility::Immutable) });
+    let function = ScalarUDF::from(NotNull {
+        table: table.into(),
+        column: column.into(),
+        signature: Signature::any(1, Volatility::Immutable),
+    });
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function), vec![expr]))
 }
 
@@ -145,9 +153,12 @@ impl ScalarUDFImpl for NotNull {
             ColumnarValue::Scalar(scalar) => scalar.is_null() && args.number_rows > 0,
         };
         if null {
-            return Err(Error::data(format!("column \"{}\" of table \"{}\" is NOT NULL, the query gave NULL", self.column, self.table))
-                .hint(format!("filter in the query: WHERE {} IS NOT NULL", self.column))
-                .into());
+            return Err(Error::data(format!(
+                "column \"{}\" of table \"{}\" is NOT NULL, the query gave NULL",
+                self.column, self.table
+            ))
+            .hint(format!("filter in the query: WHERE {} IS NOT NULL", self.column))
+            .into());
         }
         Ok(value)
     }

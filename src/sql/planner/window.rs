@@ -217,11 +217,16 @@ impl Call {
                     .hint("TUMBLE, HOP and CUMULATE are supported in FROM"));
             }
         };
-        let usage = || format!("write {function}(TABLE t, DESCRIPTOR(ts), {})", match function.as_str() {
-            "HOP" => "INTERVAL 'slide' MINUTE, INTERVAL 'size' MINUTE",
-            "CUMULATE" => "INTERVAL 'step' MINUTE, INTERVAL 'size' HOUR",
-            _ => "INTERVAL '1' MINUTE",
-        });
+        let usage = || {
+            format!(
+                "write {function}(TABLE t, DESCRIPTOR(ts), {})",
+                match function.as_str() {
+                    "HOP" => "INTERVAL 'slide' MINUTE, INTERVAL 'size' MINUTE",
+                    "CUMULATE" => "INTERVAL 'step' MINUTE, INTERVAL 'size' HOUR",
+                    _ => "INTERVAL '1' MINUTE",
+                }
+            )
+        };
         let mut named: Vec<(String, ast::Expr)> = Vec::new();
         for (i, arg) in args.into_iter().enumerate() {
             let place = span_of(&arg).or(span);
@@ -251,7 +256,7 @@ impl Call {
     }
 
     fn error(&self, name: &str, message: impl Into<String>) -> Error {
-        Error::sql(message).or_at(self.arg(name).and_then(|arg| span_of(arg)).or(self.span))
+        Error::sql(message).or_at(self.arg(name).and_then(span_of).or(self.span))
     }
 
     fn plan(&self, context: &mut dyn RelationPlannerContext) -> DfResult<WindowTvf> {
@@ -293,12 +298,9 @@ impl Call {
                 }
                 table_factor(table).ok_or_else(wrong)
             }
-            ast::Expr::Subquery(query) => Ok(TableFactor::Derived {
-                lateral: false,
-                subquery: query.clone(),
-                alias: None,
-                sample: None,
-            }),
+            ast::Expr::Subquery(query) => {
+                Ok(TableFactor::Derived { lateral: false, subquery: query.clone(), alias: None, sample: None })
+            }
             table @ (ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_)) => {
                 Err(wrong().hint(format!("write TABLE {table}")))
             }
@@ -355,11 +357,18 @@ impl Call {
             let part = self.millis(name, false)?;
             if size_ms % part != 0 {
                 return Err(self
-                    .error("SIZE", format!(
-                        "the size of the window ({size_ms} ms) is not a multiple of its {} ({part} ms)",
-                        name.to_ascii_lowercase()
-                    ))
-                    .hint(format!("{0} comes first: {1}(TABLE t, DESCRIPTOR(ts), {0}, size)", name.to_ascii_lowercase(), self.function)));
+                    .error(
+                        "SIZE",
+                        format!(
+                            "the size of the window ({size_ms} ms) is not a multiple of its {} ({part} ms)",
+                            name.to_ascii_lowercase()
+                        ),
+                    )
+                    .hint(format!(
+                        "{0} comes first: {1}(TABLE t, DESCRIPTOR(ts), {0}, size)",
+                        name.to_ascii_lowercase(),
+                        self.function
+                    )));
             }
             Ok(part)
         };
