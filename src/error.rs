@@ -76,11 +76,7 @@ impl Span {
             let start = line_start(text, line);
             let rest = &text[start..];
             let line_text = rest.split('\n').next().unwrap_or("");
-            start
-                + line_text
-                    .char_indices()
-                    .nth((column.max(1) - 1) as usize)
-                    .map_or(line_text.len(), |(byte, _)| byte)
+            start + line_text.char_indices().nth((column.max(1) - 1) as usize).map_or(line_text.len(), |(byte, _)| byte)
         };
         let start = at(self.line, self.column);
         let end = at(self.end_line, self.end_column);
@@ -243,12 +239,7 @@ impl Error {
     /// `script` is the path and text the spans belong to.
     pub fn render(&self, script: Option<(&str, &str)>, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-        self.clone()
-            .flatten()
-            .iter()
-            .map(|error| error.render_one(script, &renderer))
-            .collect::<Vec<_>>()
-            .join("\n\n")
+        self.clone().flatten().iter().map(|error| error.render_one(script, &renderer)).collect::<Vec<_>>().join("\n\n")
     }
 
     fn render_one(&self, script: Option<(&str, &str)>, renderer: &Renderer) -> String {
@@ -256,9 +247,7 @@ impl Error {
         let title = Level::ERROR.primary_title(inner.message.as_str());
         let mut group: Group<'_> = match (script, inner.span) {
             (Some((path, text)), Some(span)) => title.element(
-                Snippet::source(text)
-                    .path(path)
-                    .annotation(AnnotationKind::Primary.span(span.byte_range(text))),
+                Snippet::source(text).path(path).annotation(AnnotationKind::Primary.span(span.byte_range(text))),
             ),
             _ => Group::with_title(title),
         };
@@ -320,9 +309,12 @@ impl From<arrow::error::ArrowError> for Error {
     fn from(error: arrow::error::ArrowError) -> Self {
         use arrow::error::ArrowError;
         match error {
-            ArrowError::DivideByZero => Self::data("division by zero")
-                .hint("guard the divisor, as in \"CASE WHEN d <> 0 THEN n / d END\""),
-            ArrowError::CastError(m) | ArrowError::ComputeError(m) | ArrowError::ArithmeticOverflow(m)
+            ArrowError::DivideByZero => {
+                Self::data("division by zero").hint("guard the divisor, as in \"CASE WHEN d <> 0 THEN n / d END\"")
+            }
+            ArrowError::CastError(m)
+            | ArrowError::ComputeError(m)
+            | ArrowError::ArithmeticOverflow(m)
             | ArrowError::ParseError(m) => Self::data(m),
             other => Self::internal(other.to_string()),
         }

@@ -72,7 +72,14 @@ impl PartitionMetrics {
     pub fn counts(&self) -> RowCounts {
         let [read, late, bad, future, tombstones] =
             [&self.read, &self.late, &self.bad, &self.future, &self.tombstones].map(|c| c.load(Ordering::Relaxed));
-        RowCounts { read, late, bad, future, tombstones, processed: read.saturating_sub(late + bad + future + tombstones) }
+        RowCounts {
+            read,
+            late,
+            bad,
+            future,
+            tombstones,
+            processed: read.saturating_sub(late + bad + future + tombstones),
+        }
     }
 }
 
@@ -136,7 +143,14 @@ impl Metrics {
     /// Bytes of memory the process holds, from the kernel; `None` where it does not tell.
     pub fn resident_bytes() -> Option<u64> {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+        let kib = status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmRSS:"))?
+            .trim()
+            .strip_suffix("kB")?
+            .trim()
+            .parse::<u64>()
+            .ok()?;
         Some(kib * 1024)
     }
 }

@@ -33,9 +33,7 @@ struct SystemClock {
 impl ClockSource for SystemClock {
     fn now_ms(&self) -> i64 {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |d| d.as_millis() as i64)
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
     }
 
     fn elapsed(&self) -> Duration {
@@ -119,7 +117,8 @@ mod tests {
 
     #[test]
     fn durations_as_flink_writes_them() -> Result<()> {
-        for (text, ms) in [("10s", 10_000), ("10 s", 10_000), ("1min", 60_000), ("180000", 180_000), ("5second", 5_000)] {
+        for (text, ms) in [("10s", 10_000), ("10 s", 10_000), ("1min", 60_000), ("180000", 180_000), ("5second", 5_000)]
+        {
             assert_eq!(parse_duration(text)?, Duration::from_millis(ms), "{text}");
         }
         for text in ["", "s", "10 parsecs", "-1 s", "99999999999999999 d"] {

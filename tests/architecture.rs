@@ -124,9 +124,7 @@ fn named(code: &str) -> BTreeSet<String> {
 /// The table of `ARCHITECTURE.md`: lines `| layer | module | may also name |`.
 fn table() -> BTreeMap<String, BTreeSet<String>> {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let words = |cell: &str| {
-        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<String>>()
-    };
+    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<String>>();
     text.lines()
         .filter(|line| line.starts_with("| ") && line.matches('|').count() == 4)
         .filter_map(|line| {
@@ -189,7 +187,8 @@ fn crates_and_words_stay_in_their_rooms() {
     let mut wrong = Vec::new();
     for source in sources() {
         for (krate, rooms) in CONFINED {
-            let uses = source.code.contains(&format!("{krate}::")) && !source.code.contains(&format!("datafusion::{krate}::"))
+            let uses = source.code.contains(&format!("{krate}::"))
+                && !source.code.contains(&format!("datafusion::{krate}::"))
                 || source.code.contains(&format!("datafusion::sql::{krate}::"));
             if uses && !rooms.contains(&source.module.as_str()) {
                 wrong.push(format!("{}: crate \"{krate}\" belongs to {rooms:?}", source.path.display()));
@@ -209,7 +208,8 @@ fn crates_and_words_stay_in_their_rooms() {
 
 #[test]
 fn unsafe_code_is_in_one_file() {
-    let with: Vec<_> = sources().into_iter().filter(|s| s.code.contains("unsafe {") || s.code.contains("unsafe fn")).collect();
+    let with: Vec<_> =
+        sources().into_iter().filter(|s| s.code.contains("unsafe {") || s.code.contains("unsafe fn")).collect();
     let paths: Vec<_> = with.iter().map(|s| s.path.strip_prefix(root()).unwrap().display().to_string()).collect();
     assert!(paths.iter().all(|p| p == "src/connectors/kafka/ffi.rs"), "{paths:?}");
 }
@@ -240,7 +240,10 @@ fn code_lines(text: &str) -> usize {
 
 #[test]
 fn the_checks_see_what_they_are_for() {
-    assert_eq!(named("use crate::{plan::Node, error};\nlet x = crate::sql::y();"), ["error", "plan", "sql"].map(String::from).into());
+    assert_eq!(
+        named("use crate::{plan::Node, error};\nlet x = crate::sql::y();"),
+        ["error", "plan", "sql"].map(String::from).into()
+    );
     assert_eq!(named("use $crate::sql; mycrate::x"), BTreeSet::new());
     assert_eq!(code_of("a // crate::sql\n#[cfg(test)]\nmod tests { crate::cli }"), "a \n");
     assert!(table().get("operators").is_some_and(|allowed| allowed.contains("plan")));

@@ -68,8 +68,18 @@ SELECT device_id, v, SUM(v) OVER (PARTITION BY device_id ORDER BY ts
     let mut lines: Vec<_> = shown.lines().filter(|l| !l.starts_with("device_id")).collect();
     lines.sort_unstable();
     let mut expected = vec![
-        "a,1.0,1.0", "a,3.0,4.0", "a,5.0,8.0", "a,7.0,12.0", "b,10.0,10.0", "b,20.0,30.0", // ROWS 1
-        "a,1.0,1.0", "a,3.0,4.0", "a,5.0,9.0", "a,7.0,7.0", "b,10.0,10.0", "b,20.0,20.0", // RANGE 10 s
+        "a,1.0,1.0",
+        "a,3.0,4.0",
+        "a,5.0,8.0",
+        "a,7.0,12.0",
+        "b,10.0,10.0",
+        "b,20.0,30.0", // ROWS 1
+        "a,1.0,1.0",
+        "a,3.0,4.0",
+        "a,5.0,9.0",
+        "a,7.0,7.0",
+        "b,10.0,10.0",
+        "b,20.0,20.0", // RANGE 10 s
     ];
     expected.sort_unstable();
     assert_eq!(lines, expected, "{}", text(&output));

@@ -1,5 +1,13 @@
 //! All tests that see the project from outside, as one binary: linking DataFusion once is enough.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says on standard output what was not run"
+)]
+
 mod architecture;
 mod cli;
 mod files;

@@ -36,7 +36,8 @@ impl Job {
 
     /// Sends simulated readings to the input topic and returns when all are acknowledged.
     pub(crate) fn simulate(&self, arguments: &[&str]) {
-        let mut all = vec!["simulate", "--bootstrap", &self.bootstrap, "--topic", &self.input, "--labels", "labels.jsonl"];
+        let mut all =
+            vec!["simulate", "--bootstrap", &self.bootstrap, "--topic", &self.input, "--labels", "labels.jsonl"];
         all.extend(arguments);
         let output = run(self.path(), &all);
         assert!(output.status.success(), "{}", text(&output));
@@ -80,7 +81,8 @@ impl Job {
             column.as_primitive::<TimestampMillisecondType>().values().to_vec()
         });
         let keys: Vec<_> = strings(&batches, "device_id").into_iter().zip(ends).collect();
-        let values = longs(&batches, "readings").into_iter().zip(doubles(&batches, "mean")).zip(doubles(&batches, "std"));
+        let values =
+            longs(&batches, "readings").into_iter().zip(doubles(&batches, "mean")).zip(doubles(&batches, "std"));
         let count = keys.len();
         let windows: Windows = keys.into_iter().zip(values.map(|((n, mean), std)| (n, mean, std))).collect();
         assert_eq!(windows.len(), count, "a window is in the archive twice");
@@ -143,7 +145,9 @@ fn alerts_and_windows_equal_the_recomputation() {
     assert_windows(&job.archived_windows(), &windows);
     let sent: Vec<String> = kafka::records(&job.bootstrap, &job.output)
         .iter()
-        .map(|r| serde_json::from_slice::<serde_json::Value>(&r.value).unwrap()["alert_id"].as_str().unwrap().to_owned())
+        .map(|r| {
+            serde_json::from_slice::<serde_json::Value>(&r.value).unwrap()["alert_id"].as_str().unwrap().to_owned()
+        })
         .collect();
     assert_eq!(sent.len(), alerts.len(), "no alert is in the topic twice without a crash");
     assert!(sent.iter().all(|id| alerts.contains_key(id)));

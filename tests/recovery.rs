@@ -33,7 +33,9 @@ fn kill_minus_nine_loses_no_row() {
     // At least once in Kafka: nothing missing, what is doubled has the same id.
     let sent: std::collections::BTreeSet<String> = kafka::records(&job.bootstrap, &job.output)
         .iter()
-        .map(|r| serde_json::from_slice::<serde_json::Value>(&r.value).unwrap()["alert_id"].as_str().unwrap().to_owned())
+        .map(|r| {
+            serde_json::from_slice::<serde_json::Value>(&r.value).unwrap()["alert_id"].as_str().unwrap().to_owned()
+        })
         .collect();
     assert_eq!(sent, alerts.keys().cloned().collect());
 }
@@ -83,7 +85,9 @@ fn the_embedded_default_shows_alerts_stops_and_continues() {
     std::fs::create_dir(directory.path().join("queries")).unwrap();
     let query = crate::support::root().join("queries/anomaly.sql");
     std::fs::copy(query, directory.path().join("queries/anomaly.sql")).unwrap();
-    let go = || start(crate::support::streamer(directory.path()).args(["run", "queries/anomaly.sql", "--metrics-addr", "none"]));
+    let go = || {
+        start(crate::support::streamer(directory.path()).args(["run", "queries/anomaly.sql", "--metrics-addr", "none"]))
+    };
     let archive = directory.path().join("data/out/anomalies");
     let running = go();
     wait_until("alerts in the archive", || !visible_files(&archive).is_empty());
@@ -91,7 +95,9 @@ fn the_embedded_default_shows_alerts_stops_and_continues() {
     let first = running.finish();
     let shown = text(&first);
     assert!(first.status.success(), "{shown}");
-    for part in ["streamer 0.1.0", "embedded", "edge_iiot_stream", "CRITICAL", "device_id=device_", "streamer sql -f", "new"] {
+    for part in
+        ["streamer 0.1.0", "embedded", "edge_iiot_stream", "CRITICAL", "device_id=device_", "streamer sql -f", "new"]
+    {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let before: usize = parquet(&archive).iter().map(|b| b.num_rows()).sum();

@@ -1,7 +1,5 @@
 //! `check` and `explain`: the upper half of the hourglass alone.
 
-use std::fmt::Write as _;
-
 use crate::cli::script::load;
 use crate::cli::{Failure, ScriptArguments, write_out};
 use crate::error::Result;
@@ -18,10 +16,10 @@ pub(super) fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
     let loaded = load(&arguments.script)?;
     let mut text = String::new();
     for note in &loaded.script.notes {
-        let _ = writeln!(text, "note: line {}: {}", note.span.line, note.message);
+        text += &format!("note: line {}: {}\n", note.span.line, note.message);
     }
     let jobs = loaded.script.jobs.len();
-    let _ = writeln!(text, "{}: no errors, {jobs} job{}", loaded.path, if jobs == 1 { "" } else { "s" });
+    text += &format!("{}: no errors, {jobs} job{}\n", loaded.path, if jobs == 1 { "" } else { "s" });
     write_out(text.as_bytes())?;
     Ok(0)
 }
@@ -31,9 +29,8 @@ pub(super) fn explain(arguments: &CheckArguments) -> Result<u8, Failure> {
     let loaded = load(&arguments.script)?;
     let mut text = String::new();
     for (at, job) in loaded.script.jobs.iter().enumerate() {
-        let _ = writeln!(
-            text,
-            "== Job {} (line {}) ==\n\n-- Logical plan\n{}\n\n-- Stream plan\n{}",
+        text += &format!(
+            "== Job {} (line {}) ==\n\n-- Logical plan\n{}\n\n-- Stream plan\n{}\n",
             at + 1,
             job.span.line,
             job.logical.trim_end(),

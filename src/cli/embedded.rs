@@ -5,7 +5,6 @@
 //! that offset (`docs/adr/0008-embedded-offsets.md`).
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -72,8 +71,10 @@ impl Embedded {
         if topics.is_empty() {
             return Ok(None);
         }
-        let simulated = !arguments.no_simulate && plan.sources().any(|(_, s)| s.table.options.get("topic") == Some(READINGS_TOPIC));
-        let named: Vec<(&str, i32)> = topics.iter().map(|t| (t.as_str(), BROKERS)).chain([(LABELS_TOPIC, BROKERS)]).collect();
+        let simulated =
+            !arguments.no_simulate && plan.sources().any(|(_, s)| s.table.options.get("topic") == Some(READINGS_TOPIC));
+        let named: Vec<(&str, i32)> =
+            topics.iter().map(|t| (t.as_str(), BROKERS)).chain([(LABELS_TOPIC, BROKERS)]).collect();
         let cluster = EmbeddedCluster::start(BROKERS, &named)?;
         let bootstrap = cluster.bootstrap();
         let offsets: BTreeMap<(String, i32), i64> = checkpoint::positions(&layout.checkpoint())?
@@ -124,10 +125,19 @@ impl Embedded {
         Ok(fleet)
     }
 
-    fn simulation(&self, fleet: &Config, metrics: &Arc<Metrics>, rows: Option<u64>) -> Result<(simulator::Job, KafkaTarget)> {
+    fn simulation(
+        &self,
+        fleet: &Config,
+        metrics: &Arc<Metrics>,
+        rows: Option<u64>,
+    ) -> Result<(simulator::Job, KafkaTarget)> {
         let start = |partition: i32| self.offsets.get(&(READINGS_TOPIC.to_owned(), partition)).copied().unwrap_or(0);
         let offsets: Vec<u64> = (0..i32::from(fleet.sites)).map(|p| u64::try_from(start(p)).unwrap_or(0)).collect();
-        let feeds = simulator::feeds(fleet, &offsets)?.into_iter().zip(&offsets).map(|((p, feed), at)| (p, *at, feed)).collect();
+        let feeds = simulator::feeds(fleet, &offsets)?
+            .into_iter()
+            .zip(&offsets)
+            .map(|((p, feed), at)| (p, *at, feed))
+            .collect();
         let metrics = Arc::clone(metrics);
         let consumed = move |partition: i32| {
             metrics
@@ -180,9 +190,8 @@ impl Embedded {
         );
         match &self.fleet {
             Some(fleet) => {
-                let _ = writeln!(
-                    text,
-                    "  simulator   {} devices, {} readings/s, seed {} · labels in {LABELS_FILE}",
+                text += &format!(
+                    "  simulator   {} devices, {} readings/s, seed {} · labels in {LABELS_FILE}\n",
                     fleet.devices, fleet.rate, fleet.seed
                 );
             }
@@ -197,7 +206,9 @@ fn embedded_topics(plan: &StreamPlan) -> Vec<String> {
     let tables = plan.sources().map(|(_, s)| &s.table).chain(plan.sinks().map(|(_, s)| &s.table));
     let mut topics: Vec<String> = tables
         .filter(|t| t.connector() == "kafka" && t.options.get("properties.bootstrap.servers") == Some("embedded"))
-        .flat_map(|t| t.options.get("topic").unwrap_or_default().split(';').map(|s| s.trim().to_owned()).collect::<Vec<_>>())
+        .flat_map(|t| {
+            t.options.get("topic").unwrap_or_default().split(';').map(|s| s.trim().to_owned()).collect::<Vec<_>>()
+        })
         .filter(|topic| !topic.is_empty())
         .collect();
     topics.sort();

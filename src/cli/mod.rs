@@ -88,11 +88,11 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     };
     start_log();
     let done = match arguments.verb {
-        Verb::Run(arguments) => run::run(arguments),
+        Verb::Run(arguments) => run::run(&arguments),
         Verb::Check(arguments) => check::check(&arguments),
         Verb::Explain(arguments) => check::explain(&arguments),
-        Verb::Sql(arguments) => sql::sql(arguments),
-        Verb::Simulate(arguments) => simulate::simulate(arguments),
+        Verb::Sql(arguments) => sql::sql(&arguments),
+        Verb::Simulate(arguments) => simulate::simulate(&arguments),
         Verb::Score(arguments) => score::score(&arguments),
         Verb::Healthcheck(arguments) => health::healthcheck(&arguments),
         Verb::Completions { shell } => {

@@ -1,6 +1,5 @@
 //! `streamer run`: plan the script, start what it needs, show what happens, stop cleanly.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +67,7 @@ pub(super) struct RunArguments {
 const METRICS_ADDRESS: &str = "127.0.0.1:9464";
 
 /// Runs a script.
-pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
+pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let loaded = load(&arguments.script)?;
     for note in &loaded.script.notes {
         show::error_line(&format!("note: line {}: {}", note.span.line, note.message));
@@ -81,7 +80,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
     let runtime = runtime()?;
     let code = runtime.block_on(async {
         let stop = Stop::new();
-        let runner = Runner { arguments: &arguments, loaded: &loaded, clock: system_clock(), stop: &stop };
+        let runner = Runner { arguments, loaded: &loaded, clock: system_clock(), stop: &stop };
         tokio::select! {
             done = runner.run() => done.map(|()| 0),
             code = stop.second_signal() => code,
@@ -90,6 +89,12 @@ pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
     // After a second signal tasks may still be in C code: the process must not wait for them.
     runtime.shutdown_background();
     Ok(code?)
+}
+
+/// Rows on their way to the user: those of a sink as it writes them, and those of a final SELECT.
+struct Rows {
+    shown: mpsc::Receiver<RecordBatch>,
+    collected: mpsc::Receiver<RecordBatch>,
 }
 
 struct Runner<'a> {
@@ -126,14 +131,8 @@ impl Runner<'_> {
             Embedded::forget(&layout)?;
         }
         let metrics = Arc::new(Metrics::default());
-        let embedded = Embedded::start(
-            &job.plan,
-            &layout,
-            &self.arguments.simulator,
-            &metrics,
-            &self.clock,
-            self.arguments.rows,
-        )?;
+        let embedded =
+            Embedded::start(&job.plan, &layout, &self.arguments.simulator, &metrics, &self.clock, self.arguments.rows)?;
         let context = JobContext {
             pipeline: self.loaded.name.clone(),
             time_zone: job.plan.settings.time_zone.clone(),
@@ -162,7 +161,12 @@ impl Runner<'_> {
             let banner = Banner { loaded: self.loaded, plan: &job.plan, layout: &layout, keeps_state };
             show::error_line(&banner.text(&pipeline.opened(), embedded.as_ref(), server.as_ref()));
         }
-        let summary = self.watch(pipeline, embedded.as_ref(), metrics, shown, collected, quiet).await?;
+        if let Some(embedded) = &embedded {
+            embedded.go(self.stop.asked.subscribe());
+        }
+        let summary = self.watch(pipeline, metrics, Rows { shown, collected }, quiet).await?;
+        // The brokers end with the process: clients still closing must not complain about them.
+        std::mem::forget(embedded);
         if !quiet {
             show::error_line(&summary_text(&summary, self.loaded, &job.plan, &layout));
         }
@@ -173,10 +177,8 @@ impl Runner<'_> {
     async fn watch(
         &self,
         pipeline: Pipeline,
-        embedded: Option<&Embedded>,
         metrics: Arc<Metrics>,
-        mut shown: mpsc::Receiver<RecordBatch>,
-        mut collected: mpsc::Receiver<RecordBatch>,
+        Rows { mut shown, mut collected }: Rows,
         quiet: bool,
     ) -> Result<Summary> {
         let mut status = Status::new(metrics, Arc::clone(&self.clock));
@@ -186,9 +188,6 @@ impl Runner<'_> {
         let mut tick = tokio::time::interval(status.interval());
         let end = self.arguments.duration.map(tokio::time::sleep);
         tokio::pin!(end);
-        if let Some(embedded) = embedded {
-            embedded.go(self.stop.asked.subscribe());
-        }
         let mut job = tokio::spawn(pipeline.run(self.stop.asked.subscribe()));
         let ended = loop {
             tokio::select! {
@@ -240,7 +239,13 @@ impl Runner<'_> {
         })?;
         let start = |address| {
             let interval = plan.settings.checkpoint_interval;
-            server::start(address, self.arguments.expose_metrics, Arc::clone(metrics), Arc::clone(&self.clock), interval)
+            server::start(
+                address,
+                self.arguments.expose_metrics,
+                Arc::clone(metrics),
+                Arc::clone(&self.clock),
+                interval,
+            )
         };
         match start(address).await {
             // The usual port is taken, as by a second job: any other does, the banner tells which.
@@ -271,25 +276,29 @@ impl Banner<'_> {
             let table = &source.table;
             let mut starts = String::new();
             for p in opened.partitions.iter().filter(|p| p.table == table.name) {
-                let _ = write!(starts, " {}:{}", p.partition, p.next_offset);
+                starts += &format!(" {}:{}", p.partition, p.next_offset);
             }
-            let _ = writeln!(text, "  source      {} ← {} · partition:offset{starts}", table.name, place(table));
+            text += &format!("  source      {} ← {} · partition:offset{starts}\n", table.name, place(table));
         }
         for (_, sink) in self.plan.sinks() {
-            let _ = writeln!(text, "  sink        {} → {}", sink.table.name, place(&sink.table));
+            text += &format!("  sink        {} → {}\n", sink.table.name, place(&sink.table));
         }
         let state = match opened.restored {
-            _ if !self.keeps_state => "none: the input is bounded, every run starts anew (--state DIR keeps it)".to_owned(),
+            _ if !self.keeps_state => {
+                "none: the input is bounded, every run starts anew (--state DIR keeps it)".to_owned()
+            }
             Some((epoch, at)) => {
                 format!("{} · epoch {epoch} of {} UTC restored", self.layout.root.display(), clock_time(at))
             }
             None => format!("{} · new", self.layout.root.display()),
         };
-        let _ = writeln!(text, "  state       {state}");
+        text += &format!("  state       {state}\n");
         if let Some(server) = server {
-            let _ = writeln!(text, "  metrics     http://{}/metrics", server.address);
+            text += &format!("  metrics     http://{}/metrics\n", server.address);
         }
-        text.push_str("  stop        Ctrl-C ends the epoch, commits and tells where the rows are; a second one leaves at once");
+        text.push_str(
+            "  stop        Ctrl-C ends the epoch, commits and tells where the rows are; a second one leaves at once",
+        );
         text
     }
 }
@@ -298,7 +307,10 @@ impl Banner<'_> {
 fn place(table: &TableSpec) -> String {
     let option = |key: &str| table.options.get(key).unwrap_or("?").to_owned();
     match table.connector() {
-        "kafka" => format!("kafka topic {}", table.options.get("topic").or(table.options.get("topic-pattern")).unwrap_or("?")),
+        "kafka" => format!(
+            "kafka topic {}",
+            table.options.get("topic").or_else(|| table.options.get("topic-pattern")).unwrap_or("?")
+        ),
         "filesystem" => format!("{} ({})", option("path"), option("format")),
         other => other.to_owned(),
     }
@@ -312,21 +324,21 @@ fn summary_text(summary: &Summary, loaded: &LoadedScript, plan: &StreamPlan, lay
     let mut text = format!("{how} · epoch {} committed\n", summary.epoch);
     text.push_str(&ledger_table(summary.partitions.iter().map(|p| (p.topic.as_str(), p.partition, p.counts))));
     for (_, sink) in plan.sinks() {
-        let _ = writeln!(text, "  rows of {} are in {}", sink.table.name, place(&sink.table));
+        text += &format!("  rows of {} are in {}\n", sink.table.name, place(&sink.table));
     }
     let readable = plan.sinks().map(|(_, s)| s.table.as_ref()).find(|t| t.connector() == "filesystem");
     if let Some(table) = readable {
-        let _ = writeln!(text, "  read them:  streamer sql -f {} -c 'SELECT * FROM {} LIMIT 10'", loaded.path, table.name);
+        text += &format!("  read them:  streamer sql -f {} -c 'SELECT * FROM {} LIMIT 10'\n", loaded.path, table.name);
     }
-    let total = summary.partitions.iter().fold((0, 0, 0), |t, p| {
-        (t.0 + p.counts.late, t.1 + p.counts.bad, t.2 + p.counts.future)
-    });
+    let total = summary
+        .partitions
+        .iter()
+        .fold((0, 0, 0), |t, p| (t.0 + p.counts.late, t.1 + p.counts.bad, t.2 + p.counts.future));
     for (count, name) in [(total.0, "late"), (total.1, "bad"), (total.2, "future")] {
         if count > 0 {
             let state = layout.root.display();
-            let _ = writeln!(
-                text,
-                "  {name} rows:  streamer sql -f {} --state {state} -c 'SELECT * FROM ledger.{name} LIMIT 10'",
+            text += &format!(
+                "  {name} rows:  streamer sql -f {} --state {state} -c 'SELECT * FROM ledger.{name} LIMIT 10'\n",
                 loaded.path
             );
         }

@@ -52,7 +52,8 @@ fn read(file: &Path) -> Result<(String, String)> {
     if bytes.len() > SCRIPT_BYTES_MAX {
         return Err(named(format!("it is larger than {} KiB", SCRIPT_BYTES_MAX / 1024)));
     }
-    let text = String::from_utf8(bytes).map_err(|e| named(format!("byte {} is not UTF-8", e.utf8_error().valid_up_to())))?;
+    let text =
+        String::from_utf8(bytes).map_err(|e| named(format!("byte {} is not UTF-8", e.utf8_error().valid_up_to())))?;
     Ok((file.display().to_string(), text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
 }
 

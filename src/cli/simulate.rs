@@ -84,13 +84,13 @@ const PROCESSED: &str = "data/processed";
 const LEADERS_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends readings until a bound, Ctrl-C or the end of the series.
-pub(super) fn simulate(arguments: SimulateArguments) -> Result<u8, Failure> {
+pub(super) fn simulate(arguments: &SimulateArguments) -> Result<u8, Failure> {
     let clock = system_clock();
     let runtime = runtime()?;
     let code = runtime.block_on(async {
         let stop = Stop::new();
         tokio::select! {
-            done = send(&arguments, &clock, &stop) => done.map(|()| 0),
+            done = send(arguments, &clock, &stop) => done.map(|()| 0),
             code = stop.second_signal() => code,
         }
     });
@@ -171,14 +171,19 @@ async fn feeds(arguments: &SimulateArguments, clock: &Clock, admin: &TopicAdmin)
     Ok(feeds.into_iter().zip(offsets).map(|((partition, feed), offset)| (partition, offset, feed)).collect())
 }
 
+/// Feeds that start at their first row, by partition.
+type Recorded = Vec<(i32, Box<dyn simulator::Feed>)>;
+
 /// Feeds of recorded series or device files; `None` if there are none.
-fn recorded(arguments: &SimulateArguments, config: &Config) -> Result<Option<Vec<(i32, Box<dyn simulator::Feed>)>>> {
-    let layout = replay::Layout { sites: config.sites, seed: config.seed, start_us: config.start_us, rate: config.rate };
+fn recorded(arguments: &SimulateArguments, config: &Config) -> Result<Option<Recorded>> {
+    let layout =
+        replay::Layout { sites: config.sites, seed: config.seed, start_us: config.start_us, rate: config.rate };
     if !arguments.replay.is_empty() {
         let windows = match &arguments.windows {
-            Some(path) => replay::parse_windows(&std::fs::read_to_string(path).map_err(|e| {
-                Error::config(format!("cannot read the windows in \"{}\": {e}", path.display()))
-            })?)?,
+            Some(path) => replay::parse_windows(
+                &std::fs::read_to_string(path)
+                    .map_err(|e| Error::config(format!("cannot read the windows in \"{}\": {e}", path.display())))?,
+            )?,
             None => BTreeMap::new(),
         };
         return Ok(Some(replay::series_feeds(&replay::Series::read(&arguments.replay)?, &windows, &layout)));
@@ -230,7 +235,8 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
 
 /// Keeps a fleet in a file.
 pub(super) fn store_config(path: &Path, config: &Config) -> Result<()> {
-    let text = serde_json::to_string_pretty(config).map_err(|e| Error::internal("a fleet has no JSON form").because(e))?;
+    let text =
+        serde_json::to_string_pretty(config).map_err(|e| Error::internal("a fleet has no JSON form").because(e))?;
     let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, text));
     written.map_err(|error| Error::unavailable(format!("cannot write \"{}\": {error}", path.display())))
 }

@@ -43,7 +43,7 @@ pub(super) struct SqlArguments {
 }
 
 /// Runs queries.
-pub(super) fn sql(arguments: SqlArguments) -> Result<u8, Failure> {
+pub(super) fn sql(arguments: &SqlArguments) -> Result<u8, Failure> {
     let (script, name) = match &arguments.file {
         Some(file) => {
             let loaded = load(&ScriptArguments { file: file.clone(), variables: arguments.variables.clone() })?;
@@ -97,7 +97,9 @@ async fn query(session: &Session, text: &str, format: Format) -> Result<()> {
 /// Writes a Parquet file to standard output, which must not be a terminal.
 async fn write_parquet(mut rows: SendableRecordBatchStream) -> Result<()> {
     if show::terminal(Stream::Output) {
-        return Err(Error::config("Parquet is not for a terminal").hint("redirect it: … --format parquet > rows.parquet"));
+        return Err(
+            Error::config("Parquet is not for a terminal").hint("redirect it: … --format parquet > rows.parquet")
+        );
     }
     let failed = |e: parquet::errors::ParquetError| Error::internal(format!("cannot write Parquet: {e}"));
     let mut writer = ArrowWriter::try_new(std::io::stdout(), rows.schema(), None).map_err(failed)?;
@@ -131,7 +133,8 @@ enum Asked {
 impl Shell {
     fn interactive(&mut self) -> Result<u8, Failure> {
         let failed = |e: ReadlineError| Error::unavailable(format!("cannot read the terminal: {e}"));
-        let names = self.session.tables().map(str::to_owned).chain(self.session.functions().into_iter().map(str::to_owned));
+        let names =
+            self.session.tables().map(str::to_owned).chain(self.session.functions().into_iter().map(str::to_owned));
         let words: Vec<String> = names.chain(KEYWORDS.iter().map(|k| (*k).to_owned())).collect();
         let mut editor: Editor<Words, FileHistory> = Editor::new().map_err(failed)?;
         editor.set_helper(Some(Words(words)));
@@ -175,7 +178,9 @@ impl Shell {
             }
         }
         if !statement.trim().is_empty() {
-            self.runtime.block_on(query(&self.session, &statement, self.format)).map_err(|e| at_command(e, &statement))?;
+            self.runtime
+                .block_on(query(&self.session, &statement, self.format))
+                .map_err(|e| at_command(e, &statement))?;
         }
         Ok(0)
     }
@@ -215,10 +220,10 @@ impl Shell {
     }
 
     fn set_format(&mut self, name: &str) -> Result<()> {
-        let format = <Format as clap::ValueEnum>::from_str(name, true)
-            .ok()
-            .filter(|f| *f != Format::Parquet)
-            .ok_or_else(|| Error::config(format!("\"{name}\" is no format of a session")).hint("table, jsonl or csv"))?;
+        let format =
+            <Format as clap::ValueEnum>::from_str(name, true).ok().filter(|f| *f != Format::Parquet).ok_or_else(
+                || Error::config(format!("\"{name}\" is no format of a session")).hint("table, jsonl or csv"),
+            )?;
         self.format = format;
         Ok(())
     }
@@ -240,8 +245,33 @@ impl Shell {
 }
 
 const KEYWORDS: &[&str] = &[
-    "SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "HAVING", "LIMIT", "AS", "AND", "OR", "NOT", "NULL", "CASE", "WHEN",
-    "THEN", "ELSE", "END", "BETWEEN", "LIKE", "IN", "JOIN", "LEFT", "ON", "UNION ALL", "DISTINCT", "DESC", "INTERVAL",
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP BY",
+    "ORDER BY",
+    "HAVING",
+    "LIMIT",
+    "AS",
+    "AND",
+    "OR",
+    "NOT",
+    "NULL",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "ELSE",
+    "END",
+    "BETWEEN",
+    "LIKE",
+    "IN",
+    "JOIN",
+    "LEFT",
+    "ON",
+    "UNION ALL",
+    "DISTINCT",
+    "DESC",
+    "INTERVAL",
 ];
 
 /// Completes names and keywords, and waits for the `;` of a statement.
@@ -288,5 +318,7 @@ fn history_file() -> Option<PathBuf> {
 /// Rows of a query, for verbs that look at tables themselves.
 pub(super) async fn rows(session: &Session, text: &str, patience: Duration) -> Result<Vec<arrow::array::RecordBatch>> {
     let collecting = async { Ok(session.query(text)?.collect().await?) };
-    tokio::time::timeout(patience, collecting).await.map_err(|_| Error::unavailable("the table could not be read in time"))?
+    tokio::time::timeout(patience, collecting)
+        .await
+        .map_err(|_| Error::unavailable("the table could not be read in time"))?
 }

@@ -1,6 +1,5 @@
 //! What a person sees of a running job: banner, live status, summary.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -80,7 +79,7 @@ fn status_line(metrics: &Metrics, rate: f64, now_ms: i64) -> String {
     let mut line = format!("{} rows/s in", thousands(rate.round() as u64));
     let lags: Vec<i64> = metrics.partitions.iter().map(|p| p.lag.load(Ordering::Relaxed)).collect();
     if lags.iter().all(|lag| *lag >= 0) {
-        let _ = write!(line, " · lag {}", thousands(lags.iter().sum::<i64>() as u64));
+        line += &format!(" · lag {}", thousands(lags.iter().sum::<i64>() as u64));
     }
     let told = metrics
         .partitions
@@ -91,20 +90,20 @@ fn status_line(metrics: &Metrics, rate: f64, now_ms: i64) -> String {
         .filter(|w| *w > i64::MIN && *w < i64::MAX);
     if let Some(watermark) = told {
         let delay = (now_ms - watermark) as f64 / 1e3;
-        let _ = write!(line, " · watermark {} ({delay:.1} s behind)", clock_time(watermark));
+        line += &format!(" · watermark {} ({delay:.1} s behind)", clock_time(watermark));
     }
     let mut sinks: Vec<(String, u64)> =
         metrics.sinks.iter().map(|s| (s.key().clone(), s.rows.load(Ordering::Relaxed))).collect();
     sinks.sort();
     for (sink, rows) in sinks {
-        let _ = write!(line, " · {sink} {}", thousands(rows));
+        line += &format!(" · {sink} {}", thousands(rows));
     }
-    let _ = write!(line, " · late {} · bad {}", thousands(total.late), thousands(total.bad));
+    line += &format!(" · late {} · bad {}", thousands(total.late), thousands(total.bad));
     if total.future > 0 {
-        let _ = write!(line, " · future {}", thousands(total.future));
+        line += &format!(" · future {}", thousands(total.future));
     }
     if let Some(bytes) = Metrics::resident_bytes() {
-        let _ = write!(line, " · {} MB", bytes / 1_000_000);
+        line += &format!(" · {} MB", bytes / 1_000_000);
     }
     line
 }
@@ -120,7 +119,7 @@ pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -138,9 +137,8 @@ pub(super) fn ledger_table<'a>(rows: impl Iterator<Item = (&'a str, i32, RowCoun
         let [read, processed, late, bad, future, tombstones] =
             [counts.read, counts.processed, counts.late, counts.bad, counts.future, counts.tombstones].map(thousands);
         let mark = if counts.balanced() { "" } else { "  ← unaccounted for" };
-        let _ = writeln!(
-            text,
-            "  {name:<28} {read:>13} = {processed:>13} + {late:>9} + {bad:>7} + {future:>7} + {tombstones:>10}{mark}"
+        text += &format!(
+            "  {name:<28} {read:>13} = {processed:>13} + {late:>9} + {bad:>7} + {future:>7} + {tombstones:>10}{mark}\n"
         );
     };
     let mut total = RowCounts::default();

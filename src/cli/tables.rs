@@ -29,7 +29,7 @@ use crate::table::{OptionValue, TableSpec};
 
 /// A session over the script's tables and the ledger of its job.
 pub(super) fn open(script: &Script, layout: &StateLayout) -> Result<Session> {
-    let mut session = session(script, |table, source| provider(table, source))?;
+    let mut session = session(script, provider)?;
     for kind in LEDGER_KINDS {
         let table = ledger::table(&layout.ledger(), kind);
         session.register(&format!("ledger.{}", kind.name()), parquet(&table)?);
@@ -39,7 +39,9 @@ pub(super) fn open(script: &Script, layout: &StateLayout) -> Result<Session> {
 
 fn provider(table: &TableSpec, source: Source) -> Result<Arc<dyn TableProvider>> {
     match table.connector() {
-        "filesystem" if table.options.get("format") == Some("parquet") && table.partitioned_by.is_empty() => parquet(table),
+        "filesystem" if table.options.get("format") == Some("parquet") && table.partitioned_by.is_empty() => {
+            parquet(table)
+        }
         "filesystem" | "datagen" | "kafka" => streaming(bounded(table)?, source),
         other => nothing(table, format!("a table of connector \"{other}\" keeps no rows")),
     }
@@ -110,7 +112,8 @@ impl PartitionStream for Reading {
         let (rows, table) = (builder.tx(), self.table.clone());
         let (source, schema) = (self.source.clone(), Arc::clone(&self.schema));
         builder.spawn(async move {
-            let mut open = connectors::open_source(&table, &JobContext { pipeline: "sql".into(), ..JobContext::default() })?;
+            let mut open =
+                connectors::open_source(&table, &JobContext { pipeline: "sql".into(), ..JobContext::default() })?;
             for split in open.splits().await? {
                 let mut reader = open.open(&split, StartAt::Configured).await?;
                 while let Fetched::Rows(batch) = reader.next().await? {

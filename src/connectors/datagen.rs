@@ -106,7 +106,7 @@ impl DatagenReader {
         let rows = generator.rows(start, count, self.clock.now_ms())?;
         self.paced += count;
         self.next += count;
-        Ok(Fetched::Rows(SourceBatch {
+        Ok(Fetched::Rows(Box::new(SourceBatch {
             rows,
             offsets: (start..self.next).map(offset).collect::<Vec<i64>>().into(),
             timestamps: None,
@@ -114,7 +114,7 @@ impl DatagenReader {
             tombstones: 0,
             read: count,
             next_offset: offset(self.next),
-        }))
+        })))
     }
 }
 

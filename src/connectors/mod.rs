@@ -96,7 +96,7 @@ pub trait SplitReader: Send {
 #[derive(Debug)]
 pub enum Fetched {
     /// Rows and casualties, up to a new position.
-    Rows(SourceBatch),
+    Rows(Box<SourceBatch>),
     /// Nothing more will ever come: the bound is reached.
     End,
 }

@@ -141,7 +141,7 @@ impl WatermarkAssigner {
     /// What is wrong with single rows is a casualty.
     pub fn assign(
         &mut self,
-        rows: RecordBatch,
+        rows: &RecordBatch,
         offsets: &Int64Array,
         timestamps: Option<&Int64Array>,
     ) -> Result<Assigned> {
@@ -360,7 +360,7 @@ mod tests {
     fn each_row_bears_the_watermark_before_it() {
         let mut assigner = WatermarkAssigner::new(&source(true), P, WATERMARK_MIN).unwrap();
         let input = [(Some(-50), 1), (Some(100), 1), (Some(40), 1), (Some(120), 1)];
-        let all = assigner.assign(rows(&input), &offsets(7, 4), None).unwrap();
+        let all = assigner.assign(&rows(&input), &offsets(7, 4), None).unwrap();
         let origin = Origin::of(&all.batch).unwrap();
         assert_eq!(origin.watermark.values(), &[WATERMARK_MIN, -60, 90, 90]);
         assert_eq!((origin.offset.values().as_ref(), origin.partition.value(3)), ([7, 8, 9, 10].as_slice(), P.0));
@@ -368,7 +368,7 @@ mod tests {
         // Row by row: the same.
         let mut single = WatermarkAssigner::new(&source(true), P, WATERMARK_MIN).unwrap();
         for (i, row) in input.iter().enumerate() {
-            let one = single.assign(rows(&[*row]), &offsets(7 + i as i64, 1), None).unwrap();
+            let one = single.assign(&rows(&[*row]), &offsets(7 + i as i64, 1), None).unwrap();
             assert_eq!(one.batch, all.batch.slice(i, 1));
         }
         assigner.raise(5);
@@ -390,7 +390,7 @@ mod tests {
             (Some(7), 0),
         ];
         let stamps = Int64Array::from(vec![Some(100), Some(100), Some(100), Some(100), Some(150), None, None]);
-        let out = assigner.assign(rows(&input), &offsets(0, 7), Some(&stamps)).unwrap();
+        let out = assigner.assign(&rows(&input), &offsets(0, 7), Some(&stamps)).unwrap();
         let found: Vec<_> = out.casualties.iter().map(|c| (c.offset, c.code, c.watermark)).collect();
         let expected = [
             (1, COMPUTED_COLUMN, 90),
@@ -412,7 +412,7 @@ mod tests {
         let watermark = source.watermark.as_mut().unwrap();
         watermark.expr.expr = Arc::new(Column::new("ts", 0));
         let mut assigner = WatermarkAssigner::new(&source, P, WATERMARK_MIN).unwrap();
-        let out = assigner.assign(rows(&[(Some(4), 1), (Some(i64::MAX / 2), 1)]), &offsets(0, 2), None).unwrap();
+        let out = assigner.assign(&rows(&[(Some(4), 1), (Some(i64::MAX / 2), 1)]), &offsets(0, 2), None).unwrap();
         assert_eq!(out.casualties[0].code, EVENT_TIME_RANGE);
         assert_eq!((out.batch.num_rows(), assigner.watermark()), (1, 4));
     }
@@ -420,15 +420,15 @@ mod tests {
     #[test]
     fn a_batch_of_nothing_but_casualties_is_empty() {
         let mut assigner = WatermarkAssigner::new(&source(true), P, 3).unwrap();
-        let out = assigner.assign(rows(&[(Some(1), 0)]), &offsets(0, 1), None).unwrap();
+        let out = assigner.assign(&rows(&[(Some(1), 0)]), &offsets(0, 1), None).unwrap();
         assert_eq!((out.batch.num_rows(), out.casualties.len(), assigner.watermark()), (0, 1, 3));
-        assert_eq!(assigner.assign(rows(&[]), &offsets(0, 0), None).unwrap().batch.num_rows(), 0);
+        assert_eq!(assigner.assign(&rows(&[]), &offsets(0, 0), None).unwrap().batch.num_rows(), 0);
     }
 
     #[test]
     fn tables_without_watermark_know_only_computed_columns() {
         let mut assigner = WatermarkAssigner::new(&source(false), P, WATERMARK_MIN).unwrap();
-        let out = assigner.assign(rows(&[(None, 1), (Some(5), 0), (Some(9), 2)]), &offsets(0, 3), None).unwrap();
+        let out = assigner.assign(&rows(&[(None, 1), (Some(5), 0), (Some(9), 2)]), &offsets(0, 3), None).unwrap();
         assert_eq!(Origin::of(&out.batch).unwrap().watermark.values(), &[WATERMARK_MIN; 2]);
         assert_eq!(out.casualties.iter().map(|c| c.offset).collect::<Vec<_>>(), [1]);
     }

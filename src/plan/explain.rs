@@ -1,10 +1,8 @@
 //! The plan as text: what `streamer explain` prints, and the fingerprint that state is bound to.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use crate::plan::{
-    List, Node, NodeId, NodeKind, OverFrame, StreamPlan, WindowKind, WindowOutput, WindowSpec,
-};
+use crate::plan::{List, Node, NodeId, NodeKind, OverFrame, StreamPlan, WindowKind, WindowOutput, WindowSpec};
 
 impl fmt::Display for NodeKind {
     /// One line that says all that matters to results and state, and nothing secret.
@@ -109,24 +107,24 @@ impl StreamPlan {
         let shared = self.consumers(id).count() > 1;
         let indent = "  ".repeat(depth);
         if shared && seen[id] {
-            let _ = writeln!(text, "{indent}#{id} (as above)");
+            *text += &format!("{indent}#{id} (as above)\n");
             return;
         }
         seen[id] = true;
         let mark = if shared { format!("#{id} ") } else { String::new() };
-        let _ = writeln!(text, "{indent}{mark}{}", node.kind);
+        *text += &format!("{indent}{mark}{}\n", node.kind);
         if let Some(state) = state_of(&node.kind) {
-            let _ = writeln!(text, "{indent}  · state: {state}");
+            *text += &format!("{indent}  · state: {state}\n");
         }
         if let NodeKind::Source(s) = &node.kind {
             let idle = s.watermark.as_ref().and_then(|w| w.idle_timeout);
             if s.watermark.is_some() {
-                let idle = idle.map_or("never idle".into(), |d| format!("idle after {d:?}"));
-                let _ = writeln!(text, "{indent}  · watermark: per partition, minimum over partitions, {idle}");
+                let idle = idle.map_or_else(|| "never idle".into(), |d| format!("idle after {d:?}"));
+                *text += &format!("{indent}  · watermark: per partition, minimum over partitions, {idle}\n");
             }
         }
         if let Some(exchange) = self.exchange(id) {
-            let _ = writeln!(text, "{indent}  ⇄ exchange: {exchange}");
+            *text += &format!("{indent}  ⇄ exchange: {exchange}\n");
         }
         for input in &node.inputs {
             self.explain_node(*input, depth + 1, seen, text);

@@ -240,7 +240,10 @@ fn rows(entries: &[&LedgerEntry]) -> Result<RecordBatch> {
     // A watermark before the first row has no calendar time.
     let time = |of: fn(&LedgerEntry) -> Option<i64>| -> ArrayRef {
         Arc::new(
-            entries.iter().map(|e| of(e).filter(|ms| *ms > i64::MIN && *ms < i64::MAX)).collect::<TimestampMillisecondArray>(),
+            entries
+                .iter()
+                .map(|e| of(e).filter(|ms| *ms > i64::MIN && *ms < i64::MAX))
+                .collect::<TimestampMillisecondArray>(),
         )
     };
     let mut raw = BinaryBuilder::new();

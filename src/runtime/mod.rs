@@ -19,7 +19,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use tokio::sync::{mpsc, watch};
@@ -40,7 +39,7 @@ use crate::runtime::source::{RowsAhead, SourceTask};
 use crate::runtime::task::{KeyedTask, SinkTask};
 use crate::state::manifest::{FORMAT_VERSION, Manifest, fingerprint};
 use crate::state::store::CheckpointStore;
-use crate::stream::{PartitionId, RowCounts, SourcePosition};
+use crate::stream::{Barrier, PartitionId, RowCounts, SourcePosition};
 use crate::time::{Clock, WATERMARK_MIN, unique_id};
 
 /// Connector name of the sink that a final SELECT writes to.
@@ -156,10 +155,7 @@ impl Pipeline {
 
     /// What the start found.
     pub fn opened(&self) -> Opened {
-        Opened {
-            restored: self.restored,
-            partitions: self.partitions.iter().map(|p| p.position.clone()).collect(),
-        }
+        Opened { restored: self.restored, partitions: self.partitions.iter().map(|p| p.position.clone()).collect() }
     }
 
     /// Runs until `stop` is set, the input ends or something fails.
@@ -222,83 +218,29 @@ impl Pipeline {
         let Self { plan, options, store, manifest, snapshots, sources, partitions, sinks, ledger, .. } = self;
         let first_epoch = manifest.epoch + 1;
         let (barriers, barrier) = watch::channel(None);
-        let (reporter, reports) = mpsc::channel::<TaskReport>(64);
+        let (reporter, reports) = mpsc::channel::<TaskReport>(REPORTS_WAITING_MAX);
         let (committer, committed) = mpsc::channel(sinks.len().max(1));
         let unfinished = Arc::new(AtomicUsize::new(partitions.len()));
-        let mut layout = Layout::new(&plan, &options.metrics, options.parallelism, snapshots);
-        let mut count = 0;
-
-        let progress = progress_by_source(&partitions);
-        for open in partitions {
-            let NodeKind::Source(source) = &plan.nodes[open.source].kind else {
-                return Err(Error::internal("a partition belongs to no source"));
-            };
-            let metrics = partition_metrics(&options.metrics, &open.position);
-            let task = SourceTask {
-                reader: open.reader,
-                idle_timeout: source.watermark.as_ref().and_then(|w| w.idle_timeout),
-                progress: Arc::clone(&progress[&open.source]),
-                place: open.place,
-                metrics,
-                barriers: barrier.clone(),
-                reports: reporter.clone(),
-                unfinished: Arc::clone(&unfinished),
-                clock: Arc::clone(&options.clock),
-                first_epoch,
-                assigner: WatermarkAssigner::new(source, open.position.id, open.position.watermark)?,
-                fragment: layout.source(open.source, &format!("p{}", open.position.id.0))?,
-                position: open.position,
-                ahead: RowsAhead::default(),
-                ledger: Vec::new(),
-            };
-            tasks.spawn(task.run());
-            count += 1;
-        }
-        // In topological order: a keyed node's inputs are complete when its turn comes.
-        for (id, node) in plan.nodes.iter().enumerate() {
-            if !matches!(node.kind, NodeKind::WindowAggregate(_) | NodeKind::OverAggregate(_)) {
-                continue;
-            }
-            for (instance, receivers) in layout.inputs(id).into_iter().enumerate() {
-                let fragment = layout.keyed(id, instance)?;
-                let inputs = Inputs::new(receivers);
-                let task = KeyedTask { inputs, fragment, reports: reporter.clone(), first_epoch };
-                tasks.spawn(task.run());
-                count += 1;
-            }
-        }
-        let mut commits = Vec::new();
-        for (id, sink) in sinks {
-            let NodeKind::Sink(spec) = &plan.nodes[id].kind else { return Err(Error::internal("not a sink")) };
-            let name = &spec.table.name;
-            let (commit, from) = mpsc::channel(1);
-            commits.push(commit);
-            let task = SinkTask {
-                inputs: Inputs::new(layout.inputs(id).into_iter().flatten().collect()),
-                sink,
-                key: sink_key(id, name),
-                preview: options.preview.clone().filter(|(table, _)| table == name).map(|(_, preview)| preview),
-                metrics: options.metrics.sink(name),
-                reports: reporter.clone(),
-                commits: from,
-                committed: committer.clone(),
-            };
-            tasks.spawn(task.run());
-            count += 1;
-        }
+        let rows_max = options.rows_max.map(|rows| rows.saturating_add(options.metrics.total().read));
+        let drain = options.drain;
+        let layout = Layout::new(&plan, &options.metrics, options.parallelism, snapshots);
+        let mut spawning = Spawning { plan: &plan, options: &options, layout, tasks, reporter, first_epoch };
+        spawning.sources(partitions, &barrier, &unfinished)?;
+        spawning.keyed()?;
+        let commits = spawning.sinks(sinks, &committer)?;
         Ok(Coordinator {
             store,
             interval: plan.settings.checkpoint_interval,
             clock: Arc::clone(&options.clock),
             metrics: Arc::clone(&options.metrics),
             barriers,
-            tasks: count,
+            tasks: spawning.tasks.len(),
             reports,
             commits,
             committed,
             unfinished,
-            rows_max: options.rows_max.map(|rows| rows.saturating_add(options.metrics.total().read)),
-            drain: options.drain,
+            rows_max,
+            drain,
             stop,
             first_epoch,
             sources,
@@ -306,6 +248,100 @@ impl Pipeline {
             manifest,
             late: BTreeMap::new(),
         })
+    }
+}
+
+/// Reports waiting for the coordinator; more tasks than that only wait a little for each other.
+const REPORTS_WAITING_MAX: usize = 64;
+
+/// Tasks on their way to run, heads before what reads them.
+struct Spawning<'a> {
+    plan: &'a StreamPlan,
+    options: &'a PipelineOptions,
+    layout: Layout<'a>,
+    tasks: &'a mut JoinSet<Result<()>>,
+    reporter: mpsc::Sender<TaskReport>,
+    first_epoch: u64,
+}
+
+impl Spawning<'_> {
+    /// One task per partition.
+    fn sources(
+        &mut self,
+        partitions: Vec<OpenPartition>,
+        barrier: &watch::Receiver<Option<Barrier>>,
+        unfinished: &Arc<AtomicUsize>,
+    ) -> Result<()> {
+        let progress = progress_by_source(&partitions);
+        for open in partitions {
+            let NodeKind::Source(source) = &self.plan.nodes[open.source].kind else {
+                return Err(Error::internal("a partition belongs to no source"));
+            };
+            let task = SourceTask {
+                reader: open.reader,
+                idle_timeout: source.watermark.as_ref().and_then(|w| w.idle_timeout),
+                progress: Arc::clone(&progress[&open.source]),
+                place: open.place,
+                metrics: partition_metrics(&self.options.metrics, &open.position),
+                barriers: barrier.clone(),
+                reports: self.reporter.clone(),
+                unfinished: Arc::clone(unfinished),
+                clock: Arc::clone(&self.options.clock),
+                first_epoch: self.first_epoch,
+                assigner: WatermarkAssigner::new(source, open.position.id, open.position.watermark)?,
+                fragment: self.layout.source(open.source, &format!("p{}", open.position.id.0))?,
+                position: open.position,
+                ahead: RowsAhead::default(),
+                ledger: Vec::new(),
+            };
+            self.tasks.spawn(task.run());
+        }
+        Ok(())
+    }
+
+    /// One task per instance of a keyed node, in topological order: a node's inputs are complete at its turn.
+    fn keyed(&mut self) -> Result<()> {
+        for (id, node) in self.plan.nodes.iter().enumerate() {
+            if !matches!(node.kind, NodeKind::WindowAggregate(_) | NodeKind::OverAggregate(_)) {
+                continue;
+            }
+            for (instance, receivers) in self.layout.inputs(id).into_iter().enumerate() {
+                let fragment = self.layout.keyed(id, instance)?;
+                let inputs = Inputs::new(receivers);
+                let task =
+                    KeyedTask { inputs, fragment, reports: self.reporter.clone(), first_epoch: self.first_epoch };
+                self.tasks.spawn(task.run());
+            }
+        }
+        Ok(())
+    }
+
+    /// One task per sink; returns where each hears of commits.
+    fn sinks(
+        &mut self,
+        sinks: Vec<(NodeId, Box<dyn Sink>)>,
+        committer: &mpsc::Sender<u64>,
+    ) -> Result<Vec<mpsc::Sender<u64>>> {
+        let mut commits = Vec::new();
+        for (id, sink) in sinks {
+            let NodeKind::Sink(spec) = &self.plan.nodes[id].kind else { return Err(Error::internal("not a sink")) };
+            let name = &spec.table.name;
+            let (commit, from) = mpsc::channel(1);
+            commits.push(commit);
+            let preview = self.options.preview.clone().filter(|(table, _)| table == name);
+            let task = SinkTask {
+                inputs: Inputs::new(self.layout.inputs(id).into_iter().flatten().collect()),
+                sink,
+                key: sink_key(id, name),
+                preview: preview.map(|(_, preview)| preview),
+                metrics: self.options.metrics.sink(name),
+                reports: self.reporter.clone(),
+                commits: from,
+                committed: committer.clone(),
+            };
+            self.tasks.spawn(task.run());
+        }
+        Ok(commits)
     }
 }
 
@@ -387,9 +423,10 @@ async fn open_sources(
         let told = manifest.sources.iter().filter(|p| p.id.source() == ordinal).map(|p| p.watermark).min();
         for (place, split) in source.splits().await?.into_iter().enumerate() {
             let id = PartitionId::new(ordinal, split.topic_index, split.partition)?;
-            let known = manifest.sources.iter().find(|p| {
-                p.id.source() == ordinal && p.topic == split.topic && p.partition == split.partition
-            });
+            let known = manifest
+                .sources
+                .iter()
+                .find(|p| p.id.source() == ordinal && p.topic == split.topic && p.partition == split.partition);
             let start = match known {
                 Some(position) => StartAt::Offset(position.next_offset),
                 None if restored => StartAt::Earliest,
@@ -426,17 +463,10 @@ fn progress_by_source(partitions: &[OpenPartition]) -> BTreeMap<NodeId, Arc<Sour
 }
 
 fn partition_metrics(metrics: &Metrics, position: &SourcePosition) -> Arc<PartitionMetrics> {
-    let own = Arc::new(PartitionMetrics::new(
-        &position.table,
-        &position.topic,
-        position.partition,
-        position.next_offset,
-    ));
+    let own =
+        Arc::new(PartitionMetrics::new(&position.table, &position.topic, position.partition, position.next_offset));
     own.read.store(position.counts.read, Ordering::Relaxed);
     own.late.store(position.counts.late, Ordering::Relaxed);
     metrics.partitions.insert(position.id, Arc::clone(&own));
     own
 }
-
-/// How long a stop may take before the process gives up on it.
-pub const STOP_TIME_MAX: Duration = Duration::from_secs(30);

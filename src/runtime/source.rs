@@ -106,7 +106,7 @@ impl SourceTask {
                         self.metrics.idle.store(false, Ordering::Relaxed);
                     }
                     last_row = self.clock.elapsed();
-                    self.on_rows(batch).await?;
+                    self.on_rows(*batch).await?;
                 }
                 Turn::Fetched(Fetched::End) => self.finish().await?,
                 Turn::Tick => {
@@ -158,7 +158,12 @@ impl SourceTask {
         if !counts.balanced() {
             return Err(Error::internal(format!(
                 "{} records of \"{}\" partition {} up to offset {} gave {rows} rows, {} bad records and {} tombstones",
-                batch.read, self.position.topic, self.position.partition, batch.next_offset, counts.bad, counts.tombstones
+                batch.read,
+                self.position.topic,
+                self.position.partition,
+                batch.next_offset,
+                counts.bad,
+                counts.tombstones
             )));
         }
         self.position.counts += counts;
@@ -170,7 +175,7 @@ impl SourceTask {
             }
         }
         if rows > 0 {
-            let assigned = self.assigner.assign(batch.rows, &batch.offsets, batch.timestamps.as_ref())?;
+            let assigned = self.assigner.assign(&batch.rows, &batch.offsets, batch.timestamps.as_ref())?;
             self.on_casualties(assigned.casualties);
             let taken = assigned.batch.num_rows() as u64;
             self.fragment.process(assigned.batch)?;

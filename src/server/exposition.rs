@@ -63,7 +63,8 @@ fn families(metrics: &Metrics) -> Vec<Family> {
     let counter = |name, help, values| Family { name, help, counter: true, values };
     let gauge = |name, help, value: f64| Family { name, help, counter: false, values: vec![(Vec::new(), value)] };
     let sinks = |of: fn(&crate::metrics::SinkMetrics) -> u64| -> Vec<(Labels, f64)> {
-        let mut values: Vec<_> = metrics.sinks.iter().map(|s| (vec![("sink", s.key().clone())], of(s.value()) as f64)).collect();
+        let mut values: Vec<_> =
+            metrics.sinks.iter().map(|s| (vec![("sink", s.key().clone())], of(s.value()) as f64)).collect();
         values.sort_by(|a, b| a.0.cmp(&b.0));
         values
     };
@@ -74,15 +75,28 @@ fn families(metrics: &Metrics) -> Vec<Family> {
         .map(|o| (vec![("operator", o.key().clone())], o.value().state_bytes.load(Ordering::Relaxed) as f64))
         .collect();
     operators.sort_by(|a, b| a.0.cmp(&b.0));
-    families.push(Family { name: "streamer_state_bytes", help: "Keyed state held.", counter: false, values: operators });
+    families.push(Family {
+        name: "streamer_state_bytes",
+        help: "Keyed state held.",
+        counter: false,
+        values: operators,
+    });
     let checkpoints = &metrics.checkpoints;
-    families.push(gauge("streamer_checkpoint_epoch", "Newest committed epoch.", checkpoints.epoch.load(Ordering::Relaxed) as f64));
+    families.push(gauge(
+        "streamer_checkpoint_epoch",
+        "Newest committed epoch.",
+        checkpoints.epoch.load(Ordering::Relaxed) as f64,
+    ));
     families.push(gauge(
         "streamer_checkpoint_duration_seconds",
         "From trigger to visible, newest epoch.",
         checkpoints.duration_us.load(Ordering::Relaxed) as f64 / 1e6,
     ));
-    families.push(gauge("streamer_checkpoint_size_bytes", "State written for the newest epoch.", checkpoints.bytes.load(Ordering::Relaxed) as f64));
+    families.push(gauge(
+        "streamer_checkpoint_size_bytes",
+        "State written for the newest epoch.",
+        checkpoints.bytes.load(Ordering::Relaxed) as f64,
+    ));
     families.push(gauge(
         "streamer_checkpoint_timestamp_seconds",
         "When the newest epoch was committed, since 1970.",
@@ -118,7 +132,9 @@ fn partition_families(metrics: &Metrics) -> Vec<Family> {
     };
     vec![
         family("streamer_source_records", "Records read.", true, |p| Some(p.counts().read as f64)),
-        family("streamer_late_records", "Rows no operator could take any more.", true, |p| Some(p.counts().late as f64)),
+        family("streamer_late_records", "Rows no operator could take any more.", true, |p| {
+            Some(p.counts().late as f64)
+        }),
         family("streamer_bad_records", "Records that could not be decoded.", true, |p| Some(p.counts().bad as f64)),
         family("streamer_future_records", "Rows too far ahead of their record's time.", true, |p| {
             Some(p.counts().future as f64)

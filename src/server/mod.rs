@@ -128,8 +128,11 @@ mod tests {
     fn ready_needs_open_connectors_and_a_fresh_checkpoint() {
         let metrics = Arc::new(Metrics::default());
         let clock = system_clock();
-        let watched =
-            Watched { metrics: Arc::clone(&metrics), clock: Arc::clone(&clock), checkpoint_age_max: Duration::from_secs(10) };
+        let watched = Watched {
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            checkpoint_age_max: Duration::from_secs(10),
+        };
         assert_eq!(not_ready(&watched).len(), 2);
         metrics.ready.store(true, Ordering::Release);
         metrics.checkpoints.committed_ms.store(clock.now_ms(), Ordering::Relaxed);

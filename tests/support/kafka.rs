@@ -41,7 +41,6 @@ pub(crate) struct Record {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
     pub(crate) timestamp: i64,
-    pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Vec<u8>,
 }
 
@@ -71,7 +70,6 @@ pub(crate) fn records(bootstrap: &str, topic: &str) -> Vec<Record> {
             partition: message.partition(),
             offset: message.offset(),
             timestamp: message.timestamp().to_millis().unwrap_or(-1),
-            key: message.key().map(<[u8]>::to_vec),
             value: message.payload().unwrap_or_default().to_vec(),
         });
         if open.get(&message.partition()).is_some_and(|high| message.offset() + 1 >= *high) {

@@ -37,7 +37,8 @@ pub(crate) fn input(records: &[Record]) -> Input {
     let mut input = Input { readings: Vec::new(), future: 0, behind_watermark: 0 };
     for record in records {
         let json: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
-        let time = chrono::NaiveDateTime::parse_from_str(json["timestamp"].as_str().unwrap(), "%Y-%m-%dT%H:%M:%S%.f").unwrap();
+        let time =
+            chrono::NaiveDateTime::parse_from_str(json["timestamp"].as_str().unwrap(), "%Y-%m-%dT%H:%M:%S%.f").unwrap();
         let time_ms = time.and_utc().timestamp_millis();
         if time_ms > record.timestamp + SKEW_MS {
             input.future += 1;

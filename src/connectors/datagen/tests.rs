@@ -63,7 +63,7 @@ async fn read(table: &TableSpec, start: StartAt, limit: usize) -> Vec<SourceBatc
         && let Fetched::Rows(batch) = reader.next().await.unwrap()
     {
         assert_eq!(batch.next_offset, reader.next_offset());
-        all.push(batch);
+        all.push(*batch);
     }
     all
 }

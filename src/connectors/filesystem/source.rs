@@ -264,7 +264,7 @@ impl TableReader {
             let batch = self.assemble(&open, stretch)?;
             self.current = Some(open);
             if let Some(batch) = batch {
-                return Ok(Fetched::Rows(batch));
+                return Ok(Fetched::Rows(Box::new(batch)));
             }
         }
     }

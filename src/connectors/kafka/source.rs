@@ -352,7 +352,7 @@ impl PartitionReader {
                 futures::future::pending::<()>().await;
             }
             if let Some(batch) = self.take_batch()? {
-                return Ok(Fetched::Rows(batch));
+                return Ok(Fetched::Rows(Box::new(batch)));
             }
             if let Some(fatal) = self.consumer.context().fatal() {
                 return Err(fatal);

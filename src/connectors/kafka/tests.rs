@@ -129,7 +129,7 @@ async fn drain(reader: &mut dyn SplitReader) -> Vec<SourceBatch> {
         assert_eq!(batch.rows.num_rows(), batch.offsets.len());
         assert_eq!(batch.read, batch.rows.num_rows() as u64 + batch.bad.len() as u64 + batch.tombstones);
         assert_eq!(batch.next_offset, reader.next_offset());
-        batches.push(batch);
+        batches.push(*batch);
     }
     batches
 }
@@ -151,7 +151,7 @@ async fn read(reader: &mut dyn SplitReader, count: usize) -> Vec<SourceBatch> {
     let mut batches: Vec<SourceBatch> = Vec::new();
     while batches.iter().map(|b| b.rows.num_rows()).sum::<usize>() < count {
         match reader.next().await.unwrap() {
-            Fetched::Rows(batch) => batches.push(batch),
+            Fetched::Rows(batch) => batches.push(*batch),
             Fetched::End => panic!("an endless reader ended"),
         }
     }

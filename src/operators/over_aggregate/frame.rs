@@ -103,11 +103,11 @@ impl History {
                 range_frames(spec, length.unwrap_or(i64::MAX), &all, rows, results)?
             }
         };
-        self.keep(times, columns, first_kept)
+        self.keep(times, &columns, first_kept)
     }
 
     /// Keeps the rows from `first` on, in memory of their own if much else would stay with them.
-    fn keep(&mut self, mut times: Vec<i64>, columns: Vec<ArrayRef>, first: usize) -> Result<()> {
+    fn keep(&mut self, mut times: Vec<i64>, columns: &[ArrayRef], first: usize) -> Result<()> {
         let kept = times.len() - first;
         times.drain(..first);
         let copy = first > kept + 64;

@@ -56,7 +56,7 @@ async fn read_from(table: &TableSpec, start: StartAt) -> Result<Vec<SourceBatch>
     while let Fetched::Rows(batch) = reader.next().await? {
         assert_eq!(batch.next_offset, reader.next_offset());
         assert_eq!(batch.read, batch.rows.num_rows() as u64 + batch.bad.len() as u64);
-        all.push(batch);
+        all.push(*batch);
     }
     Ok(all)
 }
