@@ -149,7 +149,7 @@ impl WatermarkAssigner {
             return Err(Error::internal("rows, offsets and time stamps of a source differ in number"));
         }
         let mut failed = Vec::new();
-        let computed = self.compute(&rows, &mut failed)?;
+        let computed = self.compute(rows, &mut failed)?;
         let (keep, watermarks, casualties) = self.judge(&computed, failed, offsets, timestamps)?;
         let mut columns = computed.declared.columns().to_vec();
         let offsets = computed.places.iter().map(|&place| offsets.value(place));

@@ -135,7 +135,10 @@ fn a_half_belongs_to_one_partition() {
 }
 
 /// `(end, key) → (count, sum)` by definition, and the number of late rows.
-fn naive(kind: WindowKind, offset: i64, rows: &[Row]) -> (BTreeMap<(i64, String), (i64, f64)>, usize) {
+/// Window end and key → count and sum.
+type Totals = BTreeMap<(i64, String), (i64, f64)>;
+
+fn naive(kind: WindowKind, offset: i64, rows: &[Row]) -> (Totals, usize) {
     let (mut windows, mut late) = (BTreeMap::new(), 0);
     for row in rows {
         let floor = |n: i64| (row.time - offset).div_euclid(n) * n + offset;
