@@ -201,8 +201,12 @@ impl Options {
         self.parsed(key, default, |text| {
             values.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim())).map(|(_, v)| *v).ok_or_else(|| {
                 let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
-                Error::config(format!("\"{text}\" is not a valid value"))
-                    .hint(format!("valid values: {}", names.join(", ")))
+                let error = Error::config(format!("\"{text}\" is not a valid value"));
+                let longer = || names.iter().find(|name| name.starts_with(text.trim())).copied();
+                match crate::error::nearest(text, names.iter().copied()).or_else(longer) {
+                    Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+                    None => error.hint(format!("valid values: {}", names.join(", "))),
+                }
             })
         })
     }

@@ -45,7 +45,7 @@ fn wrong_options_get_helpful_errors() {
     std::fs::write(directory.path().join("file"), "x").unwrap();
     let cases: &[(&[&str], i32, &str)] = &[
         (&[], 2, "Usage"),
-        (&["rnu", "q.sql"], 2, "run"),
+        (&["simulat"], 2, "simulate"),
         (&["run"], 2, "FILE"),
         (&["run", "q.sql", "--duraton", "3s"], 2, "--duration"),
         (&["run", "q.sql", "--duration", "soon"], 2, "10 s"),
@@ -54,7 +54,7 @@ fn wrong_options_get_helpful_errors() {
         (&["run", "q.sql", "--set", "A"], 2, "NAME=VALUE"),
         (&["run", "q.sql", "--metrics-addr", "somewhere"], 3, "127.0.0.1:9464"),
         (&["run", "q.sql", "--metrics-addr", "0.0.0.0:0"], 3, "--expose-metrics"),
-        (&["run", "q.sql", "--state", "file"], 1, "file"),
+        (&["run", "q.sql", "--state", "file"], 4, "--state"),
         (&["run", "q.sql", "--format", "xml"], 2, "jsonl"),
         (&["check", "q.sql", "--set", "A"], 2, "NAME=VALUE"),
         (&["completions", "dish"], 2, "bash"),

@@ -8,6 +8,8 @@ use crate::support::{self, doubles, kafka, longs, parquet, root, run, strings, t
 
 /// A directory with the main query pointed at topics of its own.
 pub(crate) struct Job {
+    /// One job at a time: they share two cores, and one test kills a broker.
+    _turn: std::sync::MutexGuard<'static, ()>,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) bootstrap: String,
     pub(crate) input: String,
@@ -18,6 +20,8 @@ impl Job {
     /// `None` if there is no real Kafka.
     pub(crate) fn new(test: &str) -> Option<Self> {
         let bootstrap = kafka::bootstrap(test)?;
+        static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let directory = tempfile::tempdir().unwrap();
         let (input, output) = (kafka::topic("readings"), kafka::topic("alerts"));
         let query = std::fs::read_to_string(root().join("queries/anomaly.sql")).unwrap();
@@ -25,7 +29,7 @@ impl Job {
             .replace("'topic' = 'edge-iiot-stream'", &format!("'topic' = '{input}'"))
             .replace("'topic' = 'anomalies'", &format!("'topic' = '{output}'"));
         std::fs::write(directory.path().join("anomaly.sql"), query).unwrap();
-        let job = Self { directory, bootstrap, input, output };
+        let job = Self { _turn: turn, directory, bootstrap, input, output };
         kafka::create_topics(&job.bootstrap, &[&job.input, &job.output]);
         Some(job)
     }

@@ -139,9 +139,12 @@ async fn send(arguments: &SimulateArguments, clock: &Clock, stop: &Stop) -> Resu
 /// Creates the topics that are not there and waits until they have leaders.
 async fn create_topics(admin: &TopicAdmin, arguments: &SimulateArguments) -> Result<()> {
     let brokers = admin.brokers().await?;
+    let there = admin.topics().await?;
     for layout in simulator::layout(&brokers, Config::default().sites) {
         let name = if layout.name == READINGS_TOPIC { arguments.topic.as_str() } else { layout.name.as_str() };
-        admin.create_topic(name, &layout.replicas, &layout.config).await?;
+        if !there.iter().any(|topic| topic == name) {
+            admin.create_topic(name, &layout.replicas, &layout.config).await?;
+        }
         admin.wait_for_leaders(name, LEADERS_PATIENCE).await?;
     }
     Ok(())

@@ -101,7 +101,8 @@ pub fn plan_script(text: &str, variables: &dyn Fn(&str) -> Option<String>) -> Re
         let thread = std::thread::Builder::new().name("planner".into()).stack_size(STACK_BYTES);
         let planning = thread.spawn_scoped(scope, || {
             let (statements, errors) = parser::parse_script(text, &|name| variables.get(name).cloned());
-            Planning::new(errors).run(&statements)
+            let unread = if errors.is_empty() { BTreeSet::new() } else { declared_names(text) };
+            Planning::new(errors, unread).run(&statements)
         })?;
         planning.join().map_err(|_| std::io::Error::other("the planner stopped"))
     });
@@ -121,6 +122,21 @@ fn used_variables(text: &str, variables: &dyn Fn(&str) -> Option<String>) -> BTr
     found
 }
 
+/// Names after `TABLE`, `VIEW` and `FUNCTION`, read loosely: only consequences of other errors depend on it.
+fn declared_names(text: &str) -> BTreeSet<String> {
+    let word = |c: char| !(c.is_alphanumeric() || c == '_' || c == '`' || c == '.');
+    let mut words = text.split(word).filter(|w| !w.is_empty()).peekable();
+    let mut names = BTreeSet::new();
+    while let Some(keyword) = words.next() {
+        if ["TABLE", "VIEW", "FUNCTION"].iter().any(|k| k.eq_ignore_ascii_case(keyword)) {
+            while words.next_if(|w| ["IF", "NOT", "EXISTS"].iter().any(|k| k.eq_ignore_ascii_case(w))).is_some() {}
+            let name = words.peek().and_then(|path| path.rsplit('.').next());
+            names.extend(name.map(|name| name.trim_matches('`').to_owned()));
+        }
+    }
+    names
+}
+
 /// A script while it is planned.
 struct Planning {
     settings: Settings,
@@ -129,12 +145,14 @@ struct Planning {
     jobs: Vec<Job>,
     notes: Vec<Note>,
     errors: Vec<Error>,
+    /// Names that statements declare, where some statement could not be read.
+    unread: BTreeSet<String>,
     /// Tables validated already, per usage.
     validated: BTreeSet<(String, bool)>,
 }
 
 impl Planning {
-    fn new(errors: Vec<Error>) -> Self {
+    fn new(errors: Vec<Error>, unread: BTreeSet<String>) -> Self {
         let settings = Settings::default();
         Self {
             registry: Registry::new(&settings.time_zone),
@@ -143,6 +161,7 @@ impl Planning {
             jobs: Vec::new(),
             notes: Vec::new(),
             errors,
+            unread,
             validated: BTreeSet::new(),
         }
     }
@@ -154,6 +173,7 @@ impl Planning {
                 self.errors.extend(errors.into_iter().map(|e| e.or_at(Some(statement.span))));
             }
         }
+        self.drop_consequences();
         if let Some(error) = Error::collect(std::mem::take(&mut self.errors)) {
             return Err(error);
         }
@@ -165,6 +185,18 @@ impl Planning {
             notes: self.notes,
             catalog: self.catalog,
         })
+    }
+
+    /// What a statement that could not be read would have declared is missed by others: that is no mistake of theirs.
+    fn drop_consequences(&mut self) {
+        let unread = std::mem::take(&mut self.unread);
+        self.errors.retain(|error| {
+            let missed = unread.iter().any(|name| {
+                error.message() == format!("table or view \"{name}\" not found")
+                    || error.message() == format!("unknown function \"{name}\"")
+            });
+            !missed
+        });
     }
 
     fn statement(&mut self, statement: &Statement, last: bool) -> Result<(), Vec<Error>> {

@@ -378,6 +378,21 @@ impl TopicAdmin {
         .await
     }
 
+    /// Names of the topics there are.
+    ///
+    /// # Errors
+    /// `Unavailable` if no broker answers.
+    pub async fn topics(&self) -> Result<Vec<String>> {
+        let consumer = Arc::clone(&self.consumer);
+        client::blocking(move || {
+            let metadata = consumer
+                .fetch_metadata(None, client::REQUEST_TIME_MAX)
+                .map_err(|e| client::from_kafka("the topics are not known", &e))?;
+            Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+        })
+        .await
+    }
+
     /// First offset and end offset of each partition of a topic.
     ///
     /// # Errors
