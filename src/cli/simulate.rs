@@ -8,7 +8,7 @@ use crate::cli::signals::Stop;
 use crate::cli::status::thousands;
 use crate::cli::{Failure, runtime, show};
 use crate::connectors::kafka::{Producer, Record, TopicAdmin};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::simulator::{
     self, AnomalyRates, Config, FaultRates, Job, LABELS_TOPIC, Outgoing, Pace, Progress, READINGS_TOPIC, Target, replay,
 };
@@ -159,7 +159,7 @@ async fn feeds(arguments: &SimulateArguments, clock: &Clock, admin: &TopicAdmin)
     let kept = arguments.keep.as_deref().map(stored_config).transpose()?.flatten();
     let (fleet, offsets) = match kept {
         Some(fleet) => {
-            let ends = admin.offsets(&arguments.topic).await?;
+            let ends = ends(admin, &arguments.topic, clock).await?;
             let end = |p: u16| ends.get(&i32::from(p)).map_or(0, |(_, high)| u64::try_from(*high).unwrap_or(0));
             let offsets = (0..fleet.sites).map(end).collect();
             (fleet, offsets)
@@ -172,6 +172,19 @@ async fn feeds(arguments: &SimulateArguments, clock: &Clock, admin: &TopicAdmin)
     }
     let feeds = simulator::feeds(&fleet, &offsets)?;
     Ok(feeds.into_iter().zip(offsets).map(|((partition, feed), offset)| (partition, offset, feed)).collect())
+}
+
+/// Where each partition ends; a leader that is just moving is waited for.
+async fn ends(admin: &TopicAdmin, topic: &str, clock: &Clock) -> Result<BTreeMap<i32, (i64, i64)>> {
+    let start = clock.elapsed();
+    loop {
+        match admin.offsets(topic).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable && clock.elapsed() < start + LEADERS_PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            known => return known,
+        }
+    }
 }
 
 /// Feeds that start at their first row, by partition.

@@ -291,6 +291,7 @@ impl Spawning<'_> {
                 assigner: WatermarkAssigner::new(source, open.position.id, open.position.watermark)?,
                 fragment: self.layout.source(open.source, &format!("p{}", open.position.id.0))?,
                 position: open.position,
+                idle: false,
                 ahead: RowsAhead::default(),
                 ledger: Vec::new(),
             };

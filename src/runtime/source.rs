@@ -38,6 +38,8 @@ pub(crate) struct SourceTask {
     pub(crate) first_epoch: u64,
     // changes while running
     pub(crate) position: SourcePosition,
+    /// Silent for longer than the idle timeout.
+    pub(crate) idle: bool,
     pub(crate) assigner: WatermarkAssigner,
     pub(crate) fragment: Fragment,
     pub(crate) ahead: RowsAhead,
@@ -86,7 +88,6 @@ impl SourceTask {
         let mut tick = tokio::time::interval(SOURCE_TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last_row = self.clock.elapsed();
-        let mut idle = false;
         if self.position.finished {
             self.finish().await?;
         }
@@ -100,8 +101,8 @@ impl SourceTask {
                     }
                 }
                 Turn::Fetched(Fetched::Rows(batch)) => {
-                    if idle {
-                        idle = false;
+                    if self.idle {
+                        self.idle = false;
                         self.assigner.raise(self.progress.resume(self.place));
                         self.metrics.idle.store(false, Ordering::Relaxed);
                     }
@@ -113,11 +114,11 @@ impl SourceTask {
                     let silent = self.clock.elapsed().saturating_sub(last_row);
                     if waits || self.behind() {
                         last_row = self.clock.elapsed();
-                    } else if !idle && self.idle_timeout.is_some_and(|timeout| silent >= timeout) {
-                        idle = true;
+                    } else if !self.idle && self.idle_timeout.is_some_and(|timeout| silent >= timeout) {
+                        self.idle = true;
                         self.metrics.idle.store(true, Ordering::Relaxed);
                     }
-                    self.on_tick(idle).await?;
+                    self.tell().await?;
                 }
             }
         }
@@ -181,8 +182,9 @@ impl SourceTask {
             self.fragment.process(assigned.batch)?;
             self.ahead.add(self.assigner.watermark(), taken);
         }
+        self.advance().await?;
         self.publish_counts();
-        self.advance().await
+        Ok(())
     }
 
     /// Rows that cannot go on leave the count of processed ones.
@@ -215,10 +217,11 @@ impl SourceTask {
         Ok(())
     }
 
-    async fn on_tick(&mut self, idle: bool) -> Result<()> {
+    /// Tells how far event time is now, also where this partition has nothing to say itself.
+    async fn tell(&mut self) -> Result<()> {
         let told = if self.position.finished {
             self.progress.told()
-        } else if idle {
+        } else if self.idle {
             // An idle partition follows the others, so that its own windows close with theirs.
             let told = self.progress.idle(self.place);
             self.assigner.raise(told);
@@ -248,7 +251,9 @@ impl SourceTask {
         Ok(())
     }
 
+    /// The epoch ends with all that event time allows: a stop leaves nothing waiting that is complete.
     async fn on_barrier(&mut self, barrier: Barrier) -> Result<()> {
+        self.tell().await?;
         let how: Snapshot = snapshot_kind(barrier.epoch, self.first_epoch);
         let report = TaskReport {
             epoch: barrier.epoch,
