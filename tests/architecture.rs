@@ -21,9 +21,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rdkafka", &["connectors", "broker"]),
     ("rdkafka_sys", &["connectors", "broker"]),
     ("parquet", &["connectors", "cli"]),
-    ("object_store", &["cli"]),
     ("annotate_snippets", &["error"]),
-    ("rand_chacha", &["simulator", "connectors"]),
     ("dashmap", &["metrics"]),
 ];
 
