@@ -205,11 +205,12 @@ fn crates_and_words_stay_in_their_rooms() {
 }
 
 #[test]
-fn unsafe_code_is_in_one_file() {
+fn unsafe_code_is_at_two_borders_with_c() {
     let with: Vec<_> =
         sources().into_iter().filter(|s| s.code.contains("unsafe {") || s.code.contains("unsafe fn")).collect();
     let paths: Vec<_> = with.iter().map(|s| s.path.strip_prefix(root()).unwrap().display().to_string()).collect();
-    assert!(paths.iter().all(|p| p == "src/connectors/kafka/ffi.rs"), "{paths:?}");
+    let allowed = ["src/connectors/kafka/ffi.rs", "src/main.rs"];
+    assert!(paths.iter().all(|p| allowed.contains(&p.as_str())), "{paths:?}");
 }
 
 #[test]
