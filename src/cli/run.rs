@@ -88,7 +88,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     });
     // After a second signal tasks may still be in C code: the process must not wait for them.
     runtime.shutdown_background();
-    Ok(code?)
+    code.map_err(|error| Failure { error, script: Some((loaded.path, loaded.text)) })
 }
 
 /// Rows on their way to the user: those of a sink as it writes them, and those of a final SELECT.
@@ -125,6 +125,7 @@ impl Runner<'_> {
     async fn job(&self, at: usize, job: &Job, bounded: bool) -> Result<()> {
         let jobs = self.loaded.script.jobs.len();
         let layout = StateLayout::new(self.arguments.state.as_deref(), &self.loaded.name, at, jobs);
+        layout.check_tables(&job.plan)?;
         let keeps_state = !bounded || self.arguments.state.is_some();
         if self.arguments.fresh {
             checkpoint::clear(&layout.checkpoint())?;

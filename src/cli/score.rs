@@ -25,7 +25,7 @@ pub(super) struct ScoreArguments {
     /// The labels that the simulator wrote.
     #[arg(long, default_value = embedded::LABELS_FILE, value_name = "FILE")]
     labels: PathBuf,
-    /// Where the job keeps its state: labels after its watermark are left out [default: data/state/<script>].
+    /// Where the job keeps its state: anomalies that end after its watermark need not be found [default: data/state/<script>].
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Also a line per device (per file of a replay).

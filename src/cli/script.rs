@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::cli::{Failure, ScriptArguments};
+use crate::connectors::{Usage, filesystem};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::SCRIPT_BYTES_MAX;
+use crate::plan::StreamPlan;
 use crate::sql::{self, Script};
 
 /// A script and where it came from.
@@ -92,8 +94,93 @@ impl StateLayout {
         self.root.join("ledger")
     }
 
+    /// Refuses tables whose files would be the state's, or among them, or around them: a job must neither read
+    /// its own state as rows nor write rows into it.
+    ///
+    /// # Errors
+    /// `Config` for the first such table.
+    pub(super) fn check_tables(&self, plan: &StreamPlan) -> Result<()> {
+        let sources = plan.sources().map(|(_, source)| (&source.table, Usage::Source));
+        let sinks = plan.sinks().map(|(_, sink)| (&sink.table, Usage::Sink));
+        let state = resolved(&self.root)?;
+        for (table, usage) in sources.chain(sinks).filter(|(table, _)| table.connector() == "filesystem") {
+            let path = filesystem::path(table, usage)?;
+            let files = resolved(&path)?;
+            if files.starts_with(&state) || state.starts_with(&files) {
+                let (name, path, root) = (&table.name, path.display(), self.root.display());
+                return Err(Error::config(format!(
+                    "the path \"{path}\" of table \"{name}\" overlaps the state of the job, which is in \"{root}\""
+                ))
+                .or_at(table.options.span("path").or(table.span))
+                .hint("give the table a folder of its own, or keep the state elsewhere: --state DIR"));
+            }
+        }
+        Ok(())
+    }
+
     /// What the co-located simulator needs to go on.
     pub(super) fn simulator(&self) -> PathBuf {
         self.root.join("simulator.json")
+    }
+}
+
+/// The path from the root on, links followed as far as it exists.
+fn resolved(path: &Path) -> Result<PathBuf> {
+    let mut found = PathBuf::new();
+    for component in std::path::absolute(path)?.components() {
+        match component {
+            Component::ParentDir => {
+                found.pop();
+            }
+            other => found.push(other),
+        }
+        if let Ok(real) = found.canonicalize() {
+            found = real;
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_compared_where_they_lead_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("a")).unwrap();
+        std::os::unix::fs::symlink(root.join("a"), root.join("link")).unwrap();
+        for (path, expected) in [("a", "a"), ("link", "a"), ("link/x/../y", "a/y"), ("b/./c/../d", "b/d")] {
+            assert_eq!(resolved(&root.join(path)).unwrap(), root.join(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_table_around_in_or_at_the_state_is_refused() {
+        let check = |path: &str, state: &str| {
+            let script = format!(
+                "CREATE TABLE t (a INT) WITH ('connector' = 'filesystem', 'path' = '{path}', 'format' = 'json');\n\
+                 CREATE TABLE u (a INT) WITH ('connector' = 'print');\nINSERT INTO u SELECT a FROM t;\n\
+                 CREATE TABLE d (a INT) WITH ('connector' = 'datagen', 'number-of-rows' = '1');\nINSERT INTO t SELECT a FROM d;"
+            );
+            let script = sql::plan_script(&script, &|_| None).unwrap();
+            let layout = StateLayout::new(Some(Path::new(state)), "q", 0, 1);
+            let outcomes: Vec<_> = script.jobs.iter().map(|job| layout.check_tables(&job.plan)).collect();
+            assert_eq!(outcomes.len(), 2);
+            assert_eq!(outcomes[0].is_ok(), outcomes[1].is_ok(), "reading and writing alike");
+            outcomes.into_iter().find_map(Result::err)
+        };
+        for (path, state) in
+            [("data", "data/state/q"), ("data/state/q", "data/state/q"), ("data/state/q/ledger/late", "data/state/q")]
+        {
+            let error = check(path, state).unwrap_or_else(|| panic!("{path} in {state}"));
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.message().contains("overlaps the state of the job"), "{error:?}");
+            assert_eq!(error.span().map(|span| span.line), Some(1));
+        }
+        for (path, state) in [("data/in", "data/state/q"), ("data/state/q2", "data/state/q"), ("in", "../q")] {
+            assert!(check(path, state).is_none(), "{path} beside {state}");
+        }
     }
 }

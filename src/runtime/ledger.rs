@@ -3,7 +3,7 @@
 //! `ledger.bad` and `ledger.future`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -136,26 +136,33 @@ pub(crate) fn late_entries<'a>(
         .collect()
 }
 
-/// The three tables, open for writing.
+/// The three tables, for writing. A table is opened at its first entry: a job that loses no row leaves no files.
 pub(crate) struct Ledger {
-    sinks: Vec<(LedgerKind, Box<dyn Sink>)>,
+    directory: PathBuf,
+    job: JobContext,
+    open: BTreeMap<LedgerKind, Box<dyn Sink>>,
 }
 
 impl Ledger {
-    /// Opens the tables below `directory`.
-    pub(crate) fn open(directory: &Path, job: &JobContext) -> Result<Self> {
-        let sinks = LEDGER_KINDS
-            .into_iter()
-            .map(|kind| Ok((kind, connectors::open_sink(&table(directory, kind), job)?)))
-            .collect::<Result<_>>()?;
-        Ok(Self { sinks })
+    /// The tables below `directory`, going on from the states of the newest manifest.
+    pub(crate) async fn restore(
+        directory: &Path,
+        job: &JobContext,
+        states: &BTreeMap<String, serde_json::Value>,
+    ) -> Result<Self> {
+        let mut ledger = Self { directory: directory.to_owned(), job: job.clone(), open: BTreeMap::new() };
+        for kind in LEDGER_KINDS {
+            if let Some(state) = states.get(&key(kind)) {
+                ledger.open(kind, Some(SinkState(state.clone()))).await?;
+            }
+        }
+        Ok(ledger)
     }
 
-    /// Takes up the states of the newest manifest.
-    pub(crate) async fn restore(&mut self, states: &BTreeMap<String, serde_json::Value>) -> Result<()> {
-        for (kind, sink) in &mut self.sinks {
-            sink.restore(states.get(&key(*kind)).cloned().map(SinkState)).await?;
-        }
+    async fn open(&mut self, kind: LedgerKind, state: Option<SinkState>) -> Result<()> {
+        let mut sink = connectors::open_sink(&table(&self.directory, kind), &self.job)?;
+        sink.restore(state).await?;
+        self.open.insert(kind, sink);
         Ok(())
     }
 
@@ -167,19 +174,23 @@ impl Ledger {
         entries: &[LedgerEntry],
     ) -> Result<Vec<(String, SinkState)>> {
         let mut states = Vec::new();
-        for (kind, sink) in &mut self.sinks {
-            let own: Vec<&LedgerEntry> = entries.iter().filter(|e| e.kind == *kind).collect();
+        for kind in LEDGER_KINDS {
+            let own: Vec<&LedgerEntry> = entries.iter().filter(|e| e.kind == kind).collect();
+            if !own.is_empty() && !self.open.contains_key(&kind) {
+                self.open(kind, None).await?;
+            }
+            let Some(sink) = self.open.get_mut(&kind) else { continue };
             if !own.is_empty() {
                 sink.write(rows(&own)?).await?;
             }
-            states.push((key(*kind), sink.prepare(epoch, last).await?));
+            states.push((key(kind), sink.prepare(epoch, last).await?));
         }
         Ok(states)
     }
 
     /// Makes an epoch's entries visible.
     pub(crate) async fn commit(&mut self, epoch: u64) -> Result<()> {
-        for (_, sink) in &mut self.sinks {
+        for sink in self.open.values_mut() {
             sink.commit(epoch).await?;
         }
         Ok(())

@@ -141,8 +141,7 @@ impl Pipeline {
         };
         let manifest = fitting(stored, &plan, &options)?;
         options.job.instance.clone_from(&manifest.instance);
-        let mut ledger = Ledger::open(&options.ledger, &options.job)?;
-        ledger.restore(&manifest.sinks).await?;
+        let ledger = Ledger::restore(&options.ledger, &options.job, &manifest.sinks).await?;
         let sinks = open_sinks(&plan, &options, &manifest).await?;
         let (sources, partitions) = open_sources(&plan, &options, &manifest, restored.is_some()).await?;
         let mut pipeline =

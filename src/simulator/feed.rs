@@ -40,6 +40,6 @@ pub trait Feed: Send {
     /// The row last gone to.
     fn row(&self) -> Row<'_>;
 
-    /// Labels completed by rows gone to so far, each once. Some may be told with the row after.
+    /// Labels of the anomalies that began up to the row last gone to, each once.
     fn take_labels(&mut self) -> Vec<Label>;
 }

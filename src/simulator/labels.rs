@@ -8,8 +8,9 @@ use crate::error::{Error, Result};
 
 /// One anomaly, as the topic `edge-iiot-labels` and the label file hold it (one JSON object each).
 ///
-/// Times are by the device's own clock, so they equal the time stamps of its messages. Offsets are those of the
-/// site's partition as long as only the simulator writes to it; a dropout has none.
+/// It is told when the anomaly begins; its end is known from the schedule. Times are by the device's own clock,
+/// so they equal the time stamps of its messages. The offset is that of the site's partition as long as only the
+/// simulator writes to it; a dropout has none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Label {
     /// Unique in the stream: device and tick of its start.
@@ -27,10 +28,8 @@ pub struct Label {
     /// Event time at which 100 readings have followed the last affected one: a rolling frame forgets it.
     #[serde(with = "time_text")]
     pub settled: i64,
-    /// Offset of the first affected row.
+    /// Offset of the first affected row that left.
     pub start_offset: Option<i64>,
-    /// Offset of the last affected row.
-    pub end_offset: Option<i64>,
     /// Partition of the device.
     pub partition: i32,
     /// Size in noise deviations with its sign; for a burst the factor of the noise; 0 where there is none.
@@ -93,7 +92,6 @@ mod tests {
             end: 1_763_640_010_123_456,
             settled: 1_763_640_110_123_456,
             start_offset: Some(7),
-            end_offset: None,
             partition: 0,
             magnitude: -4.5,
         };

@@ -129,7 +129,7 @@ pub fn parse_windows(text: &str) -> Result<BTreeMap<String, Vec<(i64, i64)>>> {
     Ok(windows)
 }
 
-/// The feeds of a replay of series, partition by partition. Each label leaves with the last row of its window.
+/// The feeds of a replay of series, partition by partition. Each label leaves with the first row of its window.
 pub fn series_feeds(
     series: &[Series],
     windows: &BTreeMap<String, Vec<(i64, i64)>>,
@@ -190,15 +190,13 @@ struct SeriesFeed {
 }
 
 impl SeriesFeed {
-    /// Labels of this partition's devices, in the order of their last rows.
+    /// Labels of this partition's devices, in the order of their first rows.
     fn window_labels(&self, windows: &BTreeMap<String, Vec<(i64, i64)>>, partition: i32) -> VecDeque<Label> {
         let mut labels = Vec::new();
         for (member, (device_id, _)) in self.heads.iter().enumerate() {
             for (start, end) in windows.get(device_id).into_iter().flatten() {
-                let within = |row: &&SeriesRow| row.member == member && (*start..=*end).contains(&row.time);
-                let mut inside =
-                    self.rows.iter().enumerate().filter(|(_, row)| within(row)).map(|(offset, _)| offset as i64);
-                let Some(first) = inside.next() else { continue };
+                let within = |row: &SeriesRow| row.member == member && (*start..=*end).contains(&row.time);
+                let Some(first) = self.rows.iter().position(within) else { continue };
                 labels.push(Label {
                     anomaly_id: format!("{device_id}-{start}"),
                     device_id: device_id.clone(),
@@ -206,14 +204,13 @@ impl SeriesFeed {
                     start: *start,
                     end: *end,
                     settled: *end,
-                    start_offset: Some(first),
-                    end_offset: Some(inside.next_back().unwrap_or(first)),
+                    start_offset: Some(first as i64),
                     partition,
                     magnitude: 0.0,
                 });
             }
         }
-        labels.sort_by_key(|label| label.end_offset);
+        labels.sort_by_key(|label| label.start_offset);
         labels.into()
     }
 }
@@ -256,8 +253,8 @@ impl Feed for SeriesFeed {
 
     fn take_labels(&mut self) -> Vec<Label> {
         let done = self.done as i64;
-        let complete = self.labels.iter().take_while(|label| label.end_offset.is_none_or(|end| end < done)).count();
-        self.labels.drain(..complete).collect()
+        let begun = self.labels.iter().take_while(|label| label.start_offset.is_none_or(|first| first < done)).count();
+        self.labels.drain(..begun).collect()
     }
 }
 

@@ -5,8 +5,9 @@
 //!   end (`Label::settled`): the rolling frame still holds the anomaly. Precision = true alerts / alerts.
 //! - A **spike** is recalled if an alert of its device has exactly its event time; any other kind if an alert lies
 //!   between its start and its end. Delay = first such alert − start.
-//! - Alerts told twice (same device and time) count once. Labels that end after `until` are left out: the job
-//!   had not come so far.
+//! - Alerts told twice (same device and time) count once.
+//! - Recall counts the labels that end at or before `until`: the job had seen all of them. Precision uses all
+//!   labels: an alert on a drift that is still under way is true.
 //! - Windows of replayed series have no time after their end: an alert is true only inside.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,7 +129,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Compares `alerts` with `labels`; `until` is how far the job came, µs of event time (its watermark).
+/// Compares `alerts` with `labels`; `until` is how far the job came, µs of event time (its watermark): recall
+/// counts labels that end by then.
 pub fn score(alerts: &[Alert], labels: &[Label], until: Option<i64>) -> Report {
     let ms = |us: i64| us.div_euclid(1000);
     let mut times: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
@@ -141,7 +143,7 @@ pub fn score(alerts: &[Alert], labels: &[Label], until: Option<i64>) -> Report {
     for label in labels {
         let (start, end, settled) = (ms(label.start), ms(label.end), ms(label.settled.max(label.end)));
         let found = times.get(label.device_id.as_str());
-        // A label the job did not reach excuses alerts in it, but counts for nothing else.
+        // An anomaly under way makes alerts true, but is not asked to have been found.
         true_times.extend(
             found.into_iter().flat_map(|t| t.range(start..=settled.max(start))).map(|t| (label.device_id.as_str(), *t)),
         );
@@ -192,7 +194,6 @@ mod tests {
             end: end_s * 1_000_000,
             settled: (end_s + 100) * 1_000_000,
             start_offset: None,
-            end_offset: None,
             partition: 0,
             magnitude: 1.0,
         }
@@ -235,6 +236,19 @@ mod tests {
         let report = score(&[alert("a", 1001)], &[label("a", AnomalyKind::Spike, 1000, 1000)], None);
         assert_eq!(report.recall(AnomalyKind::Spike), Some(0.0));
         assert_eq!(report.precision(), Some(1.0));
+    }
+
+    #[test]
+    fn an_anomaly_under_way_makes_alerts_true_and_is_not_asked_for() {
+        let labels = [label("a", AnomalyKind::Drift, 1000, 1100), label("a", AnomalyKind::Spike, 3000, 3000)];
+        let alerts = [alert("a", 1050), alert("a", 3000)];
+        let drift = |until_s: i64| {
+            let report = score(&alerts, &labels, Some(until_s * 1_000_000));
+            (report.precision(), report.recall(AnomalyKind::Drift), report.recall(AnomalyKind::Spike))
+        };
+        assert_eq!(drift(1099), (Some(1.0), None, None));
+        assert_eq!(drift(1100), (Some(1.0), Some(1.0), None));
+        assert_eq!(drift(3000), (Some(1.0), Some(1.0), Some(1.0)));
     }
 
     #[test]

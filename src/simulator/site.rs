@@ -6,11 +6,12 @@
 //! at most one hash per device and tick (about a million ticks a second for 600 devices on one core), and
 //! nothing is formatted on the way.
 //!
-//! Invariant: row n is a pure function of (config, site, n). Labels belong to the first row that leaves when
-//! everything about them is known, so that they too are told once, wherever a stream starts.
+//! Invariant: row n is a pure function of (config, site, n). A label belongs to the first affected row that
+//! leaves (that of a dropout to the first row after its first missing reading), so that it is told while its
+//! anomaly is under way, and once, wherever a stream starts.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap};
 
 use super::config::Config;
 use super::device::{BLOCK_TICKS, BlockPlan, Device, FaultBounds};
@@ -20,7 +21,7 @@ use super::message::{self, FeatureSource};
 use super::schedule::{Anomaly, AnomalyKind, LENGTH_TICKS_MAX};
 use crate::error::{Error, Result};
 
-/// Blocks walked before the wanted one, so that anomalies under way are known from their first reading on.
+/// Blocks walked before the wanted one: a dropout's label waits for a row, at most as long as the dropout.
 const REWIND_BLOCKS: u64 = LENGTH_TICKS_MAX.div_ceil(BLOCK_TICKS);
 /// Readings of a rolling frame: when the last affected reading has left it, an anomaly has settled.
 const FRAME_TICKS: u64 = 100;
@@ -45,15 +46,6 @@ struct Pick {
     repeated: bool,
 }
 
-/// An anomaly whose rows are leaving.
-#[derive(Debug, Clone, Copy)]
-struct OpenLabel {
-    anomaly: Anomaly,
-    rows_left: u64,
-    first_offset: i64,
-    last_offset: i64,
-}
-
 /// Rows of one site, in partition order.
 #[derive(Debug)]
 pub struct SiteStream {
@@ -64,8 +56,6 @@ pub struct SiteStream {
     bounds: FaultBounds,
     /// Longest delay in slots.
     delay_slots: u32,
-    /// Anomalies that began before this tick are not told: their rows are incomplete here.
-    labels_from: u64,
 
     // changes while running
     block: u64,
@@ -80,9 +70,10 @@ pub struct SiteStream {
     next: Option<Pick>,
     /// Offset of the next row.
     next_offset: u64,
-    open: BTreeMap<u32, OpenLabel>,
+    /// Devices whose anomaly began in this block and has its label.
+    labelled: BTreeSet<u32>,
     /// Labels that go with the next row.
-    complete: Vec<Label>,
+    pending: Vec<Label>,
     /// Labels of rows that have left.
     told: Vec<Label>,
     /// Start of the tick last asked for: (tick, µs).
@@ -112,7 +103,6 @@ impl SiteStream {
         config.validate()?;
         let mut stream = Self::new(config, site);
         let (block, first_offset) = stream.block_before(offset)?;
-        stream.labels_from = block * BLOCK_TICKS;
         stream.next_offset = first_offset;
         stream.load(block);
         while stream.next_offset < offset {
@@ -149,15 +139,14 @@ impl SiteStream {
             members,
             bounds,
             delay_slots,
-            labels_from: 0,
             block: 0,
             position: 0,
             delayed: BinaryHeap::new(),
             repeat: None,
             next: None,
             next_offset: 0,
-            open: BTreeMap::new(),
-            complete: Vec::new(),
+            labelled: BTreeSet::new(),
+            pending: Vec::new(),
             told: Vec::new(),
             tick_start: (0, config.tick_us(0)),
             current: Current::default(),
@@ -203,6 +192,7 @@ impl SiteStream {
     fn load(&mut self, block: u64) {
         self.block = block;
         self.position = 0;
+        self.labelled.clear();
         for (plan, member) in self.plans.iter_mut().zip(&self.members) {
             *plan = member.device.plan(&self.config, self.bounds, block);
         }
@@ -273,45 +263,33 @@ impl SiteStream {
         pick
     }
 
-    /// A row leaves: counts it, and notes it in the label of its anomaly.
+    /// A row leaves: counts it, and labels the anomaly that begins with it.
     fn passed(&mut self, pick: Pick) {
         let offset = self.next_offset as i64;
         self.next_offset += 1;
-        if !pick.repeated {
-            self.note(pick, offset);
-        }
-        self.told.append(&mut self.complete);
+        self.note(pick, offset);
+        self.told.append(&mut self.pending);
     }
 
+    /// Labels the anomaly of a row if the row is the first of it. Delays end with their block: so a row of an
+    /// anomaly that began in an earlier block is never the first.
     fn note(&mut self, pick: Pick, offset: i64) {
         let anomaly = self.plans.get(pick.slot as usize).and_then(|plan| plan.anomaly);
-        let Some(anomaly) = anomaly.filter(|a| a.covers(pick.tick) && a.start >= self.labels_from) else { return };
-        let open = self.open.entry(pick.slot).or_insert_with(|| OpenLabel {
-            anomaly,
-            rows_left: anomaly.ticks(),
-            first_offset: i64::MAX,
-            last_offset: i64::MIN,
-        });
-        open.rows_left = open.rows_left.saturating_sub(1);
-        open.first_offset = open.first_offset.min(offset);
-        open.last_offset = open.last_offset.max(offset);
-        if open.rows_left == 0 {
-            let done = *open;
-            self.open.remove(&pick.slot);
-            self.tell(pick.slot, done.anomaly, Some((done.first_offset, done.last_offset)));
+        let begins = |a: &Anomaly| a.covers(pick.tick) && a.start / BLOCK_TICKS == self.block;
+        let Some(anomaly) = anomaly.filter(begins) else { return };
+        if self.labelled.insert(pick.slot) {
+            self.tell(pick.slot, anomaly, Some(offset));
         }
     }
 
-    /// A device has no reading: at the end of a dropout its label is complete.
+    /// A device has no reading: labels the dropout that begins with it.
     fn missed(&mut self, slot: u32, tick: u64, anomaly: Option<Anomaly>) {
-        if let Some(anomaly) =
-            anomaly.filter(|a| a.kind == AnomalyKind::Dropout && a.end == tick && a.start >= self.labels_from)
-        {
+        if let Some(anomaly) = anomaly.filter(|a| a.kind == AnomalyKind::Dropout && a.start == tick) {
             self.tell(slot, anomaly, None);
         }
     }
 
-    fn tell(&mut self, slot: u32, anomaly: Anomaly, offsets: Option<(i64, i64)>) {
+    fn tell(&mut self, slot: u32, anomaly: Anomaly, start_offset: Option<i64>) {
         let Some(member) = self.members.get(slot as usize) else { return };
         let time = |tick| self.reading_us(slot, tick).saturating_add(member.device.skew_us);
         let label = Label {
@@ -321,12 +299,11 @@ impl SiteStream {
             start: time(anomaly.start),
             end: time(anomaly.end),
             settled: time(anomaly.end.saturating_add(FRAME_TICKS)),
-            start_offset: offsets.map(|(first, _)| first),
-            end_offset: offsets.map(|(_, last)| last),
+            start_offset,
             partition: self.partition(),
             magnitude: (anomaly.magnitude * 1000.0).round() / 1000.0,
         };
-        self.complete.push(label);
+        self.pending.push(label);
     }
 
     /// When slot `slot` of `tick` begins, µs by a right clock.
@@ -387,13 +364,16 @@ impl SiteStream {
 impl Feed for SiteStream {
     fn next_due_us(&mut self) -> Result<Option<i64>> {
         let pick = self.choose();
+        if pick.is_none() {
+            self.told.append(&mut self.pending);
+        }
         self.next = pick;
         Ok(pick.map(|pick| self.due_us(pick.arrival)))
     }
 
     fn advance(&mut self) -> Result<bool> {
         let Some(pick) = self.choose() else {
-            self.told.append(&mut self.complete);
+            self.told.append(&mut self.pending);
             return Ok(false);
         };
         self.write(pick);

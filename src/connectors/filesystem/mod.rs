@@ -38,6 +38,14 @@ pub fn visible_files(table: &TableSpec) -> Result<Vec<PathBuf>> {
     Ok(listed.into_iter().map(|file| file.path).collect())
 }
 
+/// The file or folder of a table.
+///
+/// # Errors
+/// `Config` for wrong options.
+pub fn path(table: &TableSpec, usage: Usage) -> Result<PathBuf> {
+    FileOptions::parse(table, usage).map(|options| options.path)
+}
+
 /// Metadata columns: (key, type as the script writes it, writable).
 pub const METADATA: &[(&str, &str, bool)] = &[
     ("file.path", "STRING", false),

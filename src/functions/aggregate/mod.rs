@@ -3,12 +3,13 @@
 //!
 //! Invariants: `merge` into an empty state copies the other bit for bit, so state may be stored and taken back
 //! any number of times without changing a result; state columns are plain Arrow types; NULL input is skipped;
-//! no accumulator retracts, because taking a floating point value back out does not undo putting it in.
+//! no state retracts, because taking a floating point value back out does not undo putting it in.
 
 mod average;
 mod extreme;
 mod fold;
 mod pick;
+mod sliding;
 mod sum;
 mod variance;
 
@@ -44,7 +45,7 @@ pub(super) struct Entry {
 }
 
 /// An aggregate function over one argument type.
-trait Make {
+trait Make: Send + Sync {
     /// Type of the result.
     fn result_type(&self) -> DataType;
     /// Names and types of the state columns.
@@ -230,6 +231,10 @@ impl AggregateUDFImpl for Aggregate {
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         Ok(self.make_for(&args)?.accumulator())
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(sliding::Sliding::new(self.make_for(&args)?)))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {

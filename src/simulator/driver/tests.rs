@@ -157,7 +157,7 @@ async fn a_stop_while_the_target_is_full_loses_no_label() -> Result<()> {
         expected += feed.take_labels().len() as u64;
     }
     assert_eq!(summary.rows, 80_099);
-    // The row that was cut off may have completed a label of its own; the next run tells it again.
+    // The row that was cut off may have begun an anomaly; the next run tells it again.
     assert!((expected..=expected + 1).contains(&summary.labels), "{} of {expected}", summary.labels);
     Ok(())
 }

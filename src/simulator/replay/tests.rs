@@ -42,7 +42,12 @@ fn the_kept_series_replay_in_order_with_their_windows() -> Result<()> {
                 alerts.push(Alert { device_id: row.device.to_owned(), event_time_us: row.event_time_us });
             }
             rows += 1;
+            let inside = row.anomaly.map(|_| (row.device.to_owned(), row.event_time_us));
             labels.extend(feed.take_labels());
+            let known = |(device, time): &(String, i64)| {
+                labels.iter().any(|l: &Label| l.device_id == *device && (l.start..=l.end).contains(time))
+            };
+            assert!(inside.as_ref().is_none_or(known), "{inside:?} comes before its label");
         }
         assert!(!feed.advance()?);
     }

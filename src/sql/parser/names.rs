@@ -148,6 +148,8 @@ const RESERVED: [&str; 134] = [
 
 const CATALOG: &str = "default_catalog";
 const DATABASE: &str = "default_database";
+/// The database of the tables that jobs keep about themselves: `ledger.late`, `ledger.bad`, `ledger.future`.
+const LEDGER: &str = "ledger";
 
 /// `word` is a name only in back-ticks.
 pub(super) fn is_reserved(word: &str) -> bool {
@@ -193,14 +195,40 @@ pub(super) fn new_name(cursor: &mut Cursor<'_>, what: &str) -> Result<Spanned<St
 /// `[[default_catalog.]default_database.]name`, without what stands before the name.
 pub(super) fn object_name(cursor: &mut Cursor<'_>, what: &str) -> Result<Spanned<String>> {
     let start = cursor.index();
-    let mut parts = vec![new_name(cursor, what)?];
-    while cursor.take(&Token::Period) {
-        parts.push(cursor.name("a name")?);
-    }
+    let parts = name_parts(cursor, what)?;
     let span = cursor.span_from(start);
     let texts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
     let name = local_name(&texts).map_err(|error| error.at(span))?.to_owned();
     Ok(Spanned::new(name, span))
+}
+
+/// The name of a table of the ledger, if one is named; only queries may.
+pub(super) fn in_ledger<'a>(parts: &[&'a str]) -> Option<&'a str> {
+    match parts {
+        [LEDGER, name] | [CATALOG, LEDGER, name] => Some(name),
+        _ => None,
+    }
+}
+
+/// `[[default_catalog.]default_database.]name` without what stands before the name, or `ledger.name`.
+pub(super) fn readable_name(cursor: &mut Cursor<'_>, what: &str) -> Result<Spanned<String>> {
+    let start = cursor.index();
+    let parts = name_parts(cursor, what)?;
+    let texts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
+    let span = cursor.span_from(start);
+    let name = match in_ledger(&texts) {
+        Some(name) => format!("{LEDGER}.{name}"),
+        None => local_name(&texts).map_err(|error| error.at(span))?.to_owned(),
+    };
+    Ok(Spanned::new(name, span))
+}
+
+fn name_parts(cursor: &mut Cursor<'_>, what: &str) -> Result<Vec<Spanned<String>>> {
+    let mut parts = vec![new_name(cursor, what)?];
+    while cursor.take(&Token::Period) {
+        parts.push(cursor.name("a name")?);
+    }
+    Ok(parts)
 }
 
 /// The name of a table within the only database there is.
@@ -212,6 +240,10 @@ pub(super) fn local_name<'a>(parts: &[&'a str]) -> Result<&'a str> {
         Err(Error::sql(format!("{kind} \"{name}\" does not exist"))
             .hint(format!("all tables are in \"{CATALOG}.{DATABASE}\": write the table's name alone")))
     };
+    if in_ledger(parts).is_some() {
+        return Err(Error::sql("the ledger is kept by the job and can only be read")
+            .hint("read it with \"streamer sql -f FILE -c 'SELECT * FROM ledger.late'\""));
+    }
     match parts {
         [name] | [DATABASE, name] | [CATALOG, DATABASE, name] => Ok(name),
         [database, _] | [CATALOG, database, _] => unknown("database", database),

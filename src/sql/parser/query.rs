@@ -124,10 +124,11 @@ fn localize(name: &mut ObjectName) -> Result<()> {
     if texts.len() < 2 || texts.len() != name.0.len() {
         return Ok(());
     }
-    names::local_name(&texts).map_err(|error| error.or_at(script_span(span_of_parts(parts))))?;
-    if let Some(last) = name.0.pop() {
-        name.0 = vec![last];
-    }
+    let kept = match names::in_ledger(&texts) {
+        Some(_) => 2,
+        None => names::local_name(&texts).map(|_| 1).map_err(|e| e.or_at(script_span(span_of_parts(parts))))?,
+    };
+    name.0.drain(..name.0.len().saturating_sub(kept));
     Ok(())
 }
 

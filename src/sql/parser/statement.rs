@@ -41,7 +41,7 @@ fn parse_one(cursor: &mut Cursor<'_>) -> Result<Option<StatementKind>> {
         drop(cursor)?
     } else if cursor.take_keyword("DESCRIBE") || cursor.take_keyword("DESC") {
         cursor.take_keyword("EXTENDED");
-        StatementKind::Describe { name: names::object_name(cursor, "a table name")? }
+        StatementKind::Describe { name: names::readable_name(cursor, "a table name")? }
     } else if cursor.take_keyword("SHOW") {
         StatementKind::Show(object_kind(cursor, ["TABLES", "VIEWS"])?)
     } else if starts_query(cursor) {

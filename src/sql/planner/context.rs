@@ -133,16 +133,21 @@ pub(crate) fn parser_options() -> ParserOptions {
         .with_default_null_ordering(NullOrdering::NullsMin)
 }
 
-/// The name of a table without Flink's default catalog and database.
-pub(crate) fn table_name(reference: &TableReference) -> Option<&str> {
-    let known = |name: Option<&str>, only: &str| name.is_none_or(|name| name == only);
-    (known(reference.catalog(), "default_catalog") && known(reference.schema(), "default_database"))
-        .then(|| reference.table())
+/// Name of a relation: without Flink's default catalog and database, `ledger.x` for a table of the ledger.
+pub(crate) fn table_name(reference: &TableReference) -> Option<Cow<'_, str>> {
+    if reference.catalog().is_some_and(|catalog| catalog != "default_catalog") {
+        return None;
+    }
+    match reference.schema() {
+        None | Some("default_database") => Some(Cow::Borrowed(reference.table())),
+        Some("ledger") => Some(Cow::Owned(format!("ledger.{}", reference.table()))),
+        Some(_) => None,
+    }
 }
 
 impl ContextProvider for Context<'_> {
     fn get_table_source(&self, name: TableReference) -> DfResult<Arc<dyn TableSource>> {
-        match table_name(&name).and_then(|name| self.relations.get(name)) {
+        match table_name(&name).and_then(|name| self.relations.get(name.as_ref())) {
             Some(relation) => Ok(Arc::clone(relation)),
             None => plan_err!("table '{name}' not found"),
         }

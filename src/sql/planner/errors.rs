@@ -113,7 +113,13 @@ fn column_not_found(field: &Column, valid: &[Column]) -> Error {
 
 fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&str], syntax: &V) -> Error {
     if let Some(name) = between(text, "table '", "' not found") {
-        let bare = name.rsplit('.').next().unwrap_or(name);
+        let in_ledger = name.starts_with("ledger.");
+        if in_ledger && !tables.iter().any(|table| table.starts_with("ledger.")) {
+            return Error::sql(format!("a job cannot read its ledger: \"{name}\""))
+                .hint(format!("the ledger is read with \"streamer sql -f FILE -c 'SELECT * FROM {name}'\""))
+                .or_at(place);
+        }
+        let bare = if in_ledger { name } else { name.rsplit('.').next().unwrap_or(name) };
         return Error::sql(format!("table or view \"{name}\" not found"))
             .nearest(bare, tables.iter().copied())
             .or_at(place);

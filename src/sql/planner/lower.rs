@@ -114,7 +114,7 @@ impl Lowering<'_> {
 
     fn source(&mut self, reference: &TableReference) -> Result<Stream> {
         let table = table_name(reference)
-            .and_then(|name| self.tables.get(name))
+            .and_then(|name| self.tables.get(name.as_ref()))
             .ok_or_else(|| Error::internal(format!("table \"{reference}\" was planned and is gone")))?;
         let kind = NodeKind::Source(source(table, self.settings)?);
         Ok(self.node(kind, Vec::new(), table.spec.schema()))
