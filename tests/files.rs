@@ -85,6 +85,38 @@ SELECT device_id, v, SUM(v) OVER (PARTITION BY device_id ORDER BY ts
     assert_eq!(lines, expected, "{}", text(&output));
 }
 
+/// Rows of an OVER go into windows: they keep their event time, and come from several partitions at once.
+#[test]
+fn a_window_over_the_rows_of_an_over() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "input/a.json", &rows());
+    let other = TABLE.replace("readings", "others").replace("'input'", "'other'");
+    write(directory.path(), "other/b.json", &rows().replace("\"a\"", "\"c\""));
+    let query = format!(
+        "{TABLE}{other}CREATE VIEW both_tables AS SELECT * FROM readings UNION ALL SELECT * FROM others;
+CREATE VIEW summed AS SELECT device_id, ts, SUM(v) OVER (PARTITION BY device_id ORDER BY ts
+  ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS s FROM both_tables;
+SELECT window_start, COUNT(*) AS n, SUM(s) AS total
+FROM TABLE(TUMBLE(TABLE summed, DESCRIPTOR(ts), INTERVAL '20' SECOND)) GROUP BY window_start, window_end;"
+    );
+    write(directory.path(), "q.sql", &query);
+    for parallelism in ["1", "4"] {
+        let output = run(directory.path(), &["run", "q.sql", "--parallelism", parallelism]);
+        assert!(output.status.success(), "{}", text(&output));
+        // a: 1, 4, 8 | 12; c the same; b: in both tables at the same times, so 10, 20, 30, 40 in some order of ties.
+        let lines: Vec<_> = std::str::from_utf8(&output.stdout).unwrap().lines().collect();
+        assert_eq!(
+            lines,
+            [
+                r#"{"window_start":"2026-01-01 00:00:00","n":10,"total":126.0}"#,
+                r#"{"window_start":"2026-01-01 00:00:20","n":2,"total":24.0}"#
+            ],
+            "{}",
+            text(&output)
+        );
+    }
+}
+
 #[test]
 fn inserts_run_one_after_the_other_and_read_each_other() {
     let directory = tempfile::tempdir().unwrap();

@@ -143,11 +143,11 @@ pub fn chained(node: &Node) -> Result<Option<Box<dyn Operator>>> {
     })
 }
 
-/// The half of a node that runs in the task of each source partition, before the exchange. `input` is
+/// The half of a node that runs in the task its input comes from, before the exchange. `input` is
 /// the schema of the node's input, without origin columns.
 ///
-/// An instance belongs to one partition: its snapshots are given back to the instance of that partition
-/// alone, with [`KeyFilter::ALL`].
+/// It stands behind a source partition or behind an instance of a keyed operator; each stored snapshot is given
+/// back to exactly one instance, with [`KeyFilter::ALL`].
 ///
 /// # Errors
 /// `Internal` if node and expressions do not fit, `Sql` for a function that cannot run per group.

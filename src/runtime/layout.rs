@@ -113,11 +113,27 @@ impl<'a> Layout<'a> {
     fn local(&self, node: NodeId, consumer: NodeId, head: &str) -> Result<Option<Box<dyn Operator>>> {
         let mut local = operators::local(&self.plan.nodes[consumer], &self.plan.nodes[node].schema)?;
         if let Some(operator) = &mut local {
-            for snapshot in self.snapshots.get(&format!("{consumer}.local.{head}")).into_iter().flatten() {
-                operator.restore(snapshot.clone(), &KeyFilter::ALL)?;
+            for key in self.local_state(consumer, head) {
+                for snapshot in self.snapshots.get(&key).into_iter().flatten() {
+                    operator.restore(snapshot.clone(), &KeyFilter::ALL)?;
+                }
             }
         }
         Ok(local)
+    }
+
+    /// State keys of the first halves that `head` takes over: its own. Behind a keyed operator, instance i of n
+    /// also takes those of instances i + n, i + 2n, … of a run with more of them: partials may be anywhere, once.
+    fn local_state(&self, consumer: NodeId, head: &str) -> Vec<String> {
+        let prefix = format!("{consumer}.local.");
+        let Some(instance) = head.strip_prefix('i').and_then(|i| i.parse::<usize>().ok()) else {
+            return vec![format!("{prefix}{head}")];
+        };
+        let theirs = |key: &&String| {
+            let stored = key.strip_prefix(&prefix).and_then(|h| h.strip_prefix('i')).and_then(|i| i.parse::<usize>().ok());
+            stored.is_some_and(|stored| stored % self.parallelism == instance)
+        };
+        self.snapshots.keys().filter(theirs).cloned().collect()
     }
 
     fn add(&self, fragment: &mut Fragment, at: usize, operator: Option<Box<dyn Operator>>, key: String) -> usize {

@@ -1,10 +1,11 @@
-//! The first half: rows of one partition become panes.
+//! The first half: rows become panes, partition by partition.
 //!
 //! A row in the slice `s` read at watermark `wm` can still join the windows with `end - 1 > wm`; the
-//! first of them is `from_end`. Rows with equal `(from_end, s)` share a pane, since they join the same
-//! windows. **A pane is complete once the partition's watermark `w` is ≥ `from_end - 1`**: a later row
+//! first of them is `from_end`. Rows of a partition with equal `(from_end, s)` share a pane, since they join
+//! the same windows. Behind a source all rows are of one partition; behind a keyed operator (a window over the
+//! rows of an OVER) of several, and the watermark is the minimum of theirs. **A pane is complete once the partition's watermark `w` is ≥ `from_end - 1`**: a later row
 //! has `wm ≥ w ≥ from_end - 1`, so its own first window has `end - 1 > wm ≥ from_end - 1`: another pane.
-//! Panes leave in the order (from_end, slice_end), so the order does not depend on how often the
+//! Panes leave in the order (from_end, slice_end, partition), so the order does not depend on how often the
 //! watermark is told; within a pane, groups stand in the order of their first rows.
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 
 use super::{NAME, WindowQuery, is_progress, progress};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::operators::accumulate::{Groups, Partial, take_rows};
 use crate::operators::columns::{evaluate_all, int32, int64, misfit, row_times};
 use crate::operators::{KeyFilter, Operator, Output, Snapshot};
@@ -23,8 +24,8 @@ use crate::plan::WindowAggregate;
 use crate::stream::{LateRow, Origin, PartitionId};
 use crate::time::{EventTime, WATERMARK_MIN};
 
-/// Name of a pane: `(from_end, slice_end)`.
-type PaneId = (i64, i64);
+/// Name of a pane: `(from_end, slice_end, partition)`.
+type PaneId = (i64, i64, i32);
 
 struct Pane {
     groups: Groups,
@@ -32,11 +33,10 @@ struct Pane {
     changed: Vec<bool>,
 }
 
-/// Partial results of the rows of one partition.
+/// Partial results of rows, per partition.
 pub struct LocalWindowAggregate {
     query: WindowQuery,
 
-    partition: Option<i32>,
     panes: BTreeMap<PaneId, Pane>,
     watermark: EventTime,
     /// Partials sent so far.
@@ -51,23 +51,10 @@ impl LocalWindowAggregate {
     pub fn new(plan: &WindowAggregate, input: &SchemaRef) -> Result<Self> {
         Ok(Self {
             query: WindowQuery::new(plan, input)?,
-            partition: None,
             panes: BTreeMap::new(),
             watermark: WATERMARK_MIN,
             sequence: 0,
         })
-    }
-
-    /// All rows are of one partition, always the same.
-    fn check_partition(&mut self, partitions: &Int32Array) -> Result<()> {
-        let Some(&first) = partitions.values().first() else { return Ok(()) };
-        let expected = *self.partition.get_or_insert(first);
-        match partitions.values().iter().find(|p| **p != expected) {
-            None => Ok(()),
-            Some(other) => Err(Error::internal(format!(
-                "the first half of a window aggregate belongs to partition {expected} and was given a row of {other}"
-            ))),
-        }
     }
 
     /// The rows of each pane; the late ones go to `output`.
@@ -78,7 +65,9 @@ impl LocalWindowAggregate {
         for (row, (&time, &watermark)) in times.values().iter().zip(origin.watermark.values()).enumerate() {
             let slice_end = self.query.slices.slice_end(time)?;
             match self.query.slices.first_open(slice_end, watermark) {
-                Some(from_end) => panes.entry((from_end, slice_end)).or_default().push(row as u32),
+                Some(from_end) => {
+                    panes.entry((from_end, slice_end, origin.partition.value(row))).or_default().push(row as u32);
+                }
                 None => output.late.push(LateRow {
                     partition: PartitionId(origin.partition.value(row)),
                     offset: origin.offset.value(row),
@@ -106,11 +95,11 @@ impl LocalWindowAggregate {
 
     /// A batch of partials of one pane, numbered from `sequence` on.
     fn partials(&self, id: PaneId, partial: Partial, sequence: i64) -> Result<RecordBatch> {
-        let (from_end, slice_end) = id;
+        let (from_end, slice_end, partition) = id;
         let (mut columns, rows) = partial;
         columns.push(Arc::new(Int64Array::from_value(slice_end, rows)));
         columns.push(Arc::new(Int64Array::from_value(from_end, rows)));
-        columns.push(Arc::new(Int32Array::from_value(self.partition.unwrap_or_default(), rows)));
+        columns.push(Arc::new(Int32Array::from_value(partition, rows)));
         columns.push(Arc::new(Int64Array::from_iter_values((0..rows as i64).map(|i| sequence + i))));
         columns.push(Arc::new(Int64Array::from_value(WATERMARK_MIN, rows)));
         Ok(RecordBatch::try_new(Arc::clone(&self.query.partial), columns)?)
@@ -123,7 +112,6 @@ impl Operator for LocalWindowAggregate {
     }
 
     fn process(&mut self, batch: RecordBatch, output: &mut Output) -> Result<()> {
-        self.check_partition(Origin::of(&batch)?.partition)?;
         let mut panes = self.assign(&batch, output)?;
         // Late rows are taken out before anything is computed of them.
         let on_time: usize = panes.values().map(Vec::len).sum();
@@ -206,8 +194,9 @@ impl Operator for LocalWindowAggregate {
             if batch.num_columns() != self.query.partial.fields().len() {
                 return Err(misfit(&batch));
             }
-            self.check_partition(int32(&batch, slice_end_column + 2)?)?;
-            let id = (int64(&batch, slice_end_column + 1)?.value(0), int64(&batch, slice_end_column)?.value(0));
+            let [from_end, slice_end] =
+                [int64(&batch, slice_end_column + 1)?.value(0), int64(&batch, slice_end_column)?.value(0)];
+            let id = (from_end, slice_end, int32(&batch, slice_end_column + 2)?.value(0));
             let mut partials = Vec::new();
             if let Some(pane) = self.panes.remove(&id) {
                 partials.push(pane.groups.into_partial()?);
@@ -219,7 +208,7 @@ impl Operator for LocalWindowAggregate {
         }
         // These had left before the snapshot was taken.
         let watermark = self.watermark;
-        self.panes.retain(|(from_end, _), _| from_end - 1 > watermark);
+        self.panes.retain(|(from_end, ..), _| from_end - 1 > watermark);
         Ok(())
     }
 
