@@ -146,3 +146,107 @@ fn a_bad_line_fails_a_file_job_and_says_where() {
     assert_eq!(output.status.code(), Some(1), "{shown}");
     assert!(shown.contains("a.json"), "{shown}");
 }
+
+/// All files and folders below a directory, sorted.
+fn tree(directory: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        found.push(path.to_string_lossy().into_owned());
+        if path.is_dir() {
+            found.extend(tree(&path));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_select_over_files_leaves_no_trace() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "input/a.json", &rows());
+    write(directory.path(), "q.sql", &format!("{TABLE}SELECT device_id FROM readings;"));
+    let before = tree(directory.path());
+    let output = run(directory.path(), &["run", "q.sql"]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(tree(directory.path()), before);
+}
+
+#[test]
+fn rows_that_are_in_no_result_are_in_the_ledger() {
+    let directory = tempfile::tempdir().unwrap();
+    let late = "{\"device_id\":\"a\",\"v\":9.0,\"ts\":\"2026-01-01 00:00:02\"}\n";
+    write(directory.path(), "input/a.json", &format!("{}{late}not JSON\n", rows()));
+    let skipping = TABLE.replace("'json')", "'json', 'bad-records' = 'ledger')");
+    let query = format!(
+        "{skipping}SELECT device_id, COUNT(*) FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+GROUP BY device_id, window_start, window_end;"
+    );
+    write(directory.path(), "q.sql", &query);
+    let output = run(directory.path(), &["run", "q.sql"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let ask = |query: &str| run(directory.path(), &["sql", "-f", "q.sql", "--format", "csv", "-c", query]);
+    let output = ask("SELECT reason, event_time FROM ledger.late; SELECT COUNT(*) AS n FROM ledger.bad");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "reason,event_time\nLATE,2026-01-01T00:00:02\nn\n1\n",
+        "{}",
+        text(&output)
+    );
+    assert!(!directory.path().join("data/state/q/ledger/future").exists());
+}
+
+#[test]
+fn a_table_around_the_state_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "input/a.json", &rows());
+    write(directory.path(), "q.sql", &format!("{TABLE}SELECT device_id FROM readings;"));
+    let output = run(directory.path(), &["run", "q.sql", "--state", "input/state"]);
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(3), "{shown}");
+    assert!(shown.contains("overlaps the state of the job") && shown.contains("--> q.sql:3:"), "{shown}");
+    assert!(!directory.path().join("input/state").exists());
+}
+
+/// Runs `streamer sql` over the rows, statements from a pipe.
+fn piped(directory: &std::path::Path, arguments: &[&str], statements: &str) -> std::process::Output {
+    use std::io::Write;
+    let mut command = crate::support::streamer(directory);
+    command.args(["sql", "-f", "q.sql"]).args(arguments);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // a child that has refused already reads nothing
+    drop(child.stdin.take().unwrap().write_all(statements.as_bytes()));
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn queries_from_a_pipe_and_from_the_command_line() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "input/a.json", &rows());
+    write(directory.path(), "q.sql", TABLE);
+    let shown = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let output = piped(
+        directory.path(),
+        &[],
+        "\\d\nSELECT COUNT(*) AS n\n  FROM readings;\n-- the columns\nDESCRIBE readings; SELECT 1 AS a\n-- end\n",
+    );
+    let expected = "table name\nledger.bad\nledger.future\nledger.late\nreadings\nn\n6\n\
+                    name,type,null\ndevice_id,STRING,true\nv,DOUBLE,true\nts,TIMESTAMP(3),true\na\n1\n";
+    assert_eq!(shown(&output), expected, "{}", text(&output));
+    let output = piped(directory.path(), &[], "SELECT 1 AS a;\nSELECT\n  x FROM readings;\nSELECT 2 AS b;\n");
+    assert_eq!((output.status.code(), shown(&output).as_str()), (Some(3), "a\n1\n"), "{}", text(&output));
+    assert!(text(&output).contains("-c:2:3"), "{}", text(&output));
+
+    let ask = |arguments: &[&str]| run(directory.path(), &[&["sql", "-f", "q.sql"], arguments].concat());
+    let empty = ask(&["-c", "SELECT device_id FROM readings WHERE v > 100", "-c", "SHOW TABLES; SELECT 1 AS a"]);
+    assert!(shown(&empty).starts_with("device_id\ntable name\n") && shown(&empty).ends_with("readings\na\n1\n"));
+    let file = ask(&["-c", "SELECT * FROM readings", "--format", "parquet"]);
+    let batches = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes::Bytes::from(file.stdout), 100);
+    assert_eq!(batches.unwrap().map(|b| b.unwrap().num_rows()).sum::<usize>(), 6);
+    for two in [&["-c", "SELECT 1; SELECT 2"][..], &["-c", "SELECT 1", "-c", "SELECT 2"]] {
+        let output = ask(&[&["--format", "parquet"], two].concat());
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        assert!(output.stdout.is_empty());
+    }
+}

@@ -4,6 +4,8 @@ use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
+use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
@@ -13,7 +15,7 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{Editor, Helper};
+use rustyline::{CompletionType, Config, Editor, Helper};
 
 use crate::cli::script::{StateLayout, load};
 use crate::cli::show::{self, Format, ResultWriter, Stream};
@@ -57,11 +59,15 @@ pub(super) fn sql(arguments: &SqlArguments) -> Result<u8, Failure> {
     let format = arguments.format.unwrap_or(automatic);
     let runtime = runtime()?;
     if arguments.command.is_empty() {
-        let mut shell = Shell { session, format, timing: false, runtime };
-        return if std::io::stdin().is_terminal() { shell.interactive() } else { shell.piped() };
+        let interactive = std::io::stdin().is_terminal();
+        let mut shell = Shell { session, format, timing: false, interactive, runtime };
+        return if interactive { shell.interactive() } else { shell.piped() };
+    }
+    if format == Format::Parquet && arguments.command.len() > 1 {
+        return Err(one_result().into());
     }
     for command in &arguments.command {
-        runtime.block_on(query(&session, command, format)).map_err(|error| at_command(error, command))?;
+        runtime.block_on(answer(&session, command, format)).map_err(|error| at_command(error, command))?;
     }
     Ok(0)
 }
@@ -70,9 +76,23 @@ fn at_command(error: Error, text: &str) -> Failure {
     Failure { error, script: Some(("-c".to_owned(), text.to_owned())) }
 }
 
-/// Runs one query and writes its rows.
-async fn query(session: &Session, text: &str, format: Format) -> Result<()> {
-    let frame = session.query(text.trim().trim_end_matches(';'))?;
+fn one_result() -> Error {
+    Error::config("a Parquet file holds the rows of one query").hint("run one query at a time")
+}
+
+/// Runs the statements of `text` and writes their rows.
+async fn answer(session: &Session, text: &str, format: Format) -> Result<()> {
+    let frames = session.queries(text)?;
+    if format == Format::Parquet && frames.len() > 1 {
+        return Err(one_result());
+    }
+    for frame in frames {
+        write_rows(frame, format).await?;
+    }
+    Ok(())
+}
+
+async fn write_rows(frame: DataFrame, format: Format) -> Result<()> {
     match format {
         Format::Table => {
             let schema = frame.schema().as_arrow().clone();
@@ -86,6 +106,8 @@ async fn query(session: &Session, text: &str, format: Format) -> Result<()> {
         Format::Jsonl | Format::Csv => {
             let mut stream = frame.execute_stream().await?;
             let mut writer = ResultWriter::new(format);
+            // no rows have a header, too
+            writer.write(&RecordBatch::new_empty(stream.schema()))?;
             while let Some(batch) = stream.next().await {
                 writer.write(&batch?)?;
             }
@@ -114,12 +136,14 @@ struct Shell {
     session: Session,
     format: Format,
     timing: bool,
+    interactive: bool,
     runtime: tokio::runtime::Runtime,
 }
 
 const HELP: &str = "\
   SELECT …;          run a query; it may go over several lines
-  \\d  .tables        tables          \\d NAME   columns of a table
+  SHOW TABLES;       tables and views (also \\d); SHOW VIEWS;
+  DESCRIBE NAME;     columns of a table (also \\d NAME)
   \\f FORMAT          table, jsonl or csv
   \\timing            show how long queries take
   \\? help            this text        \\q exit   leave";
@@ -133,10 +157,10 @@ enum Asked {
 impl Shell {
     fn interactive(&mut self) -> Result<u8, Failure> {
         let failed = |e: ReadlineError| Error::unavailable(format!("cannot read the terminal: {e}"));
-        let names =
-            self.session.tables().map(str::to_owned).chain(self.session.functions().into_iter().map(str::to_owned));
-        let words: Vec<String> = names.chain(KEYWORDS.iter().map(|k| (*k).to_owned())).collect();
-        let mut editor: Editor<Words, FileHistory> = Editor::new().map_err(failed)?;
+        let names = self.session.tables().chain(self.session.functions()).chain(KEYWORDS.iter().copied());
+        let words: Vec<String> = names.map(str::to_owned).chain(self.session.columns()).collect();
+        let config = Config::builder().completion_type(CompletionType::List).build();
+        let mut editor: Editor<Words, FileHistory> = Editor::with_config(config).map_err(failed)?;
         editor.set_helper(Some(Words(words)));
         let history = history_file();
         if let Some(path) = &history {
@@ -147,7 +171,7 @@ impl Shell {
         loop {
             match editor.readline("streamer> ") {
                 Ok(line) => {
-                    drop(editor.add_history_entry(line.as_str()));
+                    drop(editor.add_history_entry(line.trim()));
                     if matches!(self.line(&line), Asked::Leave) {
                         break;
                     }
@@ -166,53 +190,70 @@ impl Shell {
         Ok(0)
     }
 
-    /// Statements from a pipe, each ended by `;`; the first that fails ends the session.
+    /// Statements from a pipe, run as soon as a line ends with `;`, and commands, each on a line of its own; the
+    /// first that fails ends the session.
     fn piped(&mut self) -> Result<u8, Failure> {
         let mut statement = String::new();
         for line in std::io::stdin().lock().lines() {
-            statement.push_str(&line.map_err(Error::from)?);
+            let line = line.map_err(Error::from)?;
+            if statement.trim().is_empty() && line.trim_start().starts_with(['\\', '.']) {
+                match self.command(&line) {
+                    Ok(Asked::Leave) => return Ok(0),
+                    Ok(Asked::Done) => continue,
+                    Err(failure) => return Err(failure),
+                }
+            }
+            statement.push_str(&line);
             statement.push('\n');
-            if statement.trim_end().ends_with(';') {
-                let text = std::mem::take(&mut statement);
-                self.runtime.block_on(query(&self.session, &text, self.format)).map_err(|e| at_command(e, &text))?;
+            if line.trim_end().ends_with(';') {
+                self.run(&std::mem::take(&mut statement))?;
             }
         }
-        if !statement.trim().is_empty() {
-            self.runtime
-                .block_on(query(&self.session, &statement, self.format))
-                .map_err(|e| at_command(e, &statement))?;
-        }
-        Ok(0)
+        self.run(&statement).map(|()| 0)
     }
 
+    /// A line of a person, who is told what is wrong and goes on.
     fn line(&mut self, line: &str) -> Asked {
-        let text = line.trim();
+        self.command(line).unwrap_or_else(|failure| {
+            failure.report();
+            Asked::Done
+        })
+    }
+
+    /// A command, or statements of SQL.
+    fn command(&mut self, line: &str) -> Result<Asked, Failure> {
+        let text = line.trim().trim_end_matches(|c: char| c == ';' || c.is_whitespace());
         let mut words = text.split_whitespace();
-        let outcome = match (words.next().unwrap_or(""), words.next()) {
-            ("", _) => Ok(()),
-            ("\\q" | "exit" | "quit" | ".exit" | ".quit", _) => return Asked::Leave,
-            ("\\?" | "\\h" | "help" | ".help", _) => super::write_out(format!("{HELP}\n").as_bytes()),
+        match (words.next().unwrap_or(""), words.next()) {
+            ("", _) => {}
+            ("\\q" | "exit" | "quit" | ".exit" | ".quit", None) => return Ok(Asked::Leave),
+            ("\\?" | "\\h" | "help" | ".help", None) => super::write_out(format!("{HELP}\n").as_bytes())?,
             ("\\timing" | ".timer", _) => {
                 self.timing = !self.timing;
-                super::write_out(if self.timing { b"timing is on\n" } else { b"timing is off\n" })
+                super::write_out(if self.timing { b"timing is on\n" } else { b"timing is off\n" })?;
             }
-            ("\\f" | ".mode", Some(name)) => self.set_format(name),
-            ("\\d" | "\\dt" | ".tables", None) => self.tables(),
-            ("\\d" | ".schema", Some(name)) => self.columns(name.trim_end_matches(';')),
+            ("\\f" | ".mode", Some(name)) => self.set_format(name)?,
+            ("\\d" | "\\dt" | ".tables", None) => self.run("SHOW TABLES")?,
+            ("\\d" | ".schema", Some(name)) => self.run(&format!("DESCRIBE {}", quoted(name)))?,
             (word, _) if word.starts_with(['\\', '.']) => {
-                Err(Error::config(format!("\"{word}\" is no command")).hint("\\? shows the commands"))
+                let error = Error::config(format!("\"{word}\" is no command, or lacks its argument"));
+                return Err(error.hint("\\? shows the commands").into());
             }
-            _ => self.run(text),
-        };
-        if let Err(error) = outcome {
-            at_command(error, text).report();
+            _ => self.run(line)?,
         }
-        Asked::Done
+        Ok(Asked::Done)
     }
 
-    fn run(&self, text: &str) -> Result<()> {
+    /// Runs statements; Ctrl-C ends them and not the session.
+    fn run(&self, text: &str) -> Result<(), Failure> {
         let clock = system_clock();
-        self.runtime.block_on(query(&self.session, text, self.format))?;
+        let outcome = self.runtime.block_on(async {
+            tokio::select! {
+                done = answer(&self.session, text, self.format) => done,
+                _ = tokio::signal::ctrl_c(), if self.interactive => Err(Error::unavailable("the query was cancelled")),
+            }
+        });
+        outcome.map_err(|error| at_command(error, text))?;
         if self.timing {
             super::write_out(format!("{} ms\n", clock.elapsed().as_millis()).as_bytes())?;
         }
@@ -227,21 +268,12 @@ impl Shell {
         self.format = format;
         Ok(())
     }
+}
 
-    fn tables(&self) -> Result<()> {
-        let names: Vec<&str> = self.session.tables().collect();
-        super::write_out(format!("{}\n", names.join("\n")).as_bytes())
-    }
-
-    fn columns(&self, name: &str) -> Result<()> {
-        let quoted: Vec<String> = name.split('.').map(|part| format!("`{}`", part.trim_matches('`'))).collect();
-        let frame = self.session.query(&format!("SELECT * FROM {}", quoted.join(".")))?;
-        let mut text = String::new();
-        for field in frame.schema().fields() {
-            text.push_str(&format!("{}  {}\n", field.name(), sql::type_name(field.data_type())));
-        }
-        super::write_out(text.as_bytes())
-    }
+/// A table's name in back-ticks, part by part.
+fn quoted(name: &str) -> String {
+    let parts: Vec<String> = name.split('.').map(|part| format!("`{}`", part.replace('`', ""))).collect();
+    parts.join(".")
 }
 
 const KEYWORDS: &[&str] = &[
@@ -272,6 +304,9 @@ const KEYWORDS: &[&str] = &[
     "DISTINCT",
     "DESC",
     "INTERVAL",
+    "SHOW TABLES",
+    "SHOW VIEWS",
+    "DESCRIBE",
 ];
 
 /// Completes names and keywords, and waits for the `;` of a statement.
@@ -316,7 +351,7 @@ fn history_file() -> Option<PathBuf> {
 }
 
 /// Rows of a query, for verbs that look at tables themselves.
-pub(super) async fn rows(session: &Session, text: &str, patience: Duration) -> Result<Vec<arrow::array::RecordBatch>> {
+pub(super) async fn rows(session: &Session, text: &str, patience: Duration) -> Result<Vec<RecordBatch>> {
     let collecting = async { Ok(session.query(text)?.collect().await?) };
     tokio::time::timeout(patience, collecting)
         .await
