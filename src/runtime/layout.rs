@@ -130,7 +130,8 @@ impl<'a> Layout<'a> {
             return vec![format!("{prefix}{head}")];
         };
         let theirs = |key: &&String| {
-            let stored = key.strip_prefix(&prefix).and_then(|h| h.strip_prefix('i')).and_then(|i| i.parse::<usize>().ok());
+            let stored =
+                key.strip_prefix(&prefix).and_then(|h| h.strip_prefix('i')).and_then(|i| i.parse::<usize>().ok());
             stored.is_some_and(|stored| stored % self.parallelism == instance)
         };
         self.snapshots.keys().filter(theirs).cloned().collect()

@@ -68,7 +68,9 @@ pub(crate) fn records(bootstrap: &str, topic: &str) -> Vec<Record> {
         let message = match consumer.poll(timeout).expect("the topic has more records") {
             Ok(message) => message,
             // Another test may have killed a broker: the client finds its way.
-            Err(rdkafka::error::KafkaError::MessageConsumption(code)) if !code.to_string().contains("Unknown") => continue,
+            Err(rdkafka::error::KafkaError::MessageConsumption(code)) if !code.to_string().contains("Unknown") => {
+                continue;
+            }
             Err(error) => panic!("{error}"),
         };
         records.push(Record {
