@@ -10,6 +10,7 @@ use crate::operators::testing::{
 };
 use crate::operators::{Operator, Output};
 use crate::plan::{Node, NodeKind, WindowAggregate, WindowKind, WindowOutput, WindowSpec};
+use crate::stream::Origin;
 
 fn plan(kind: WindowKind, offset_ms: i64, keyed: bool) -> WindowAggregate {
     let mut output = vec![WindowOutput::Start, WindowOutput::End, WindowOutput::Time];
@@ -127,17 +128,24 @@ fn no_keys_and_no_rows() {
     assert!(run(&node, &[], &Drive::straight()).0.is_empty());
 }
 
+/// Behind a keyed operator rows of several partitions come to one first half: their partials stay apart, so that
+/// the second half merges them in the order of partitions.
 #[test]
-fn a_half_belongs_to_one_partition() {
+fn partitions_stay_apart_in_a_half() {
     let mut local = LocalWindowAggregate::new(&plan(WindowKind::Tumble { size_ms: 10 }, 0, true), &schema()).unwrap();
-    let rows = stamp(&[(0, 1, A, None), (1, 1, A, None)], 0);
-    assert!(local.process(batch(&rows), &mut Output::default()).is_err());
+    let rows = stamp(&[(1, 1, A, None), (0, 1, A, None), (1, 2, A, None)], 0);
+    let mut output = Output::default();
+    local.process(batch(&rows), &mut output).unwrap();
+    local.on_watermark(9, &mut output).unwrap();
+    let partitions: Vec<i32> =
+        output.batches.iter().flat_map(|b| Origin::of(b).unwrap().partition.values().to_vec()).collect();
+    assert_eq!(partitions, [0, 1]);
 }
 
-/// `(end, key) → (count, sum)` by definition, and the number of late rows.
 /// Window end and key → count and sum.
 type Totals = BTreeMap<(i64, String), (i64, f64)>;
 
+/// The totals by definition, and the number of late rows.
 fn naive(kind: WindowKind, offset: i64, rows: &[Row]) -> (Totals, usize) {
     let (mut windows, mut late) = (BTreeMap::new(), 0);
     for row in rows {
