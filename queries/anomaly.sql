@@ -5,6 +5,7 @@
 --       and one row per device and 30 seconds below data/out/device_windows
 -- Run:  streamer run queries/anomaly.sql                                 (embedded cluster and simulator)
 --       KAFKA_BOOTSTRAP_SERVERS=host:9092 streamer run queries/anomaly.sql
+--       … --set SCAN_BOUNDED_MODE=latest-offset     (to the present end of the topic, all windows closed)
 --
 -- Plain Flink SQL: with the variables filled in, the same file runs on Flink.
 
@@ -29,6 +30,7 @@ CREATE TABLE edge_iiot_stream (
   'properties.bootstrap.servers' = '${KAFKA_BOOTSTRAP_SERVERS:-embedded}',
   'properties.group.id' = 'streamer-anomaly',
   'scan.startup.mode' = 'earliest-offset',
+  'scan.bounded.mode' = '${SCAN_BOUNDED_MODE:-unbounded}',
   'scan.watermark.idle-timeout' = '10 s',
   'format' = 'json',
   'json.timestamp-format.standard' = 'ISO-8601'

@@ -29,14 +29,28 @@ use crate::time::{EventTime, WATERMARK_MIN};
 /// Name of a pane: `(slice_end, from_end, partition)`; its order is the order of merging.
 type PaneId = (i64, i64, i32);
 
+/// Partials of one pane: rows of a batch as it came (columns of the query's partial schema). A batch holds many
+/// panes where keys are sparse, so it is shared rather than cut.
+#[derive(Clone)]
+struct Piece {
+    batch: Arc<RecordBatch>,
+    from: usize,
+    rows: usize,
+}
+
+impl Piece {
+    fn rows(&self) -> RecordBatch {
+        self.batch.slice(self.from, self.rows)
+    }
+}
+
 /// Results per window and key.
 pub struct GlobalWindowAggregate {
     query: WindowQuery,
     output: Vec<WindowOutput>,
     schema: SchemaRef,
 
-    /// Partials as they came (columns of the query's partial schema).
-    panes: BTreeMap<PaneId, Vec<RecordBatch>>,
+    panes: BTreeMap<PaneId, Vec<Piece>>,
     /// What came since the last snapshot; `None` until there is one.
     unsaved: Option<Vec<RecordBatch>>,
     watermark: EventTime,
@@ -59,20 +73,21 @@ impl GlobalWindowAggregate {
     }
 
     /// Files the rows under their panes.
-    fn insert(&mut self, batch: &RecordBatch) -> Result<()> {
+    fn insert(&mut self, batch: RecordBatch) -> Result<()> {
+        let batch = Arc::new(batch);
         if batch.num_columns() != self.query.partial.fields().len() {
-            return Err(misfit(batch));
+            return Err(misfit(&batch));
         }
         let column = self.query.slice_end_column();
-        let slices = int64(batch, column)?.values();
-        let windows = int64(batch, column + 1)?.values();
-        let partitions = int32(batch, column + 2)?.values();
+        let slices = int64(&batch, column)?.values();
+        let windows = int64(&batch, column + 1)?.values();
+        let partitions = int32(&batch, column + 2)?.values();
         let mut from = 0;
         while from < batch.num_rows() {
             let id = (slices[from], windows[from], partitions[from]);
-            let same = (from..batch.num_rows()).take_while(|&i| (slices[i], windows[i], partitions[i]) == id).count();
-            self.panes.entry(id).or_default().push(batch.slice(from, same));
-            from += same;
+            let rows = (from..batch.num_rows()).take_while(|&i| (slices[i], windows[i], partitions[i]) == id).count();
+            self.panes.entry(id).or_default().push(Piece { batch: Arc::clone(&batch), from, rows });
+            from += rows;
         }
         Ok(())
     }
@@ -82,6 +97,19 @@ impl GlobalWindowAggregate {
         self.query.slices.first_open(slice_end, self.watermark.max(from_end.saturating_sub(2)))
     }
 
+    /// End of the next window to fire. Panes stand in the order of their slices, and no window ends before a slice
+    /// in it: those behind the best end so far need no look.
+    fn next_window(&self) -> Option<i64> {
+        let mut best: Option<i64> = None;
+        for id in self.panes.keys() {
+            if best.is_some_and(|best| id.0 > best) {
+                break;
+            }
+            best = best.into_iter().chain(self.next_end(*id)).min();
+        }
+        best
+    }
+
     /// The window ending at `end`: one row per key, in the order of the keys.
     fn fire(&self, end: i64, output: &mut Output) -> Result<()> {
         let start = self.query.slices.window_start(end);
@@ -89,7 +117,7 @@ impl GlobalWindowAggregate {
         let slices = (start.saturating_add(1), i64::MIN, i32::MIN)..=(end, i64::MAX, i32::MAX);
         for (_, pieces) in self.panes.range(slices).filter(|((_, from_end, _), _)| *from_end <= end) {
             for piece in pieces {
-                groups.merge(&piece.columns()[..self.query.slice_end_column()], piece.num_rows())?;
+                groups.merge(&piece.rows().columns()[..self.query.slice_end_column()], piece.rows)?;
             }
         }
         let count = groups.len();
@@ -129,10 +157,14 @@ impl GlobalWindowAggregate {
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 
-    /// Lets go of panes whose last window has fired.
+    /// Lets go of panes whose last window has fired: the first ones, since a later slice is in no earlier window.
     fn drop_complete(&mut self) {
-        let (slices, watermark) = (self.query.slices, self.watermark);
-        self.panes.retain(|(slice_end, _, _), _| slices.first_open(*slice_end, watermark).is_some());
+        while let Some(pane) = self.panes.first_entry() {
+            if self.query.slices.first_open(pane.key().0, self.watermark).is_some() {
+                break;
+            }
+            pane.remove();
+        }
     }
 }
 
@@ -167,27 +199,20 @@ impl Operator for GlobalWindowAggregate {
                 self.watermark
             )));
         }
-        self.insert(&batch)?;
         if let Some(unsaved) = &mut self.unsaved {
-            unsaved.push(batch);
+            unsaved.push(batch.clone());
         }
-        Ok(())
+        self.insert(batch)
     }
 
     fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
         if watermark <= self.watermark {
             return Ok(());
         }
-        let mut ends: BTreeSet<i64> = self.panes.keys().filter_map(|id| self.next_end(*id)).collect();
-        while let Some(end) = ends.pop_first() {
-            if end - 1 > watermark {
-                break;
-            }
+        while let Some(end) = self.next_window().filter(|end| end - 1 <= watermark) {
             self.fire(end, output)?;
             self.watermark = end - 1;
             self.drop_complete();
-            // What fired next for these panes may be a window that has not been seen yet.
-            ends.extend(self.panes.keys().filter_map(|id| self.next_end(*id)));
         }
         self.watermark = watermark;
         self.drop_complete();
@@ -198,7 +223,7 @@ impl Operator for GlobalWindowAggregate {
         let unsaved = self.unsaved.replace(Vec::new());
         let mut batches: Vec<RecordBatch> = match (how, unsaved) {
             (Snapshot::Changes, Some(unsaved)) => unsaved,
-            _ => self.panes.values().flatten().cloned().collect(),
+            _ => self.panes.values().flatten().map(Piece::rows).collect(),
         };
         batches.push(progress(self.watermark, 0)?);
         Ok(batches)
@@ -219,7 +244,7 @@ impl Operator for GlobalWindowAggregate {
                 (0u32..).zip(&hashes).filter(|(_, hash)| owns.owns(**hash)).map(|(row, _)| row).collect();
             if !rows.is_empty() {
                 let columns = take_rows(batch.columns(), &rows)?;
-                self.insert(&RecordBatch::try_new(Arc::clone(&self.query.partial), columns)?)?;
+                self.insert(RecordBatch::try_new(Arc::clone(&self.query.partial), columns)?)?;
             }
         }
         if watermarks.len() > 1 {
@@ -232,6 +257,7 @@ impl Operator for GlobalWindowAggregate {
     }
 
     fn state_bytes(&self) -> usize {
-        self.panes.values().flatten().map(RecordBatch::get_array_memory_size).sum()
+        let row = |piece: &Piece| piece.batch.get_array_memory_size() / piece.batch.num_rows().max(1);
+        self.panes.values().flatten().map(|piece| row(piece) * piece.rows).sum()
     }
 }

@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use super::{NAME, WindowQuery, is_progress, progress};
 use crate::error::Result;
+use crate::limits::BATCH_ROWS_MAX;
 use crate::operators::accumulate::{Groups, Partial, take_rows};
 use crate::operators::columns::{evaluate_all, int32, int64, misfit, row_times};
 use crate::operators::{KeyFilter, Operator, Output, Snapshot};
@@ -141,6 +142,7 @@ impl Operator for LocalWindowAggregate {
 
     fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
         self.watermark = self.watermark.max(watermark);
+        let (mut complete, mut rows) = (Vec::new(), 0);
         while let Some(entry) = self.panes.first_entry() {
             let id = *entry.key();
             if id.0 - 1 > watermark {
@@ -149,7 +151,15 @@ impl Operator for LocalWindowAggregate {
             let partial = entry.remove().groups.into_partial()?;
             let batch = self.partials(id, partial, self.sequence)?;
             self.sequence += batch.num_rows() as i64;
-            output.batches.push(batch);
+            rows += batch.num_rows();
+            complete.push(batch);
+            if rows >= BATCH_ROWS_MAX {
+                output.batches.push(concat_batches(&self.query.partial, &complete)?);
+                (complete, rows) = (Vec::new(), 0);
+            }
+        }
+        if rows > 0 {
+            output.batches.push(concat_batches(&self.query.partial, &complete)?);
         }
         Ok(())
     }
