@@ -57,6 +57,11 @@ impl PartitionId {
         Ok(Self(((source as i32) << 24) | ((topic as i32) << 16) | partition))
     }
 
+    /// Number of the topic in its source.
+    pub fn topic(self) -> usize {
+        (self.0 >> 16 & 0xff) as usize
+    }
+
     /// Place of the source among the plan's sources.
     pub fn source(self) -> usize {
         (self.0 >> 24) as usize

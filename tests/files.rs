@@ -117,6 +117,30 @@ FROM TABLE(TUMBLE(TABLE summed, DESCRIPTOR(ts), INTERVAL '20' SECOND)) GROUP BY 
     }
 }
 
+/// Two filters of one table meet in a window: both paths keep state of their own across a restart.
+#[test]
+fn a_union_of_two_filters_is_counted_once_across_restarts() {
+    let directory = tempfile::tempdir().unwrap();
+    let query = "CREATE TABLE t (n BIGINT, ts AS CAST(TO_TIMESTAMP_LTZ(n, 3) AS TIMESTAMP(3)), WATERMARK FOR ts AS ts)
+WITH ('connector' = 'datagen', 'rows-per-second' = '2000', 'fields.n.kind' = 'sequence', 'fields.n.start' = '0',
+      'fields.n.end' = '9999');
+CREATE VIEW u AS SELECT n, ts FROM t WHERE MOD(n, 2) = 0 UNION ALL SELECT n, ts FROM t WHERE MOD(n, 2) = 1;
+CREATE TABLE o (window_end TIMESTAMP(3), n BIGINT, total BIGINT) WITH (
+  'connector' = 'filesystem', 'path' = 'out', 'format' = 'parquet');
+INSERT INTO o SELECT window_end, COUNT(*), SUM(n)
+FROM TABLE(TUMBLE(TABLE u, DESCRIPTOR(ts), INTERVAL '4' SECOND)) GROUP BY window_start, window_end;";
+    write(directory.path(), "q.sql", query);
+    for rows in ["1500", "3000", "100000"] {
+        let output = run(directory.path(), &["run", "q.sql", "--state", "state", "--rows", rows]);
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    let windows = crate::support::parquet(&directory.path().join("out"));
+    let mut counts = crate::support::longs(&windows, "n");
+    counts.sort_unstable();
+    assert_eq!(counts, [2000, 4000, 4000]);
+    assert_eq!(crate::support::longs(&windows, "total").iter().sum::<i64>(), 9999 * 10_000 / 2);
+}
+
 #[test]
 fn inserts_run_one_after_the_other_and_read_each_other() {
     let directory = tempfile::tempdir().unwrap();

@@ -6,22 +6,27 @@ use std::time::Duration;
 use crate::main_job::{Job, assert_alerts, assert_windows, expected_at_stop};
 use crate::support::{kafka, oracle, parquet, start, text, visible_files, wait_until};
 
-/// How long a run may take before it is killed, in the kill loop.
-const RUNS_MS: [u64; 4] = [1500, 2300, 900, 3100];
+/// How long after its first epoch with rows each run of the kill loop is killed.
+const KILLED_AFTER_MS: [u64; 4] = [50, 350, 600, 150];
+
+/// Number of the newest manifest; 1 only pins where the job starts.
+fn newest_epoch(job: &Job) -> u64 {
+    let names = visible_files(&job.path().join("data/state/anomaly/checkpoint/m"));
+    names.iter().filter_map(|path| path.file_stem()?.to_str()?.parse().ok()).max().unwrap_or(0)
+}
 
 #[test]
 fn kill_minus_nine_loses_no_row() {
     let Some(job) = Job::new("kill_minus_nine_loses_no_row") else { return };
     job.simulate(&["--rows", "400000", "--rate", "0", "--seed", "11"]);
-    let mut progressed = 0;
-    for run_ms in RUNS_MS {
+    for killed_after_ms in KILLED_AFTER_MS {
+        let before = newest_epoch(&job).max(1);
         let running = start(job.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()));
-        std::thread::sleep(Duration::from_millis(run_ms));
+        wait_until("an epoch of this run", || newest_epoch(&job) > before);
+        std::thread::sleep(Duration::from_millis(killed_after_ms));
         running.signal("KILL");
         drop(running.finish());
-        progressed += usize::from(!visible_files(&job.path().join("data/state/anomaly/checkpoint/m")).is_empty());
     }
-    assert!(progressed > 0, "some run committed an epoch");
     let output = job.drain(&[]);
     let shown = text(&output);
     assert!(shown.contains("restored"), "{shown}");
@@ -44,9 +49,10 @@ fn kill_minus_nine_loses_no_row() {
 fn a_stop_longer_than_the_watermark_delay_makes_no_row_late() {
     let Some(job) = Job::new("a_stop_longer_than_the_watermark_delay_makes_no_row_late") else { return };
     job.simulate(&["--rows", "100000", "--rate", "0", "--seed", "13"]);
-    let running = start(job.command(&["--duration", "3s"]).stderr(Stdio::piped()));
+    let running = start(job.command(&["--rows", "30000"]).stderr(Stdio::piped()));
     let first = running.finish();
     assert!(first.status.success(), "{}", text(&first));
+    assert!(!text(&first).contains("100,000 ="), "the first run stops before the end: {}", text(&first));
     // The wall clock goes on by more than the delay of 5 s while the job is down.
     std::thread::sleep(Duration::from_secs(6));
     let output = job.drain(&[]);
@@ -90,7 +96,7 @@ fn catch_up_over_unevenly_drained_partitions_loses_nothing() {
     }
     job.simulate(&["--rows", "1000000", "--rate", "0", "--seed", "19"]);
     let running = start(job.command(&["--rows", "1000000"]).stderr(Stdio::piped()));
-    wait_until("the first epoch", || !visible_files(&job.path().join("data/state/anomaly/checkpoint/m")).is_empty());
+    wait_until("an epoch with rows", || visible_files(&job.path().join("data/state/anomaly/checkpoint/m")).len() >= 2);
     for turn in 0..12 {
         let held: Vec<String> = (1..=4).filter(|node| *node != turn % 4 + 1).map(|node| node.to_string()).collect();
         held.iter().for_each(|node| drop(kafka::script(&["pause", node])));
@@ -152,11 +158,15 @@ fn a_second_signal_leaves_at_once() {
                   CREATE TABLE o (a BIGINT) WITH ('connector' = 'blackhole');\nINSERT INTO o SELECT a FROM t;\n";
     std::fs::write(directory.path().join("q.sql"), script).unwrap();
     let running = start(crate::support::streamer(directory.path()).args(["run", "q.sql", "--metrics-addr", "none"]));
-    wait_until("the first epoch", || !visible_files(&directory.path().join("data/state/q/checkpoint/m")).is_empty());
+    wait_until("an epoch with rows", || visible_files(&directory.path().join("data/state/q/checkpoint/m")).len() >= 2);
     running.signal("INT");
     running.signal("INT");
     let output = running.finish();
+    // 0 if the job had ended before the second signal came.
     assert!(matches!(output.status.code(), Some(0 | 130)), "{}", text(&output));
+    let again = crate::support::run(directory.path(), &["run", "q.sql", "--metrics-addr", "none", "--rows", "10"]);
+    let shown = text(&again);
+    assert!(again.status.success() && shown.contains("restored") && !shown.contains("unaccounted"), "{shown}");
 }
 
 /// A script whose plan no longer fits its state refuses to start and says what to do.

@@ -26,6 +26,9 @@ const BROKERS: i32 = 4;
 /// Where the labels of the co-located simulator go.
 pub(super) const LABELS_FILE: &str = "data/out/labels.jsonl";
 
+/// How long the simulator may take to end.
+const LAST_LABELS_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What the co-located simulator does.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Embedded cluster and simulator (when KAFKA_BOOTSTRAP_SERVERS is not set)")]
@@ -53,6 +56,7 @@ pub(super) struct Embedded {
     offsets: BTreeMap<(String, i32), i64>,
     fleet: Option<Config>,
     job: Mutex<Option<(simulator::Job, KafkaTarget)>>,
+    running: Mutex<Option<tokio::task::JoinHandle<()>>>,
     clock: Clock,
     _cluster: EmbeddedCluster,
 }
@@ -87,6 +91,7 @@ impl Embedded {
             offsets,
             fleet: None,
             job: Mutex::new(None),
+            running: Mutex::new(None),
             clock: Arc::clone(clock),
             _cluster: cluster,
         };
@@ -97,6 +102,11 @@ impl Embedded {
             embedded.job = Mutex::new(Some(job));
         }
         Ok(Some(embedded))
+    }
+
+    /// Whether a table of the plan is on the embedded cluster.
+    pub(super) fn needed(plan: &StreamPlan) -> bool {
+        !embedded_topics(plan).is_empty()
     }
 
     /// Forgets the stored fleet (`--fresh`).
@@ -163,11 +173,22 @@ impl Embedded {
         let Some((job, target)) = self.job.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let progress = Progress::new(job.feeds.iter().map(|(partition, ..)| *partition));
         let clock = Arc::clone(&self.clock);
-        tokio::spawn(async move {
+        let running = tokio::spawn(async move {
             if let Err(error) = simulator::run(job, &target, &clock, stop, &progress).await {
                 tracing::error!(%error, "the simulator stopped");
             }
         });
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+    }
+
+    /// Waits until the simulator has written its last labels.
+    pub(super) async fn finish(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(running) = running
+            && tokio::time::timeout(LAST_LABELS_PATIENCE, running).await.is_err()
+        {
+            tracing::warn!("the simulator did not end; its newest labels may be missing");
+        }
     }
 
     /// Addresses of the brokers.

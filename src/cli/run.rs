@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::limits::PARALLELISM_MAX;
 use crate::metrics::Metrics;
 use crate::plan::StreamPlan;
-use crate::runtime::{Opened, Outcome, Pipeline, PipelineOptions, Summary, checkpoint};
+use crate::runtime::{Opened, Outcome, Pipeline, PipelineOptions, Summary, checkpoint, ledger};
 use crate::server::{self, Server};
 use crate::sql::{Job, JobKind};
 use crate::table::TableSpec;
@@ -129,13 +129,19 @@ impl Runner<'_> {
         let keeps_state = !bounded || self.arguments.state.is_some();
         if self.arguments.fresh {
             checkpoint::clear(&layout.checkpoint())?;
+            ledger::clear(&layout.ledger())?;
             Embedded::forget(&layout)?;
+        }
+        if jobs > 1 && Embedded::needed(&job.plan) {
+            return Err(Error::config("a script of several jobs cannot run on the embedded cluster")
+                .or_at(Some(job.span))
+                .hint("put the INSERTs into one EXECUTE STATEMENT SET BEGIN … END, or set KAFKA_BOOTSTRAP_SERVERS"));
         }
         let metrics = Arc::new(Metrics::default());
         let embedded =
             Embedded::start(&job.plan, &layout, &self.arguments.simulator, &metrics, &self.clock, self.arguments.rows)?;
         let context = JobContext {
-            pipeline: self.loaded.name.clone(),
+            pipeline: job.plan.settings.pipeline_name.clone().unwrap_or_else(|| self.loaded.name.clone()),
             time_zone: job.plan.settings.time_zone.clone(),
             embedded_bootstrap: embedded.as_ref().map(|e| e.bootstrap().to_owned()),
             embedded_offsets: embedded.as_ref().map(Embedded::offsets).unwrap_or_default(),
@@ -166,6 +172,10 @@ impl Runner<'_> {
             embedded.go(self.stop.asked.subscribe());
         }
         let summary = self.watch(pipeline, metrics, Rows { shown, collected }, quiet).await?;
+        if let Some(embedded) = &embedded {
+            self.stop.asked.send_replace(true);
+            embedded.finish().await;
+        }
         // The brokers end with the process: clients still closing must not complain about them.
         std::mem::forget(embedded);
         if !quiet {

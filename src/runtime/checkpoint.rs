@@ -366,10 +366,7 @@ fn name_batch(batch: &RecordBatch, key: &str) -> Result<RecordBatch> {
 /// # Errors
 /// `State` if the newest manifest is damaged.
 pub fn positions(directory: &Path) -> Result<Vec<SourcePosition>> {
-    if !directory.exists() {
-        return Ok(Vec::new());
-    }
-    Ok(CheckpointStore::open(directory)?.latest()?.map(|m| m.sources).unwrap_or_default())
+    Ok(CheckpointStore::peek(directory)?.map(|m| m.sources).unwrap_or_default())
 }
 
 /// Forgets the epochs of a checkpoint directory (`--fresh`); what is not the engine's stays.

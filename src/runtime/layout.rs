@@ -96,9 +96,12 @@ impl<'a> Layout<'a> {
                     }
                 }
                 NodeKind::WindowAggregate(_) | NodeKind::OverAggregate(_) => {
-                    let local = self.local(node, consumer, head)?;
-                    let from = match local {
-                        Some(operator) => self.add(fragment, at, Some(operator), format!("{consumer}.local.{head}")),
+                    // Two paths of one task may lead here (a union of two filters): each has its own first half.
+                    let paths =
+                        fragment.steps.iter().filter(|s| s.state_key.starts_with(&format!("{consumer}.local"))).count();
+                    let key = format!("{consumer}.local{paths}.{head}");
+                    let from = match self.local(node, consumer, &key)? {
+                        Some(operator) => self.add(fragment, at, Some(operator), key),
                         None => at,
                     };
                     self.connect(node, consumer, fragment, from)?;
@@ -110,31 +113,32 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    fn local(&self, node: NodeId, consumer: NodeId, head: &str) -> Result<Option<Box<dyn Operator>>> {
+    fn local(&self, node: NodeId, consumer: NodeId, key: &str) -> Result<Option<Box<dyn Operator>>> {
         let mut local = operators::local(&self.plan.nodes[consumer], &self.plan.nodes[node].schema)?;
         if let Some(operator) = &mut local {
-            for key in self.local_state(consumer, head) {
-                for snapshot in self.snapshots.get(&key).into_iter().flatten() {
-                    operator.restore(snapshot.clone(), &KeyFilter::ALL)?;
-                }
+            for snapshot in self.snapshots.get(key).into_iter().flatten() {
+                operator.restore(snapshot.clone(), &KeyFilter::ALL)?;
             }
         }
         Ok(local)
     }
 
-    /// State keys of the first halves that `head` takes over: its own. Behind a keyed operator, instance i of n
-    /// also takes those of instances i + n, i + 2n, … of a run with more of them: partials may be anywhere, once.
-    fn local_state(&self, consumer: NodeId, head: &str) -> Vec<String> {
-        let prefix = format!("{consumer}.local.");
-        let Some(instance) = head.strip_prefix('i').and_then(|i| i.parse::<usize>().ok()) else {
-            return vec![format!("{prefix}{head}")];
-        };
-        let theirs = |key: &&String| {
-            let stored =
-                key.strip_prefix(&prefix).and_then(|h| h.strip_prefix('i')).and_then(|i| i.parse::<usize>().ok());
-            stored.is_some_and(|stored| stored % self.parallelism == instance)
-        };
-        self.snapshots.keys().filter(theirs).cloned().collect()
+    /// First halves behind keyed instances keep their partials where they were made: the instances must be the same.
+    ///
+    /// # Errors
+    /// `State` if the stored run had another parallelism.
+    pub(crate) fn check_parallelism(&self) -> Result<()> {
+        let instance = |key: &String| key.split_once(".local")?.1.rsplit_once(".i")?.1.parse::<usize>().ok();
+        match self.snapshots.keys().filter_map(instance).max() {
+            Some(last) if last + 1 != self.parallelism => Err(Error::state(format!(
+                "the state was stored with parallelism {}, and this run has {}",
+                last + 1,
+                self.parallelism
+            ))
+            .detail("A window over the rows of an OVER cannot change it.")
+            .hint(format!("add --parallelism {}", last + 1))),
+            _ => Ok(()),
+        }
     }
 
     fn add(&self, fragment: &mut Fragment, at: usize, operator: Option<Box<dyn Operator>>, key: String) -> usize {

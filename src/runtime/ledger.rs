@@ -197,6 +197,20 @@ impl Ledger {
     }
 }
 
+/// Forgets the tables of a ledger's directory (`--fresh`): their rows belong to the epochs that are forgotten.
+///
+/// # Errors
+/// `Unavailable` if they cannot be removed.
+pub fn clear(directory: &Path) -> Result<()> {
+    for kind in LEDGER_KINDS {
+        match std::fs::remove_dir_all(directory.join(kind.name())) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn key(kind: LedgerKind) -> String {
     format!("ledger.{}", kind.name())
 }

@@ -165,8 +165,9 @@ impl Pipeline {
         let plan = Arc::clone(&self.plan);
         let options = self.options.clone();
         let mut pipeline = self;
+        let read_before = pipeline.manifest.sources.iter().map(|p| p.counts.read).sum();
         loop {
-            let (outcome, manifest) = pipeline.run_once(stop.clone()).await?;
+            let (outcome, manifest) = pipeline.run_once(stop.clone(), read_before).await?;
             if outcome != Outcome::PartitionsAdded || options.state.is_none() {
                 return Ok(Summary { outcome, epoch: manifest.epoch, partitions: manifest.sources });
             }
@@ -187,10 +188,10 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn run_once(self, stop: watch::Receiver<bool>) -> Result<(Outcome, Manifest)> {
+    async fn run_once(self, stop: watch::Receiver<bool>, read_before: u64) -> Result<(Outcome, Manifest)> {
         let metrics = Arc::clone(&self.options.metrics);
         let mut tasks = JoinSet::new();
-        let coordinator = self.spawn(&mut tasks, stop)?;
+        let coordinator = self.spawn(&mut tasks, stop, read_before)?;
         metrics.ready.store(true, Ordering::Release);
         let mut coordinator = tokio::spawn(coordinator.run());
         let result = loop {
@@ -213,16 +214,22 @@ impl Pipeline {
     }
 
     /// Spawns every task; the coordinator is left to the caller.
-    fn spawn(self, tasks: &mut JoinSet<Result<()>>, stop: watch::Receiver<bool>) -> Result<Coordinator> {
+    fn spawn(
+        self,
+        tasks: &mut JoinSet<Result<()>>,
+        stop: watch::Receiver<bool>,
+        read_before: u64,
+    ) -> Result<Coordinator> {
         let Self { plan, options, store, manifest, snapshots, sources, partitions, sinks, ledger, .. } = self;
         let first_epoch = manifest.epoch + 1;
         let (barriers, barrier) = watch::channel(None);
         let (reporter, reports) = mpsc::channel::<TaskReport>(REPORTS_WAITING_MAX);
         let (committer, committed) = mpsc::channel(sinks.len().max(1));
         let unfinished = Arc::new(AtomicUsize::new(partitions.len()));
-        let rows_max = options.rows_max.map(|rows| rows.saturating_add(options.metrics.total().read));
+        let rows_max = options.rows_max.map(|rows| rows.saturating_add(read_before));
         let drain = options.drain;
         let layout = Layout::new(&plan, &options.metrics, options.parallelism, snapshots);
+        layout.check_parallelism()?;
         let mut spawning = Spawning { plan: &plan, options: &options, layout, tasks, reporter, first_epoch };
         spawning.sources(partitions, &barrier, &unfinished)?;
         spawning.keyed()?;
@@ -421,8 +428,14 @@ async fn open_sources(
         let mut splits = Vec::new();
         // A partition found later starts at the event time its source has told: windows before it have fired.
         let told = manifest.sources.iter().filter(|p| p.id.source() == ordinal).map(|p| p.watermark).min();
-        for (place, split) in source.splits().await?.into_iter().enumerate() {
-            let id = PartitionId::new(ordinal, split.topic_index, split.partition)?;
+        let found = source.splits().await?;
+        all_there(&spec.table.name, ordinal, manifest, &found)?;
+        let mut topics = topic_numbers(ordinal, manifest);
+        for (place, split) in found.into_iter().enumerate() {
+            // A topic keeps its number; one found later gets the next, wherever its name stands in the list.
+            let next = topics.values().max().map_or(0, |last| last + 1);
+            let number = *topics.entry(split.topic.clone()).or_insert(next);
+            let id = PartitionId::new(ordinal, number, split.partition)?;
             let known = manifest
                 .sources
                 .iter()
@@ -452,6 +465,35 @@ async fn open_sources(
         sources.push(OpenSource { source, splits, looked: options.clock.elapsed() });
     }
     Ok((sources, partitions))
+}
+
+/// Numbers of the topics a source has read so far.
+fn topic_numbers(ordinal: usize, manifest: &Manifest) -> BTreeMap<String, usize> {
+    let own = manifest.sources.iter().filter(|p| p.id.source() == ordinal);
+    own.map(|p| (p.topic.clone(), p.id.topic())).collect()
+}
+
+/// A partition that was read and is no longer there must not be forgotten: its rows would come twice when it is
+/// back, and its open windows would be gone.
+fn all_there(table: &str, ordinal: usize, manifest: &Manifest, found: &[connectors::Split]) -> Result<()> {
+    if found.is_empty() {
+        return Err(Error::unavailable(format!(
+            "table \"{table}\" has nothing to read: no topic or partition is there"
+        ))
+        .hint("create the topic first, or check the name or pattern"));
+    }
+    let missing = manifest
+        .sources
+        .iter()
+        .find(|p| p.id.source() == ordinal && !found.iter().any(|s| s.topic == p.topic && s.partition == p.partition));
+    match missing {
+        None => Ok(()),
+        Some(p) => Err(Error::data(format!(
+            "partition {} of \"{}\", read up to offset {}, is no longer there",
+            p.partition, p.topic, p.next_offset
+        ))
+        .hint("bring it back, or start over with --fresh")),
+    }
 }
 
 fn progress_by_source(partitions: &[OpenPartition]) -> BTreeMap<NodeId, Arc<SourceProgress>> {

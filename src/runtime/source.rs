@@ -101,12 +101,16 @@ impl SourceTask {
                     }
                 }
                 Turn::Fetched(Fetched::Rows(batch)) => {
-                    if self.idle {
+                    // Records that are no rows (garbage, tombstones) do not hold event time.
+                    let speaks = batch.rows.num_rows() > 0;
+                    if speaks && self.idle {
                         self.idle = false;
                         self.assigner.raise(self.progress.resume(self.place));
                         self.metrics.idle.store(false, Ordering::Relaxed);
                     }
-                    last_row = self.clock.elapsed();
+                    if speaks {
+                        last_row = self.clock.elapsed();
+                    }
                     self.on_rows(*batch).await?;
                 }
                 Turn::Fetched(Fetched::End) => self.finish().await?,

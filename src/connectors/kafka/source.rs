@@ -341,9 +341,10 @@ struct PartitionReader {
 impl PartitionReader {
     async fn fetch(&mut self) -> Result<Fetched> {
         loop {
-            if let Some((code, text)) = self.failure.take() {
+            if let Some(failure) = self.failure.clone() {
+                // Kept until it is explained: a caller may give up waiting and ask again.
                 let (consumer, place) = (Arc::clone(&self.consumer), self.place.clone());
-                return Err(explain(consumer, place, self.position, (code, text)).await);
+                return Err(explain(consumer, place, self.position, failure).await);
             }
             if self.bound.is_some_and(|bound| self.position >= bound) {
                 return Ok(Fetched::End);

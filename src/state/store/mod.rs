@@ -88,6 +88,17 @@ impl CheckpointStore {
         epochs(&self.dir)?.last().map(|epoch| read_manifest(&self.dir, *epoch)).transpose()
     }
 
+    /// The newest manifest of a directory that another process may be using; nothing is locked or made.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::latest`].
+    pub fn peek(dir: &Path) -> Result<Option<Manifest>> {
+        if !dir.join(MANIFESTS).is_dir() {
+            return Ok(None);
+        }
+        epochs(dir)?.last().map(|epoch| read_manifest(dir, *epoch)).transpose()
+    }
+
     /// Stores an object under a name nobody else has. It is safe with the next [`CheckpointStore::commit`].
     ///
     /// # Errors
