@@ -50,8 +50,6 @@ pub struct PartitionMetrics {
     pub watermark: AtomicI64,
     /// Left out of the minimum because it is silent.
     pub idle: AtomicBool,
-    /// Bytes of payload read.
-    pub bytes: AtomicU64,
 }
 
 impl PartitionMetrics {
@@ -116,8 +114,6 @@ pub struct CheckpointMetrics {
     pub bytes: AtomicU64,
     /// When the newest was committed, ms since 1970.
     pub committed_ms: AtomicI64,
-    /// Attempts that failed and were tried again.
-    pub failures: AtomicU64,
 }
 
 impl Metrics {

@@ -56,6 +56,7 @@ fn wrong_options_get_helpful_errors() {
         (&["run", "q.sql", "--metrics-addr", "0.0.0.0:0"], 3, "--expose-metrics"),
         (&["run", "q.sql", "--state", "file"], 4, "--state"),
         (&["run", "q.sql", "--format", "xml"], 2, "jsonl"),
+        (&["run", "q.sql", "--show", "t"], 3, "none"),
         (&["check", "q.sql", "--set", "A"], 2, "NAME=VALUE"),
         (&["completions", "dish"], 2, "bash"),
     ];

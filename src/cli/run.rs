@@ -158,7 +158,7 @@ impl Runner<'_> {
             metrics: Arc::clone(&metrics),
             rows_max: self.arguments.rows,
             drain: self.arguments.drain,
-            preview: self.shown_table(&job.plan).map(|table| (table, preview)),
+            preview: self.shown_table(&job.plan)?.map(|table| (table, preview)),
             collect: (matches!(job.kind, JobKind::Select { .. })).then_some(collect),
         };
         let pipeline = Pipeline::open(Arc::new(job.plan.clone()), options).await?;
@@ -228,14 +228,22 @@ impl Runner<'_> {
     }
 
     /// The sink whose rows are shown: as asked, else the first that goes to Kafka, unless the script prints.
-    fn shown_table(&self, plan: &StreamPlan) -> Option<String> {
+    fn shown_table(&self, plan: &StreamPlan) -> Result<Option<String>> {
         let sinks: Vec<&TableSpec> = plan.sinks().map(|(_, sink)| sink.table.as_ref()).collect();
-        match self.arguments.show.as_deref() {
+        Ok(match self.arguments.show.as_deref() {
             Some("none") => None,
-            Some(table) => Some(table.to_owned()),
+            Some(table) if sinks.iter().any(|t| t.name == table) => Some(table.to_owned()),
+            Some(table) => {
+                let names: Vec<&str> = sinks.iter().map(|t| t.name.as_str()).collect();
+                let error = Error::config(format!("--show names \"{table}\", which the job does not write"));
+                return Err(match crate::error::nearest(table, names.iter().copied()) {
+                    Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+                    None => error.hint(format!("it writes {}; or \"none\"", names.join(", "))),
+                });
+            }
             None if sinks.iter().any(|t| t.connector() == "print") => None,
             None => sinks.iter().find(|t| t.connector() == "kafka").map(|t| t.name.clone()),
-        }
+        })
     }
 
     async fn serve(&self, bounded: bool, metrics: &Arc<Metrics>, plan: &StreamPlan) -> Result<Option<Server>> {
