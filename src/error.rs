@@ -327,9 +327,26 @@ impl From<std::io::Error> for Error {
     }
 }
 
+/// Our own error inside one of DataFusion's, however it was wrapped on its way.
+fn own(error: &datafusion::error::DataFusionError) -> Option<&Error> {
+    use datafusion::error::DataFusionError as D;
+    match error {
+        D::External(inner) => match inner.downcast_ref::<D>() {
+            Some(wrapped) => own(wrapped),
+            None => inner.downcast_ref::<Error>(),
+        },
+        D::Context(_, inner) | D::Diagnostic(_, inner) => own(inner),
+        D::Shared(inner) => own(inner),
+        _ => None,
+    }
+}
+
 impl From<datafusion::error::DataFusionError> for Error {
     fn from(error: datafusion::error::DataFusionError) -> Self {
         use datafusion::error::DataFusionError as D;
+        if let Some(own) = own(&error) {
+            return own.clone();
+        }
         match error {
             D::ArrowError(e, _) => (*e).into(),
             D::Context(_, e) | D::Diagnostic(_, e) => (*e).into(),

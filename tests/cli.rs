@@ -57,6 +57,7 @@ fn wrong_options_get_helpful_errors() {
         (&["run", "q.sql", "--state", "file"], 4, "--state"),
         (&["run", "q.sql", "--format", "xml"], 2, "jsonl"),
         (&["run", "q.sql", "--show", "t"], 3, "none"),
+        (&["run", "q.sql", "--rows", "0"], 2, "--rows"),
         (&["check", "q.sql", "--set", "A"], 2, "NAME=VALUE"),
         (&["completions", "dish"], 2, "bash"),
     ];

@@ -150,6 +150,22 @@ fn the_embedded_default_shows_alerts_stops_and_continues() {
     assert_eq!(distinct.len(), ids.len(), "no alert twice in the archive");
 }
 
+/// `streamer run … | head`: when nobody reads any more, the job stops as on Ctrl-C.
+#[test]
+fn a_closed_output_stops_the_job() {
+    let directory = tempfile::tempdir().unwrap();
+    let script =
+        "CREATE TABLE t (a BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000');\nSELECT a FROM t;\n";
+    std::fs::write(directory.path().join("q.sql"), script).unwrap();
+    let mut running =
+        start(crate::support::streamer(directory.path()).args(["run", "q.sql", "--metrics-addr", "none"]));
+    let mut output = std::io::BufReader::new(running.0.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut output, &mut String::new()).unwrap();
+    drop(output);
+    wait_until("the job to stop", || running.0.try_wait().unwrap().is_some());
+    assert!(running.finish().status.success());
+}
+
 /// A second Ctrl-C leaves at once, and what was committed is kept.
 #[test]
 fn a_second_signal_leaves_at_once() {

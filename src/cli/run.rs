@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -12,7 +13,7 @@ use crate::cli::script::{LoadedScript, StateLayout, load};
 use crate::cli::show::{self, AlertLines, Format, ResultWriter, Stream};
 use crate::cli::signals::Stop;
 use crate::cli::status::{Status, clock_time, ledger_table};
-use crate::cli::{Failure, ScriptArguments, runtime};
+use crate::cli::{Failure, OUTPUT_CLOSED, ScriptArguments, runtime};
 use crate::connectors::{self, JobContext};
 use crate::error::{Error, Result};
 use crate::limits::PARALLELISM_MAX;
@@ -33,7 +34,7 @@ pub(super) struct RunArguments {
     #[arg(long, value_parser = parse_duration)]
     duration: Option<Duration>,
     /// Stop after so many records have been read.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rows: Option<u64>,
     /// Stop when every record there is has been read.
     #[arg(long)]
@@ -201,6 +202,10 @@ impl Runner<'_> {
         tokio::pin!(end);
         let mut job = tokio::spawn(pipeline.run(self.stop.asked.subscribe()));
         let ended = loop {
+            // `… | head`: nobody is left to see rows, so the job stops as on Ctrl-C.
+            if OUTPUT_CLOSED.load(Ordering::Relaxed) {
+                self.stop.asked.send_replace(true);
+            }
             tokio::select! {
                 Some(rows) = collected.recv() => results.write(&rows)?,
                 Some(rows) = shown.recv() => status.above(&alerts.lines(&rows)?)?,

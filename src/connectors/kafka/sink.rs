@@ -277,7 +277,15 @@ impl Sink for KafkaSink {
         Box::pin(async { Ok(()) })
     }
 
+    /// A topic that is not there is told at the start, not with the first row.
     fn restore(&mut self, _state: Option<SinkState>) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            if let Topics::List(names) = &self.topics {
+                for name in names {
+                    self.producer.partition_count(name).await?;
+                }
+            }
+            Ok(())
+        })
     }
 }
