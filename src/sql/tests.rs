@@ -1,3 +1,5 @@
+//! Scripts and what becomes of them: plans as `explain` prints them, and every refusal with its place and hint.
+
 use super::*;
 
 const SOURCE: &str = "CREATE TABLE readings (

@@ -1,3 +1,5 @@
+//! Aggregates against their definitions: results and types, exact merging, exact return of stored state.
+
 use std::sync::Arc;
 
 use arrow::array::{

@@ -1,3 +1,5 @@
+//! Windows against a recomputation by definition: same rows for any batches, interleaving, restores and parallelism.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -128,7 +128,7 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("SET execution.checkpointing.interval = 10s;", "SET execution.checkpointing.interval=10s"),
     ("set a.b-c.d = 1 min ; SET 'x'=''", "SET a.b-c.d=1 min / SET x="),
     ("SET 'k' = 'it''s; -- here'", "SET k=it's; -- here"),
-    ("SET state.dir = file:///tmp/a-b_c", "SET state.dir=file:///tmp/a-b_c"),
+    ("SET state.dir = file:///state/a-b_c", "SET state.dir=file:///state/a-b_c"),
     ("SET k = ", "SET k="),
     ("SET", "SET"),
     ("RESET; RESET 'a.b'; RESET a.b-c", "RESET * / RESET a.b / RESET a.b-c"),
