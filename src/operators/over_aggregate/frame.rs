@@ -13,6 +13,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Accumulator;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
+use super::lateness::forgets_at;
 use crate::error::{Error, Result};
 use crate::operators::columns::Arguments;
 use crate::plan::OverFrame;
@@ -50,6 +51,9 @@ pub(super) struct Rows<'a> {
     pub(super) effective: &'a [i64],
     /// Event times.
     pub(super) times: &'a [i64],
+    /// Partitions, and the moment at which each had forgotten the key ([`Stored::sees`]).
+    pub(super) partitions: &'a [i32],
+    pub(super) since: &'a [i64],
     /// The columns of [`Arguments`].
     pub(super) columns: &'a [ArrayRef],
 }
@@ -69,6 +73,9 @@ pub(super) type Results = Vec<Vec<ScalarValue>>;
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) times: Vec<i64>,
+    /// When each left; rising.
+    pub(super) effective: Vec<i64>,
+    pub(super) partitions: Vec<i32>,
     pub(super) columns: Vec<ArrayRef>,
 }
 
@@ -78,6 +85,8 @@ impl History {
         let before = self.times.len();
         let mut times = std::mem::take(&mut self.times);
         times.extend_from_slice(rows.times);
+        self.effective.extend_from_slice(rows.effective);
+        self.partitions.extend_from_slice(rows.partitions);
         let columns = match before {
             0 => rows.columns.to_vec(),
             _ => self
@@ -99,7 +108,8 @@ impl History {
                 times.len().saturating_sub(preceding)
             }
             OverFrame::Range(length) => {
-                let all = Stored { before, times: &times, columns: &columns };
+                let (effective, partitions) = (&self.effective, &self.partitions);
+                let all = Stored { before, times: &times, effective, partitions, columns: &columns };
                 range_frames(spec, length.unwrap_or(i64::MAX), &all, rows, results)?
             }
         };
@@ -110,6 +120,8 @@ impl History {
     fn keep(&mut self, mut times: Vec<i64>, columns: &[ArrayRef], first: usize) -> Result<()> {
         let kept = times.len() - first;
         times.drain(..first);
+        self.effective.drain(..first);
+        self.partitions.drain(..first);
         let copy = first > kept + 64;
         self.columns = columns
             .iter()
@@ -122,8 +134,14 @@ impl History {
         Ok(())
     }
 
+    /// Whether a RANGE frame of `length` ms has forgotten all of it, for rows of partitions that have not seen the key.
+    pub(super) fn forgotten(&self, length: i64, watermark: i64) -> bool {
+        self.times.iter().all(|time| forgets_at(*time, length) <= watermark)
+    }
+
     pub(super) fn bytes(&self) -> usize {
-        self.times.capacity() * 8 + self.columns.iter().map(|c| c.get_array_memory_size()).sum::<usize>()
+        (self.times.capacity() + self.effective.capacity()) * 8
+            + self.columns.iter().map(|c| c.get_array_memory_size()).sum::<usize>()
     }
 }
 
@@ -132,14 +150,27 @@ struct Stored<'a> {
     /// Number of rows of the history.
     before: usize,
     times: &'a [i64],
+    effective: &'a [i64],
+    partitions: &'a [i32],
     columns: &'a [ArrayRef],
+}
+
+impl Stored<'_> {
+    /// Whether row `i` is in a state that row `row` of `rows`, behind its watermark, still finds: of its own
+    /// partition, what left after the key was last forgotten; of others, what is not too old by itself.
+    fn sees(&self, rows: &Rows<'_>, row: usize, i: usize, length: i64) -> bool {
+        match self.partitions[i] == rows.partitions[row] {
+            true => self.effective[i] > rows.since[row],
+            false => rows.effective[row] <= forgets_at(self.times[i], length),
+        }
+    }
 }
 
 /// RANGE frames: rows of the last `length` ms and all of the row's own time. Returns the first row that
 /// later frames may still cover.
 ///
-/// Rows stand in the order they left in. That is the order of time, but for rows of several partitions
-/// that were accepted behind their own partition's watermark; then frames are picked row by row.
+/// Rows stand in the order they left in. That is the order of time, but for rows that were accepted behind
+/// their own partition's watermark; then frames are picked row by row.
 fn range_frames(
     spec: &FrameSpec,
     length: i64,
@@ -147,35 +178,30 @@ fn range_frames(
     rows: &Rows<'_>,
     mut results: Option<&mut Results>,
 ) -> Result<usize> {
-    let Stored { before, times, columns } = *all;
+    let Stored { before, times, columns, .. } = *all;
     let ordered = times.is_sorted();
     let frames = Frames::new(spec, columns)?;
     let mut start = 0;
-    let mut newest = times[..before].iter().copied().max();
     let mut row = 0;
     while row < rows.times.len() {
         let (time, end) = (rows.times[row], rows.peers(row));
-        // As if the state of a key were let go as soon as the watermark is `length` past its last row.
-        if newest.is_some_and(|newest| rows.effective[row] > newest.saturating_add(length)) {
-            start = before + row;
-            newest = None;
-        }
         let oldest = time.saturating_sub(length);
         while times[start] < oldest {
             start += 1;
         }
-        if let Some(results) = results.as_deref_mut() {
-            let frame = start..before + end;
-            if ordered {
-                frames.push(&frame, end - row, results)?;
-            } else {
-                let picked = frame.filter(|&i| (oldest..=time).contains(&times[i])).map(|i| i as u32);
-                let picked = UInt32Array::from_iter_values(picked);
+        let frame = start..before + end;
+        let late = rows.effective[row] > time;
+        if let Some(results) = results.as_deref_mut().filter(|_| ordered && !late) {
+            frames.push(&frame, end - row, results)?;
+        } else if let Some(results) = results.as_deref_mut() {
+            for peer in row..end {
+                let covers =
+                    |&i: &usize| (oldest..=time).contains(&times[i]) && (!late || all.sees(rows, peer, i, length));
+                let picked = UInt32Array::from_iter_values(frame.clone().filter(covers).map(|i| i as u32));
                 let columns = take_arrays(columns, &picked, None)?;
-                Frames::new(spec, &columns)?.push(&(0..picked.len()), end - row, results)?;
+                Frames::new(spec, &columns)?.push(&(0..picked.len()), 1, results)?;
             }
         }
-        newest = newest.max(Some(time));
         row = end;
     }
     Ok(start)

@@ -1,63 +1,82 @@
-//! Which rows of a key come too late for a bounded frame.
+//! Which rows of a key come too late for a bounded frame, and what later rows still see of it.
 //!
-//! Flink refuses a row that is not newer than the last one fired for its key. What has fired depends on
-//! the watermark of the moment; here it is judged by the watermark that was read with the row, per source
-//! partition: the last fired time is the highest among the accepted rows of the key and the partition
-//! that is ≤ the row's own watermark. With one partition that is Flink's rule for a watermark told per
-//! record; with several it is the same for every interleaving.
+//! Flink refuses a row that is not newer than the last one fired for its key, and a RANGE frame forgets a key
+//! some time after its last row: then even very late rows are taken again, and see nothing of what was before.
+//! What has fired depends on the watermark of the moment; here it is judged by the watermark that was read with
+//! the row, per source partition. With one partition that is Flink's rule for a watermark told per record; with
+//! several it is the same for every interleaving.
+//!
+//! # Source
+//! Flink `RowTimeRowsBoundedPrecedingFunction`, `RowTimeRangeBoundedPrecedingFunction`: a timer in the past fires
+//! when the watermark next moves; state is cleared by a timer that is set anew only when it would come too soon.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::time::EventTime;
 
+/// A moment before all rows.
+pub(super) const NEVER: i64 = i64::MIN;
+
 /// Times of one key in one partition.
 #[derive(Debug)]
 pub(super) struct Fired {
     pub(super) partition: i32,
-    /// Highest accepted time that had fired; `i64::MIN` before the first.
+    /// Highest accepted time that had fired; [`NEVER`] before the first.
     pub(super) last: i64,
-    /// Accepted times that had not.
-    pub(super) ahead: BinaryHeap<Reverse<i64>>,
+    /// When the key was last forgotten.
+    pub(super) forgotten: i64,
+    /// Accepted rows that had not fired: when they do, and their times.
+    pub(super) ahead: BinaryHeap<Reverse<(i64, i64)>>,
+    /// When the key is to be forgotten: as it was set, and the watermark at which that happens.
+    pub(super) cleanup: Option<(i64, i64)>,
+}
+
+/// When a row fires: at its time, or for one behind the watermark when that next moves.
+pub(super) fn fires_at(time: EventTime, watermark: EventTime) -> i64 {
+    time.max(watermark.saturating_add(1))
+}
+
+/// When a RANGE frame of `length_ms` forgets a key whose last row is of `time`, at the latest.
+pub(super) fn forgets_at(time: EventTime, length_ms: i64) -> i64 {
+    time.saturating_add(length_ms.saturating_add(length_ms / 2)).saturating_add(1)
 }
 
 impl Fired {
     pub(super) fn new(partition: i32) -> Self {
-        Self { partition, last: i64::MIN, ahead: BinaryHeap::new() }
+        Self { partition, last: NEVER, forgotten: NEVER, ahead: BinaryHeap::new(), cleanup: None }
     }
 
     /// Takes note of all that is complete at `watermark`. No later row has a lower one.
-    ///
-    /// `forget_ms`: a RANGE frame's length. Nothing is known of a key once the watermark is so far past
-    /// its last row.
-    pub(super) fn advance(&mut self, watermark: EventTime, forget_ms: Option<i64>) {
-        while let Some(Reverse(time)) = self.ahead.peek().copied()
-            && time <= watermark
-        {
+    fn advance(&mut self, watermark: EventTime) {
+        while let Some(Reverse((_, time))) = self.ahead.peek().copied().filter(|next| next.0.0 <= watermark) {
             self.last = self.last.max(time);
             self.ahead.pop();
         }
-        if forget_ms.is_some_and(|length| watermark >= self.last.saturating_add(length)) {
-            self.last = i64::MIN;
+        if let Some((_, at)) = self.cleanup.filter(|(_, at)| *at <= watermark) {
+            (self.last, self.forgotten, self.cleanup) = (NEVER, at, None);
         }
     }
 
-    /// Whether a row comes in time; if so, it counts from now on.
-    pub(super) fn accept(&mut self, time: EventTime, watermark: EventTime, forget_ms: Option<i64>) -> bool {
-        self.advance(watermark, forget_ms);
+    /// Whether a RANGE frame knows nothing of the key any more, once `watermark` is reached.
+    pub(super) fn forgotten_by(&self, watermark: EventTime) -> bool {
+        self.cleanup.is_none_or(|(_, at)| at <= watermark)
+    }
+
+    /// Whether a row comes in time; if so, it counts from now on. `range_ms`: a RANGE frame's length.
+    pub(super) fn accept(&mut self, time: EventTime, watermark: EventTime, range_ms: Option<i64>) -> bool {
+        self.advance(watermark);
         if time <= self.last {
             return false;
         }
-        match time <= watermark {
-            true => self.last = time,
-            false => self.ahead.push(Reverse(time)),
+        self.ahead.push(Reverse((fires_at(time, watermark), time)));
+        if let Some(length) = range_ms
+            && self.cleanup.is_none_or(|(set, _)| set <= time.saturating_add(length))
+        {
+            let cleanup = forgets_at(time, length);
+            self.cleanup = Some((cleanup, fires_at(cleanup, watermark)));
         }
         true
-    }
-
-    /// Whether nothing is known any more.
-    pub(super) fn is_empty(&self) -> bool {
-        self.last == i64::MIN && self.ahead.is_empty()
     }
 }
 
@@ -68,20 +87,26 @@ mod tests {
     #[test]
     fn a_row_behind_the_watermark_is_taken_if_its_key_has_not_fired_so_far() {
         let mut fired = Fired::new(0);
-        assert!(fired.accept(10, i64::MIN, None));
+        assert!(fired.accept(10, NEVER, None));
         assert!(fired.accept(5, 9, None), "behind the watermark, but 10 has not fired");
-        assert!(!fired.accept(5, 9, None), "5 has");
-        assert!(fired.accept(6, 9, None));
+        assert!(fired.accept(5, 9, None), "nor has 5: the watermark has not moved since it came");
+        assert!(!fired.accept(5, 10, None));
         assert!(!fired.accept(10, 10, None));
         assert!(fired.accept(11, 20, None));
         assert!(!fired.accept(-3, 20, None));
     }
 
     #[test]
-    fn a_range_forgets() {
+    fn a_range_forgets_by_a_timer_that_is_moved_only_when_it_comes_too_soon() {
         let mut fired = Fired::new(0);
         assert!(fired.accept(10, 0, Some(100)));
-        assert!(!fired.accept(10, 109, Some(100)));
-        assert!(fired.accept(10, 110, Some(100)));
+        assert_eq!(fired.cleanup, Some((161, 161)));
+        assert!(fired.accept(60, 0, Some(100)), "161 is soon enough for 60");
+        assert_eq!(fired.cleanup, Some((161, 161)));
+        assert!(!fired.accept(10, 160, Some(100)));
+        assert!(fired.accept(10, 161, Some(100)));
+        assert_eq!((fired.forgotten, fired.cleanup), (161, Some((161, 162))));
+        assert!(fired.accept(61, 161, Some(100)));
+        assert_eq!(fired.cleanup, Some((212, 212)), "161 is too soon for 61");
     }
 }

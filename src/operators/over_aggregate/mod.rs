@@ -7,8 +7,8 @@
 //! that come from one partition that order is the order of time.
 //!
 //! How long state lives: a ROWS frame keeps so many rows of a key for ever; a RANGE frame lets go of a
-//! key when the watermark is the frame's length past its last row; an unbounded frame keeps one
-//! accumulator per key and call for ever.
+//! key when the watermark is one and a half of the frame's length past its last row; an unbounded frame keeps
+//! one accumulator per key and call for ever.
 //!
 //! # Source
 //! Flink `RowTimeRowsBoundedPrecedingFunction`, `RowTimeRangeBoundedPrecedingFunction`,
@@ -31,7 +31,7 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
 use self::frame::{FrameSpec, History, Results, Rows, Running};
-use self::lateness::Fired;
+use self::lateness::{Fired, NEVER, fires_at};
 use super::columns::{Arguments, evaluate, row_times};
 use super::{KeyFilter, Operator, Output, Snapshot};
 use crate::error::{Error, Result};
@@ -60,6 +60,8 @@ struct Place {
     batch: u64,
     row: u32,
     key: u32,
+    /// When its partition had last forgotten its key ([`Fired`]).
+    since: i64,
 }
 
 /// A batch of which rows wait.
@@ -182,21 +184,23 @@ impl OverAggregateOperator {
         key
     }
 
-    /// Whether a row comes in time; `key` is asked for only if that depends on it.
-    fn in_time(&mut self, key: &[u8], partition: i32, time: EventTime, watermark: EventTime) -> bool {
+    /// If a row comes in time, since when its frame sees rows; `key` is asked for only if that depends on it.
+    fn in_time(&mut self, key: &[u8], partition: i32, time: EventTime, watermark: EventTime) -> Option<i64> {
         if self.frame.unbounded() {
-            return time > watermark;
+            return (time > watermark).then_some(NEVER);
         }
-        let forget_ms = self.frame.range_ms();
+        let range_ms = self.frame.range_ms();
         let key = self.key(key) as usize;
-        self.keys[key].fired_in(partition).accept(time, watermark, forget_ms)
+        let fired = self.keys[key].fired_in(partition);
+        fired.accept(time, watermark, range_ms).then_some(fired.forgotten)
     }
 
-    /// Puts rows in their places; `judge` says whether they are in time. Returns the accepted ones.
+    /// Puts rows in their places; `judge` says since when each sees others, or `None` if it is late. Returns the
+    /// accepted ones.
     fn accept(
         &mut self,
         batch: RecordBatch,
-        mut judge: impl FnMut(&mut Self, &[u8], LateRow) -> bool,
+        mut judge: impl FnMut(&mut Self, &[u8], usize, LateRow) -> Option<i64>,
     ) -> Result<Option<RecordBatch>> {
         let times = row_times(&batch, self.rowtime)?;
         let keys = self.key_bytes(&self.key_columns(&batch)?, batch.num_rows())?;
@@ -213,14 +217,12 @@ impl OverAggregateOperator {
                 watermark,
                 operator: String::new(),
             };
-            if !judge(self, bytes, as_late) {
-                continue;
-            }
-            let effective = time.max(watermark.saturating_add(1));
+            let Some(since) = judge(self, bytes, row, as_late) else { continue };
+            let effective = fires_at(time, watermark);
             let key = self.key(bytes);
             self.keys[key as usize].waiting += 1;
             let position = Position { effective, time, partition, offset, arrival: self.arrivals };
-            self.order.insert(position, Place { batch: number, row: row as u32, key });
+            self.order.insert(position, Place { batch: number, row: row as u32, key, since });
             self.arrivals += 1;
             accepted.push(row as u32);
         }
@@ -285,6 +287,8 @@ impl OverAggregateOperator {
         let arguments = take_arrays(&self.frame.arguments.columns(batch)?, &UInt32Array::from(by_key.clone()), None)?;
         let times: Vec<i64> = by_key.iter().map(|&row| places[row as usize].0.time).collect();
         let effective: Vec<i64> = by_key.iter().map(|&row| places[row as usize].0.effective).collect();
+        let partitions: Vec<i32> = by_key.iter().map(|&row| places[row as usize].0.partition).collect();
+        let since: Vec<i64> = by_key.iter().map(|&row| places[row as usize].1.since).collect();
         let key_of = |i: usize| places[by_key[i] as usize].1.key;
         let mut results: Option<Results> =
             output.is_some().then(|| vec![Vec::with_capacity(times.len()); self.frame.calls.len()]);
@@ -293,7 +297,13 @@ impl OverAggregateOperator {
             let key = key_of(from);
             let to = (from..times.len()).find(|&i| key_of(i) != key).unwrap_or(times.len());
             let columns: Vec<ArrayRef> = arguments.iter().map(|c| c.slice(from, to - from)).collect();
-            let rows = Rows { effective: &effective[from..to], times: &times[from..to], columns: &columns };
+            let rows = Rows {
+                effective: &effective[from..to],
+                times: &times[from..to],
+                partitions: &partitions[from..to],
+                since: &since[from..to],
+                columns: &columns,
+            };
             let state = &mut self.keys[key as usize];
             state.waiting -= to - from;
             state.advance(&self.frame, &rows, results.as_mut())?;
@@ -326,8 +336,8 @@ impl OverAggregateOperator {
         Ok(())
     }
 
-    /// Lets go of keys of which a RANGE frame can need nothing more. Looked at once per frame length of
-    /// event time, so that a key costs its own rows only.
+    /// Lets go of keys that a RANGE frame has forgotten. Looked at once per frame length of event time, so that a
+    /// key costs its own rows only.
     fn sweep(&mut self) {
         let Some(length) = self.frame.range_ms() else { return };
         if self.watermark < self.next_sweep {
@@ -337,15 +347,9 @@ impl OverAggregateOperator {
         let (keys, free, watermark) = (&mut self.keys, &mut self.free, self.watermark);
         self.index.retain(|_, place| {
             let key = &mut keys[*place as usize];
-            for fired in &mut key.fired {
-                fired.advance(watermark, Some(length));
-            }
-            key.fired.retain(|fired| !fired.is_empty());
-            // A row still to come leaves after `watermark`: `range_frames` would pass over this history.
-            if key.history.times.iter().all(|time| time.saturating_add(length) <= watermark) {
-                key.history = History::default();
-            }
-            let done = key.waiting == 0 && key.fired.is_empty() && key.history.times.is_empty();
+            // A row still to come leaves after `watermark`: its frame would have none of this history.
+            let forgotten = key.fired.iter().all(|fired| fired.forgotten_by(watermark));
+            let done = key.waiting == 0 && forgotten && key.history.forgotten(length, watermark);
             if done {
                 *key = Key::default();
                 free.push(*place);
@@ -397,15 +401,14 @@ impl Operator for OverAggregateOperator {
 
     fn process(&mut self, batch: RecordBatch, output: &mut Output) -> Result<()> {
         let mut behind = None;
-        let accepted = self.accept(batch, |this, key, row| {
-            if !this.in_time(key, row.partition.0, row.event_time, row.watermark) {
+        let accepted = self.accept(batch, |this, key, _, row| {
+            let since = this.in_time(key, row.partition.0, row.event_time, row.watermark);
+            if since.is_none() {
                 output.late.push(LateRow { operator: NAME.into(), ..row });
-                return false;
-            }
-            if row.event_time.max(row.watermark.saturating_add(1)) <= this.watermark {
+            } else if fires_at(row.event_time, row.watermark) <= this.watermark {
                 behind = Some((row.event_time, this.watermark));
             }
-            true
+            since
         })?;
         if let Some((time, watermark)) = behind {
             return Err(Error::internal(format!("a row of {time} ms came after the watermark {watermark} ms")));

@@ -8,26 +8,32 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, Int32Array, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat, interleave_record_batch, take_record_batch};
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
 
 use super::{Key, OverAggregateOperator, Running, times_column};
 use crate::error::{Error, Result};
-use crate::operators::columns::{int64, misfit};
+use crate::operators::columns::{int32, int64, misfit};
 use crate::operators::{KeyFilter, Snapshot, hash_keys};
 use crate::stream::LateRow;
 use crate::time::EventTime;
 
 /// Watermark, and whether the snapshot is a full one.
 const PROGRESS: &str = "$progress";
-/// Time, keys and arguments of the rows that frames may still cover.
+/// Time, moment of leaving, partition, keys and arguments of the rows that frames may still cover.
 const HISTORY: &str = "$history";
 /// Times of keys and partitions ([`super::Fired`]).
 const FIRED: &str = "$fired";
 /// Keys and accumulator states.
 const RUNNING: &str = "$running";
+/// Last column of the rows that wait, in a full snapshot ([`super::Place::since`]).
+const SINCE: &str = "$since";
+/// What a row of [`FIRED`] holds.
+const LAST_AND_FORGOTTEN: i64 = 0;
+const AHEAD: i64 = 1;
+const CLEANUP: i64 = 2;
 
 impl OverAggregateOperator {
     pub(super) fn write(&mut self, how: Snapshot) -> Result<Vec<RecordBatch>> {
@@ -55,7 +61,13 @@ impl OverAggregateOperator {
         let batches: Vec<&RecordBatch> = self.waiting.values().map(|w| &w.batch).collect();
         let rows: Vec<(usize, usize)> =
             self.order.values().map(|p| (numbers.partition_point(|n| *n < p.batch), p.row as usize)).collect();
-        Ok(vec![interleave_record_batch(&batches, &rows)?])
+        let waiting = interleave_record_batch(&batches, &rows)?;
+        let since = times_column(self.order.values().map(|place| place.since).collect());
+        let mut fields: Vec<_> = waiting.schema_ref().fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new(SINCE, DataType::Int64, false)));
+        let mut columns = waiting.columns().to_vec();
+        columns.push(since);
+        Ok(vec![RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?])
     }
 
     /// Keys in the order of their bytes.
@@ -71,10 +83,12 @@ impl OverAggregateOperator {
     }
 
     fn write_history(&self) -> Result<Option<RecordBatch>> {
-        let (mut times, mut names) = (Vec::new(), Vec::new());
+        let (mut times, mut effective, mut partitions, mut names) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut pieces: Vec<Vec<&dyn Array>> = vec![Vec::new(); self.frame.arguments.len()];
         for key in self.sorted_keys().filter(|key| !key.history.times.is_empty()) {
             times.extend_from_slice(&key.history.times);
+            effective.extend_from_slice(&key.history.effective);
+            partitions.extend_from_slice(&key.history.partitions);
             names.resize(times.len(), key.bytes.as_ref());
             for (pieces, column) in pieces.iter_mut().zip(&key.history.columns) {
                 pieces.push(column.as_ref());
@@ -83,7 +97,7 @@ impl OverAggregateOperator {
         if times.is_empty() {
             return Ok(None);
         }
-        let mut columns = vec![times_column(times)];
+        let mut columns = vec![times_column(times), times_column(effective), Arc::new(Int32Array::from(partitions))];
         columns.extend(self.columns_of_keys(&names)?);
         for pieces in &pieces {
             columns.push(concat(pieces)?);
@@ -92,23 +106,24 @@ impl OverAggregateOperator {
     }
 
     fn write_fired(&self) -> Result<Option<RecordBatch>> {
-        let (mut times, mut ahead, mut partitions, mut names) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut rows: Vec<[i64; 4]> = Vec::new();
+        let mut names = Vec::new();
         for key in self.sorted_keys() {
             for fired in &key.fired {
-                let mut waiting: Vec<i64> = fired.ahead.iter().map(|time| time.0).collect();
-                waiting.sort_unstable();
-                times.push(fired.last);
-                ahead.push(0);
-                ahead.resize(ahead.len() + waiting.len(), 1);
-                times.extend(waiting);
-                partitions.resize(times.len(), i64::from(fired.partition));
-                names.resize(times.len(), key.bytes.as_ref());
+                let row = |kind: i64, (one, other): (i64, i64)| [kind, one, other, i64::from(fired.partition)];
+                let mut ahead: Vec<_> = fired.ahead.iter().map(|waiting| waiting.0).collect();
+                ahead.sort_unstable();
+                rows.push(row(LAST_AND_FORGOTTEN, (fired.last, fired.forgotten)));
+                rows.extend(ahead.into_iter().map(|waiting| row(AHEAD, waiting)));
+                rows.extend(fired.cleanup.map(|cleanup| row(CLEANUP, cleanup)));
+                names.resize(rows.len(), key.bytes.as_ref());
             }
         }
-        if times.is_empty() {
+        if rows.is_empty() {
             return Ok(None);
         }
-        let mut columns = vec![times_column(times), times_column(ahead), times_column(partitions)];
+        let mut columns: Vec<ArrayRef> =
+            (0..4).map(|column| times_column(rows.iter().map(|row| row[column]).collect())).collect();
         columns.extend(self.columns_of_keys(&names)?);
         named(FIRED, columns).map(Some)
     }
@@ -144,7 +159,7 @@ impl OverAggregateOperator {
         let progress = read_progress(&snapshot)?;
         let Some((watermark, full)) = progress else { return Ok(()) };
         for batch in snapshot {
-            if self.holds_rows(&batch) {
+            if self.holds_rows(&batch, full) {
                 self.read_rows(&batch, owns, full)?;
                 continue;
             }
@@ -160,9 +175,10 @@ impl OverAggregateOperator {
         self.fire(watermark, None)
     }
 
-    fn holds_rows(&self, batch: &RecordBatch) -> bool {
+    /// Whether a batch holds rows of the input, with [`SINCE`] behind them if it is of a full snapshot.
+    fn holds_rows(&self, batch: &RecordBatch, full: bool) -> bool {
         let (found, expected) = (batch.schema_ref().fields(), self.input.fields());
-        found.len() == expected.len()
+        found.len() == expected.len() + usize::from(full)
             && found.iter().zip(expected).all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type())
     }
 
@@ -178,17 +194,25 @@ impl OverAggregateOperator {
         let hashes = hash_keys(&self.key_columns(batch)?, batch.num_rows())?;
         let own: Vec<u32> = (0u32..).zip(&hashes).filter(|(_, hash)| owns.owns(**hash)).map(|(row, _)| row).collect();
         let own = take_record_batch(batch, &UInt32Array::from(own))?;
-        // A full snapshot holds the times of all accepted rows beside the rows.
-        self.accept(own, |this: &mut Self, key: &[u8], row: LateRow| {
-            full || this.in_time(key, row.partition.0, row.event_time, row.watermark)
-        })?;
+        if !full {
+            self.accept(own, |this: &mut Self, key: &[u8], _, row: LateRow| {
+                this.in_time(key, row.partition.0, row.event_time, row.watermark)
+            })?;
+            return Ok(());
+        }
+        // A full snapshot holds what became of all accepted rows beside the rows.
+        let width = own.num_columns() - 1;
+        let since = int64(&own, width)?.clone();
+        let rows = own.project(&(0..width).collect::<Vec<_>>())?;
+        self.accept(rows, |_: &mut Self, _: &[u8], row: usize, _: LateRow| Some(since.value(row)))?;
         Ok(())
     }
 
     fn read_history(&mut self, batch: &RecordBatch, owns: &KeyFilter) -> Result<()> {
-        let times = int64(batch, 0)?.values();
-        let keys = self.read_keys(batch, 1, owns)?;
-        let columns = &batch.columns()[1 + self.key_exprs.len()..];
+        let (times, effective) = (int64(batch, 0)?.values(), int64(batch, 1)?.values());
+        let partitions = int32(batch, 2)?.values();
+        let keys = self.read_keys(batch, 3, owns)?;
+        let columns = &batch.columns()[3 + self.key_exprs.len()..];
         if columns.len() != self.frame.arguments.len() {
             return Err(misfit(batch));
         }
@@ -198,6 +222,8 @@ impl OverAggregateOperator {
             if let Some(key) = keys[from] {
                 let history = &mut self.keys[key as usize].history;
                 history.times = times[from..to].to_vec();
+                history.effective = effective[from..to].to_vec();
+                history.partitions = partitions[from..to].to_vec();
                 history.columns = columns.iter().map(|c| c.slice(from, to - from)).collect();
             }
             from = to;
@@ -206,13 +232,16 @@ impl OverAggregateOperator {
     }
 
     fn read_fired(&mut self, batch: &RecordBatch, owns: &KeyFilter) -> Result<()> {
-        let (times, ahead, partitions) = (int64(batch, 0)?, int64(batch, 1)?, int64(batch, 2)?);
-        for (row, key) in self.read_keys(batch, 3, owns)?.into_iter().enumerate() {
+        let [kinds, ones, others, partitions] =
+            [int64(batch, 0)?, int64(batch, 1)?, int64(batch, 2)?, int64(batch, 3)?];
+        for (row, key) in self.read_keys(batch, 4, owns)?.into_iter().enumerate() {
             let Some(key) = key else { continue };
             let fired = self.keys[key as usize].fired_in(partitions.value(row) as i32);
-            match ahead.value(row) {
-                0 => fired.last = times.value(row),
-                _ => fired.ahead.push(std::cmp::Reverse(times.value(row))),
+            let pair = (ones.value(row), others.value(row));
+            match kinds.value(row) {
+                AHEAD => fired.ahead.push(std::cmp::Reverse(pair)),
+                CLEANUP => fired.cleanup = Some(pair),
+                _ => (fired.last, fired.forgotten) = pair,
             }
         }
         Ok(())

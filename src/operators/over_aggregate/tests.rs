@@ -71,19 +71,22 @@ fn late_by_the_watermark_if_unbounded_and_by_the_last_fired_row_if_bounded() {
         (0, 10, A, Some(1.0)),
         (0, 20, Some("b"), Some(9.0)),
         (0, 12, A, Some(2.0)), // behind the watermark, ahead of what has fired
-        (0, 12, A, Some(4.0)), // no longer
+        (0, 11, A, Some(4.0)), // 12 fires when the watermark moves
         (0, 20, A, Some(8.0)), // at the watermark
         (0, 21, A, Some(16.0)),
+        (0, 20, A, Some(32.0)), // now 20 has fired
+        (0, 40, Some("b"), Some(9.0)),
+        (0, 15, A, Some(64.0)), // a range of 10 has forgotten the key at 12 + 15 + 1
     ];
     let (out, late) = check(OverFrame::Rows(Some(5)), 0, &rows);
-    assert_eq!(out, ["0 1 1.0", "1 1 9.0", "2 2 3.0", "4 3 11.0", "5 4 27.0"]);
-    assert_eq!(late, [3]);
+    assert_eq!(out, ["0 1 1.0", "1 1 9.0", "3 2 5.0", "2 3 7.0", "4 4 15.0", "5 5 31.0", "7 2 18.0"]);
+    assert_eq!(late, [6, 8]);
     let (out, late) = check(OverFrame::Rows(None), 0, &rows);
-    assert_eq!(out, ["0 1 1.0", "1 1 9.0", "5 2 17.0"]);
-    assert_eq!(late, [2, 3, 4]);
+    assert_eq!(out, ["0 1 1.0", "1 1 9.0", "5 2 17.0", "7 2 18.0"]);
+    assert_eq!(late, [2, 3, 4, 6, 8]);
     let (out, late) = check(OverFrame::Range(Some(10)), 0, &rows);
-    assert_eq!(out, ["0 1 1.0", "1 1 9.0", "2 1 2.0", "4 2 10.0", "5 3 26.0"], "forgotten at 10 + 10");
-    assert_eq!(late, [3]);
+    assert_eq!(out, ["0 1 1.0", "1 1 9.0", "3 2 5.0", "2 3 7.0", "4 4 15.0", "5 4 30.0", "7 1 9.0", "8 1 64.0"]);
+    assert_eq!(late, [6]);
 }
 
 #[test]
@@ -110,59 +113,77 @@ fn a_range_lets_keys_go() {
     assert!(operator.keys.len() <= 3);
 }
 
-/// `(partition, offset) → (count, sum)` by definition, for keys that come from one partition each.
+/// What Flink's functions know of a key: its rows, timers, and the time of forgetting.
+#[derive(Default)]
+struct Known {
+    /// Rows to fire, those that have, in order.
+    waiting: Vec<Row>,
+    rows: Vec<Row>,
+    last: Option<i64>,
+    /// When, and the watermark at which that was decided.
+    cleanup: Option<(i64, i64)>,
+}
+
+/// `(partition, offset) → (count, sum)` by acting as Flink does, row by row with timers, for keys that come from
+/// one partition each.
 fn naive(frame: OverFrame, rows: &[Row]) -> BTreeMap<(i32, i64), (usize, f64)> {
-    let mut accepted: BTreeMap<_, Vec<Row>> = BTreeMap::new();
-    // What lateness still knows of a key.
-    let mut known: BTreeMap<_, Vec<i64>> = BTreeMap::new();
+    let mut keys: BTreeMap<_, Known> = BTreeMap::new();
+    let mut results = BTreeMap::new();
     for row in rows {
-        let known = known.entry((row.partition, row.key)).or_default();
-        let fired = known.iter().copied().filter(|t| *t <= row.watermark).max();
-        let (late, forgotten) = match (frame, fired) {
-            (OverFrame::Rows(None) | OverFrame::Range(None), _) => (row.time <= row.watermark, false),
-            (_, None) => (false, false),
-            (OverFrame::Range(Some(length)), Some(fired)) if row.watermark >= fired + length => (false, true),
-            (_, Some(fired)) => (row.time <= fired, false),
+        let known = keys.entry((row.partition, row.key)).or_default();
+        advance(frame, known, row.watermark, &mut results);
+        let late = match frame {
+            OverFrame::Rows(None) | OverFrame::Range(None) => row.time <= row.watermark,
+            _ => known.last.is_some_and(|last| row.time <= last),
         };
-        if forgotten {
-            known.retain(|t| *t > row.watermark);
+        if late {
+            continue;
         }
-        if !late {
-            known.push(row.time);
-            accepted.entry(row.key).or_default().push(row.clone());
+        known.waiting.push(row.clone());
+        if let OverFrame::Range(Some(length)) = frame
+            && known.cleanup.is_none_or(|(at, _)| at < row.time + length + 1)
+        {
+            known.cleanup = Some((row.time + length * 3 / 2 + 1, row.watermark));
         }
     }
-    let mut results = BTreeMap::new();
-    for rows in accepted.values_mut() {
-        let leaves = |r: &Row| (r.time.max(r.watermark.saturating_add(1)), r.time);
-        rows.sort_by_key(|r| (leaves(r), r.offset));
-        for (at, row) in rows.iter().enumerate() {
-            let peers = rows.iter().take_while(|r| leaves(r) <= leaves(row)).count();
+    for known in keys.values_mut() {
+        advance(frame, known, i64::MAX, &mut results);
+    }
+    results
+}
+
+/// Timers up to `watermark` that were set while it was lower, in their order.
+fn advance(frame: OverFrame, known: &mut Known, watermark: i64, results: &mut BTreeMap<(i32, i64), (usize, f64)>) {
+    loop {
+        // Rows that came at this very watermark fire when it moves.
+        let next =
+            known.waiting.iter().filter(|r| r.time <= watermark && r.watermark < watermark).map(|r| r.time).min();
+        let forgets = |at: i64, set: i64| at <= watermark && set < watermark && next.is_none_or(|next| at < next);
+        if known.cleanup.is_some_and(|(at, set)| forgets(at, set)) {
+            (known.rows, known.last, known.cleanup) = (Vec::new(), None, None);
+            continue;
+        }
+        let Some(time) = next else { return };
+        let fire = |r: &Row| r.time == time && r.watermark < watermark;
+        let mut peers: Vec<Row> = known.waiting.iter().filter(|r| fire(r)).cloned().collect();
+        known.waiting.retain(|r| !fire(r));
+        peers.sort_by_key(|r| r.offset);
+        known.last = Some(known.last.map_or(time, |last| last.max(time)));
+        for (at, row) in peers.iter().enumerate() {
+            let all = [&known.rows[..], &peers[..]].concat();
+            let here = known.rows.len() + at;
             let covered: Vec<&Row> = match frame {
-                OverFrame::Rows(preceding) => {
-                    rows[at.saturating_sub(preceding.map_or(usize::MAX, |n| n as usize))..=at].iter().collect()
+                OverFrame::Rows(n) => {
+                    all[here.saturating_sub(n.map_or(usize::MAX, |n| n as usize))..=here].iter().collect()
                 }
-                OverFrame::Range(None) => rows[..peers].iter().collect(),
-                OverFrame::Range(Some(length)) => {
-                    // The state of the key was let go between two rows if the second left so much later.
-                    let mut frame: Vec<&Row> = Vec::new();
-                    for r in &rows[..peers] {
-                        let newest = frame.iter().map(|r| r.time).max();
-                        let peer = frame.last().is_some_and(|last| leaves(last) == leaves(r));
-                        if !peer && newest.is_some_and(|newest| leaves(r).0 > newest + length) {
-                            frame.clear();
-                        }
-                        frame.push(r);
-                    }
-                    frame.retain(|r| (row.time - length..=row.time).contains(&r.time));
-                    frame
-                }
+                OverFrame::Range(None) => all.iter().collect(),
+                OverFrame::Range(Some(n)) => all.iter().filter(|r| (time - n..=time).contains(&r.time)).collect(),
             };
             let sum = covered.iter().filter_map(|r| r.value).sum();
             results.insert((row.partition, row.offset), (covered.len(), sum));
         }
+        known.rows.extend(peers);
     }
-    results
 }
 
 fn frames() -> impl Strategy<Value = OverFrame> {
