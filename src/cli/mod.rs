@@ -14,6 +14,7 @@ mod simulate;
 mod sql;
 mod status;
 mod tables;
+pub mod test;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -58,6 +59,8 @@ enum Verb {
     Simulate(simulate::SimulateArguments),
     /// Compare alerts with the labels of the simulator or of the Numenta Anomaly Benchmark.
     Score(score::ScoreArguments),
+    /// Run test cases: scripts with inputs and the rows they must give.
+    Test(test::TestArguments),
     /// Ask a running job whether it is ready (exit 0), for container health checks.
     Healthcheck(health::HealthArguments),
     /// Print a completion script for a shell.
@@ -95,6 +98,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
         Verb::Sql(arguments) => sql::sql(&arguments),
         Verb::Simulate(arguments) => simulate::simulate(&arguments),
         Verb::Score(arguments) => score::score(&arguments),
+        Verb::Test(arguments) => test::test(&arguments),
         Verb::Healthcheck(arguments) => health::healthcheck(&arguments),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "streamer", &mut std::io::stdout());

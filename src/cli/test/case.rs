@@ -1,0 +1,238 @@
+//! One case: what it is, and running it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::compare;
+use super::value::Type;
+use crate::error::{Error, Result};
+
+/// Longer than any script over files may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(5);
+
+/// A script, its inputs and what it must give.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Name of its directory.
+    pub name: String,
+    /// What it is about; cases are counted by area.
+    pub area: String,
+    directory: PathBuf,
+    spec: Spec,
+}
+
+/// The part of `case.json` that says how to compare.
+#[derive(Debug, Clone, Deserialize)]
+struct Spec {
+    #[serde(default)]
+    area: Option<String>,
+    #[serde(default)]
+    compare: Compare,
+    /// Relative tolerance of DOUBLE and FLOAT.
+    #[serde(default = "tolerance")]
+    float_rel_tol: f64,
+    #[serde(default)]
+    outputs: Vec<OutputSpec>,
+    #[serde(default)]
+    error: Option<ErrorSpec>,
+}
+
+fn tolerance() -> f64 {
+    1e-9
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Compare {
+    /// The same rows the same number of times, all of them inserts.
+    #[default]
+    Multiset,
+    /// What is left after applying all changes.
+    Final,
+    /// The script must be refused, or fail.
+    Error,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct OutputSpec {
+    table: String,
+    kind: OutputKind,
+    /// Name and Flink type of each column.
+    columns: Vec<(String, String)>,
+    #[serde(default)]
+    mode: Mode,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OutputKind {
+    Json,
+    Csv,
+    /// Rows of the final SELECT.
+    Query,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    #[default]
+    Append,
+    Changelog,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct ErrorSpec {
+    #[serde(default = "must_fail")]
+    must_fail: bool,
+    #[serde(default)]
+    why: String,
+}
+
+fn must_fail() -> bool {
+    true
+}
+
+/// How a script ended.
+struct Ended {
+    code: Option<i32>,
+    errors: String,
+}
+
+impl Case {
+    /// Reads `case.json`.
+    ///
+    /// # Errors
+    /// `Config` if it is not there or is no description of a case.
+    pub fn read(directory: &Path) -> Result<Self> {
+        let file = directory.join("case.json");
+        let wrong = |what: String| Error::config(format!("\"{}\": {what}", file.display()));
+        let text = std::fs::read_to_string(&file).map_err(|e| wrong(e.to_string()))?;
+        let spec: Spec = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        for (_, data_type) in spec.outputs.iter().flat_map(|output| &output.columns) {
+            Type::parse(data_type).ok_or_else(|| wrong(format!("\"{data_type}\" is no type")))?;
+        }
+        let name = directory.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let area = spec.area.clone().unwrap_or_else(|| "cases".to_owned());
+        Ok(Self { name, area, directory: directory.to_owned(), spec })
+    }
+
+    /// Runs the script with `program` (and `options` of `run`) in a fresh directory; what differs from what is
+    /// expected, nothing if it is equal.
+    ///
+    /// # Errors
+    /// `Config` if the case cannot be read or run at all.
+    pub fn differences(&self, program: &Path, options: &[&str]) -> Result<Vec<String>> {
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let work = std::env::temp_dir().join(format!("streamer-test-{}-{run}", std::process::id()));
+        let failed =
+            |what: &str, e: std::io::Error| Error::config(format!("cannot {what} \"{}\": {e}", work.display()));
+        copy(&self.directory.join("input"), &work.join("input")).map_err(|e| failed("write to", e))?;
+        let differences = self.run(&work, program, options).map(|ended| self.judge(&work, &ended));
+        std::fs::remove_dir_all(&work).map_err(|e| failed("remove", e))?;
+        differences
+    }
+
+    fn run(&self, work: &Path, program: &Path, options: &[&str]) -> Result<Ended> {
+        let cannot = |e: std::io::Error| Error::config(format!("cannot run the case \"{}\": {e}", self.name));
+        let script = std::fs::read_to_string(self.directory.join("query.sql")).map_err(cannot)?;
+        let script = script.replace("{{dir}}", &work.display().to_string());
+        std::fs::write(work.join("query.sql"), script).map_err(cannot)?;
+        let file = |name: &str| std::fs::File::create(work.join(name)).map_err(cannot);
+        let child = Command::new(program)
+            .args(["run", "query.sql", "--format", "jsonl", "--state", "state", "--metrics-addr", "none"])
+            .args(options)
+            .current_dir(work)
+            .stdin(Stdio::null())
+            .stdout(file("result.jsonl")?)
+            .stderr(file("errors.txt")?)
+            .spawn()
+            .map_err(cannot)?;
+        let code = wait(child).map_err(cannot)?;
+        let errors = std::fs::read_to_string(work.join("errors.txt")).map_err(cannot)?;
+        Ok(Ended { code, errors })
+    }
+
+    fn judge(&self, work: &Path, ended: &Ended) -> Vec<String> {
+        let failed = ended.code != Some(0);
+        if self.spec.compare == Compare::Error {
+            let accepted = self.spec.error.as_ref();
+            return match ended.code {
+                Some(0) if accepted.is_none_or(|e| e.must_fail) => {
+                    vec![format!("should have failed: {}", accepted.map_or("", |e| &e.why))]
+                }
+                None => vec!["the script did not end".to_owned()],
+                _ => Vec::new(),
+            };
+        }
+        if failed {
+            let how = match ended.code {
+                Some(code) => format!("failed with exit code {code}"),
+                None => "did not end".to_owned(),
+            };
+            return vec![format!("the script {how}\n{}", ended.errors.trim_end())];
+        }
+        self.spec.outputs.iter().flat_map(|output| self.judge_output(work, output)).collect()
+    }
+
+    fn judge_output(&self, work: &Path, output: &OutputSpec) -> Vec<String> {
+        let columns: Vec<(&str, Type)> = output
+            .columns
+            .iter()
+            .filter_map(|(name, data_type)| Some((name.as_str(), Type::parse(data_type)?)))
+            .collect();
+        let rules = compare::Rules { columns: &columns, tolerance: self.spec.float_rel_tol };
+        let changes = output.mode == Mode::Changelog;
+        let suffix = if changes { "final.jsonl" } else { "jsonl" };
+        let expected = self.directory.join("expected").join(format!("{}.{suffix}", output.table));
+        let found = match output.kind {
+            OutputKind::Query => compare::lines(&work.join("result.jsonl")),
+            kind => compare::sink_rows(&work.join("out").join(&output.table), kind == OutputKind::Csv),
+        };
+        let differences = compare::lines(&expected)
+            .and_then(|expected| Ok((expected, found?)))
+            .and_then(|(expected, found)| rules.differences(expected, found, changes));
+        differences
+            .unwrap_or_else(|problem| vec![problem])
+            .into_iter()
+            .map(|difference| format!("{}: {difference}", output.table))
+            .collect()
+    }
+}
+
+/// Exit code; `None` for a child that was ended by a signal, or by us because it took too long.
+fn wait(mut child: Child) -> std::io::Result<Option<i32>> {
+    let polls = PATIENCE.as_millis() / POLL.as_millis();
+    for _ in 0..polls {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.code());
+        }
+        std::thread::sleep(POLL);
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}
+
+/// Copies a directory with everything in it; one that is not there is empty.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    if !from.is_dir() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Same file, same rows as Flink: one test per case, each script run by the real binary and compared with the rows a
+//! real Flink gave. The cases are those of `tests/parity/cases` and, where it is there, of `../shared/flink_parity`.
+//!
+//! `tests/parity/pending.txt` names the cases that do not pass yet; one of them that passes is an error, so the list
+//! can only be true. `cargo test --test parity -- window` runs the cases with that word in their area or name.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::{Arguments, Trial};
+use streamer::cli::test::{Case, cases_below};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Name → reason.
+fn pending() -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(root().join("tests/parity/pending.txt")).unwrap();
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(char::is_whitespace)).map(|(n, r)| (n.into(), r.trim().into())).collect()
+}
+
+/// Straight, and with other parallelism: the same rows.
+fn check(case: &Case, pending: Option<&str>) -> Result<(), String> {
+    let program = Path::new(env!("CARGO_BIN_EXE_streamer"));
+    for options in [["--parallelism", "1"], ["--parallelism", "3"]] {
+        let differences = case.differences(program, &options).map_err(|e| e.to_string())?;
+        match pending {
+            Some(_) if !differences.is_empty() => return Ok(()),
+            None if !differences.is_empty() => {
+                return Err(format!("{}: {}", options.join(" "), differences.join("\n")));
+            }
+            _ => {}
+        }
+    }
+    match pending {
+        Some(reason) => Err(format!("it passes now: take it out of tests/parity/pending.txt (\"{reason}\")")),
+        None => Ok(()),
+    }
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let pending = pending();
+    let mut cases = cases_below(&root().join("tests/parity/cases")).unwrap();
+    let shared = root().join("../shared/flink_parity/cases");
+    if shared.is_dir() {
+        cases.extend(cases_below(&shared).unwrap());
+    }
+    let trials = cases.into_iter().map(|case| {
+        let reason = pending.get(&case.name).cloned();
+        let kind = if reason.is_some() { "pending" } else { "" };
+        let name = format!("{}::{}", case.area, case.name);
+        Trial::test(name, move || check(&case, reason.as_deref()).map_err(Into::into)).with_kind(kind)
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
