@@ -114,7 +114,8 @@ pub struct SourceBatch {
     pub bad: Vec<BadRecord>,
     /// Records without a value.
     pub tombstones: u64,
-    /// All records of the stretch: `n + bad (not dropped silently) + tombstones`.
+    /// Records of the stretch, counted where the connector takes them, before and apart from decoding; a record
+    /// of n rows counts n. The row ledger holds it against `n + bad + tombstones`, so it must not be made of them.
     pub read: u64,
     /// The first offset after the stretch.
     pub next_offset: i64,

@@ -22,7 +22,7 @@ use crate::limits::FULL_SNAPSHOT_EPOCHS;
 use crate::metrics::Metrics;
 use crate::operators::Snapshot;
 use crate::runtime::Outcome;
-use crate::runtime::ledger::{Ledger, LedgerEntry, late_entries};
+use crate::runtime::ledger::{Ledger, LedgerEntry, check_balance, late_entries};
 use crate::state::manifest::{Manifest, SnapshotRef};
 use crate::state::snapshot;
 use crate::state::store::CheckpointStore;
@@ -287,14 +287,9 @@ impl Coordinator {
                     position.topic, position.partition
                 ))
             })?;
-            if !counts.balanced() {
-                return Err(Error::internal(format!(
-                    "\"{}\" partition {}: rows are unaccounted for: {counts:?}",
-                    position.topic, position.partition
-                )));
-            }
+            check_balance(position)?;
             if let Some(metrics) = self.metrics.partitions.get(&position.id) {
-                metrics.late.store(counts.late, Ordering::Relaxed);
+                metrics.late.store(position.counts.late, Ordering::Relaxed);
             }
         }
         Ok(positions.into_values().collect())

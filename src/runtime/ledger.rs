@@ -12,9 +12,9 @@ use arrow::array::{
 use arrow::datatypes::{DataType, TimeUnit};
 
 use crate::connectors::{self, BadRecord, JobContext, Sink, SinkState};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operators::watermark::Casualty;
-use crate::stream::{LateRow, SourcePosition};
+use crate::stream::{LateRow, RowCounts, SourcePosition};
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
 
 /// Which table of the ledger.
@@ -134,6 +134,22 @@ pub(crate) fn late_entries<'a>(
             Some(LedgerEntry::of_late(position_of(row)?, row, &operators.join(", ")))
         })
         .collect()
+}
+
+/// Insists that what became of the rows of a partition adds up to what the connector has counted as read.
+///
+/// # Errors
+/// `Internal` with all counts.
+pub(crate) fn check_balance(position: &SourcePosition) -> Result<()> {
+    let SourcePosition { topic, partition, next_offset, counts, .. } = position;
+    if counts.balanced() {
+        return Ok(());
+    }
+    let RowCounts { read, processed, late, bad, future, tombstones } = counts;
+    Err(Error::internal(format!(
+        "rows of \"{topic}\" partition {partition} up to offset {next_offset} are unaccounted for: {read} were read, \
+         but {processed} processed + {late} late + {bad} bad + {future} future + {tombstones} tombstones"
+    )))
 }
 
 /// The three tables, for writing. A table is opened at its first entry: a job that loses no row leaves no files.

@@ -76,11 +76,11 @@ impl Rows {
         self.skipped
     }
 
-    /// The next rows, or `None` after the last.
+    /// How many rows the file gives next, and those as columns of the table; `None` after the last.
     ///
     /// # Errors
     /// `Data` if the file is damaged or a value does not fit the column's type.
-    pub(super) fn next(&mut self, path: &Path) -> Result<Option<RecordBatch>> {
+    pub(super) fn next(&mut self, path: &Path) -> Result<Option<(u64, RecordBatch)>> {
         let Some(batch) = self.reader.as_mut().and_then(Iterator::next) else { return Ok(None) };
         let batch = batch.map_err(|e| unreadable(path, e))?;
         let rows = batch.num_rows();
@@ -106,7 +106,8 @@ impl Rows {
         // NOT NULL is checked, with a message of its own, where the table's columns come together
         let fields: Vec<Field> = self.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(Some(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?))
+        let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
+        Ok(Some((rows as u64, batch)))
     }
 }
 

@@ -20,7 +20,7 @@ use super::parquet_file;
 use super::text::{Quoting, Record, RecordReader};
 use crate::connectors::{BadRecord, Fetched, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
 use crate::error::{Error, Result};
-use crate::formats::{self, BadValue, Decoder};
+use crate::formats::{self, BadValue, Decoder, NO_ROW};
 use crate::limits::{BAD_RECORD_BYTES_MAX, BATCH_ROWS_MAX, RECORD_BYTES_MAX};
 use crate::table::{ColumnKind, TableSpec};
 
@@ -193,6 +193,8 @@ struct Stretch {
     body: RecordBatch,
     offsets: Vec<i64>,
     bad: Vec<BadRecord>,
+    /// Records the file gave that no earlier start has read; a record of n rows counts n.
+    read: u64,
 }
 
 impl TableReader {
@@ -298,7 +300,7 @@ impl TableReader {
     /// Decodes the next records of a text file; `None` at its end.
     fn text(&mut self, file: &TableFile, reader: &mut RecordReader) -> Result<Option<Stretch>> {
         let Some(decoder) = &mut self.decoder else { return Err(Error::internal("a text file has no decoder")) };
-        let (mut offsets, mut bad, mut bytes, mut ended) = (Vec::new(), Vec::new(), 0, false);
+        let (mut offsets, mut bad, mut bytes, mut ended, mut read) = (Vec::new(), Vec::new(), 0, false, 0);
         while offsets.len() + bad.len() < BATCH_ROWS_MAX && bytes < BATCH_BYTES_MAX {
             let (found, line) = reader.next(&mut self.record).map_err(|e| files::failure("read", &file.path, e))?;
             let pushed = match found {
@@ -315,13 +317,16 @@ impl TableReader {
             };
             bytes += self.record.len();
             let offset = self.position;
-            match pushed {
+            // The ledger's own count, made of records taken; every row of an array is a row read.
+            let end = offset + pushed.as_ref().map_or(1, |rows| (*rows).max(1) as i64);
+            read += u64::try_from(end - offset.max(self.start)).unwrap_or(0);
+            match pushed.and_then(|rows| if rows == 0 { Err(BadValue::no_row()) } else { Ok(rows) }) {
                 Ok(rows) => {
                     self.position += rows as i64;
                     offsets.extend(offset..self.position);
                 }
                 // what an earlier start has passed was judged then
-                Err(value) if self.bad_records == BadRecords::Fail && offset >= self.start => {
+                Err(value) if self.bad_records == BadRecords::Fail && value.code != NO_ROW && offset >= self.start => {
                     return Err(bad_line(file, line, &value));
                 }
                 Err(value) => {
@@ -333,20 +338,20 @@ impl TableReader {
         if ended && offsets.is_empty() && bad.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Stretch { body: decoder.finish()?, offsets, bad }))
+        Ok(Some(Stretch { body: decoder.finish()?, offsets, bad, read }))
     }
 
     /// The next rows of a Parquet file; `None` at its end.
     fn parquet(&mut self, file: &TableFile, rows: &mut parquet_file::Rows) -> Result<Option<Stretch>> {
-        let Some(body) = rows.next(&file.path)? else { return Ok(None) };
+        let Some((read, body)) = rows.next(&file.path)? else { return Ok(None) };
         let start = self.position;
         self.position += body.num_rows() as i64;
-        Ok(Some(Stretch { body, offsets: (start..self.position).collect(), bad: Vec::new() }))
+        Ok(Some(Stretch { body, offsets: (start..self.position).collect(), bad: Vec::new(), read }))
     }
 
     /// Puts the table's columns together and leaves out what an earlier start has read; `None` if that is all.
     fn assemble(&self, open: &OpenFile, stretch: Stretch) -> Result<Option<SourceBatch>> {
-        let Stretch { body, mut offsets, mut bad } = stretch;
+        let Stretch { body, mut offsets, mut bad, read } = stretch;
         if self.position <= self.start {
             return Ok(None);
         }
@@ -366,7 +371,6 @@ impl TableReader {
         });
         let arrays = arrays.collect::<Result<Vec<_>>>()?;
         check_not_null(&self.schema, &arrays, &open.file)?;
-        let read = (rows + bad.len()) as u64;
         Ok(Some(SourceBatch {
             rows: RecordBatch::try_new_with_options(
                 Arc::clone(&self.schema),
@@ -449,8 +453,8 @@ fn bad_line(file: &TableFile, line: u64, value: &BadValue) -> Error {
 
 fn casualty(value: BadValue, offset: i64, record: &[u8], policy: BadRecords) -> BadRecord {
     let raw = match policy {
-        BadRecords::Drop => None,
-        BadRecords::Ledger | BadRecords::Fail => Some(record[..record.len().min(BAD_RECORD_BYTES_MAX)].to_vec()),
+        BadRecords::Drop | BadRecords::Fail => None,
+        BadRecords::Ledger => Some(record[..record.len().min(BAD_RECORD_BYTES_MAX)].to_vec()),
     };
     BadRecord { offset, timestamp: None, code: value.code, field: value.field, message: value.message, raw }
 }

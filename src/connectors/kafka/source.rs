@@ -129,6 +129,7 @@ impl KafkaSource {
             queue,
             position,
             high,
+            read: 0,
             paused: false,
             failure: None,
         }))
@@ -333,6 +334,8 @@ struct PartitionReader {
     queue: PartitionQueue,
     /// Next offset, physical.
     position: i64,
+    /// Records librdkafka has handed over since the last batch: the ledger's own count, which no decoder touches.
+    read: u64,
     paused: bool,
     /// To be reported once the rows before it are.
     failure: Option<(Code, String)>,
@@ -391,16 +394,19 @@ impl PartitionReader {
                     break;
                 }
                 _ => {
-                    self.decoder.push(&message)?;
+                    self.read += 1;
+                    // Every row of an array is a row read.
+                    self.read += (self.decoder.push(&message)? as u64).saturating_sub(1);
                     self.position = message.offset().saturating_add(1);
                 }
             }
         }
         drop(messages);
         let next_offset = self.position.saturating_add(self.place.base);
-        Ok(match self.decoder.finish()? {
+        let read = std::mem::take(&mut self.read);
+        Ok(match self.decoder.finish(read)? {
             Some(batch) => Some(SourceBatch { next_offset, ..batch }),
-            None if self.position > before => Some(self.decoder.moved(next_offset)),
+            None if self.position > before => Some(self.decoder.moved(next_offset, read)),
             None => None,
         })
     }

@@ -984,3 +984,44 @@ async fn json_keys_and_values_meet_in_one_row() {
     assert_eq!(batches[0].rows.column(0).as_string::<i32>().value(0), "{\"device\":\"a\"}");
     assert_eq!(batches[0].rows.column(1).as_string::<i32>().value(0), "{\"data\":1}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_counted_as_they_come_and_rows_of_arrays_too() {
+    let cluster = cluster(&[("t", 1)]);
+    fill(&cluster, "t", 0, &["{\"n\":1}", "[{\"n\":2},{\"n\":3}]", "[]", "no JSON", "{\"n\":4}"]).await;
+    let servers = cluster.bootstrap_servers();
+    let options = |policy| {
+        [
+            ("connector", "kafka"),
+            ("topic", "t"),
+            ("properties.bootstrap.servers", servers.as_str()),
+            ("scan.startup.mode", "earliest-offset"),
+            ("scan.bounded.mode", "latest-offset"),
+            ("format", "json"),
+            ("bad-records", policy),
+        ]
+    };
+    let table = table_of(vec![physical("n", "BIGINT")], &options("ledger"));
+    let mut source = KafkaSource::open(&table, &job()).unwrap();
+    let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
+    let batches = soon(drain(reader.as_mut())).await;
+    assert_eq!(offsets(&batches), [0, 1, 1, 4]);
+    let bad: Vec<_> = batches.iter().flat_map(|b| &b.bad).map(|b| (b.offset, b.code)).collect();
+    assert_eq!((bad[0], bad[1].0, bad.len()), ((2, "NO_ROW"), 3, 2));
+    assert_eq!(batches.iter().map(|b| b.read).sum::<u64>(), 6);
+    // What holds no row is not bad enough to stop for.
+    let table = table_of(vec![physical("n", "BIGINT")], &options("fail"));
+    let mut source = KafkaSource::open(&table, &job()).unwrap();
+    let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
+    let error = soon(async {
+        loop {
+            match reader.next().await {
+                Ok(Fetched::Rows(_)) => {}
+                Ok(Fetched::End) => panic!("it ended"),
+                Err(error) => break error,
+            }
+        }
+    })
+    .await;
+    assert!(error.message().contains("offset 3"), "{error}");
+}

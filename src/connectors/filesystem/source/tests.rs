@@ -350,21 +350,26 @@ fn lines_that_are_no_rows_follow_the_policy_and_restarts_agree() {
     std::fs::write(dir.path().join("1.txt"), "10\n\n20*3\nbad\r\n-\n30").unwrap();
     std::fs::write(dir.path().join("2.txt"), "oops\n").unwrap();
     std::fs::write(dir.path().join("3.txt"), "\u{feff}40\n-\n").unwrap();
-    let all_rows = [(0, 10), (1, 20), (2, 20), (3, 20), (5, 30), (7, 40)];
-    let all_bad = [(4, Some(b"bad".to_vec())), (6, Some(b"oops".to_vec()))];
-    for start in 0..=8 {
+    let all_rows = [(0, 10), (1, 20), (2, 20), (3, 20), (6, 30), (8, 40)];
+    // "-" holds no row: counted, and no reason to fail.
+    let all_bad = [(4, "bad"), (5, "-"), (7, "oops"), (9, "-")].map(|(at, line)| (at, Some(line.as_bytes().to_vec())));
+    for start in 0..=10 {
         let (rows, bad) = read_text(dir.path(), "ledger", start).unwrap();
         assert_eq!(rows, all_rows.iter().copied().filter(|r| r.0 >= start).collect::<Vec<_>>(), "{start}");
         assert_eq!(bad, all_bad.iter().filter(|r| r.0 >= start).cloned().collect::<Vec<_>>(), "{start}");
     }
     let (_, bad) = read_text(dir.path(), "drop", 0).unwrap();
-    assert_eq!(bad, [(4, None), (6, None)]);
+    assert_eq!(bad, [(4, None), (5, None), (7, None), (9, None)]);
     let error = read_text(dir.path(), "fail", 0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
     for part in ["line 4 of", "1.txt", "field \"n\"", "no number"] {
         assert!(error.message().contains(part), "{error}");
     }
-    assert!(read_text(dir.path(), "ledger", 9).is_err());
+    std::fs::remove_file(dir.path().join("2.txt")).unwrap();
+    std::fs::write(dir.path().join("1.txt"), "1\n-\n2").unwrap();
+    let (rows, bad) = read_text(dir.path(), "fail", 0).unwrap();
+    assert_eq!((rows.len(), bad), (3, vec![(1, None), (4, None)]));
+    assert!(read_text(dir.path(), "ledger", 11).is_err());
     std::fs::write(dir.path().join("4.json.gz"), b"\x1f\x8b").unwrap();
     let error = read_text(dir.path(), "ledger", 0).unwrap_err();
     assert!(error.message().contains("4.json.gz\" is compressed"), "{error}");
@@ -389,4 +394,39 @@ fn a_large_text_file_comes_in_batches() {
         let (rows, _) = read_text(dir.path(), "fail", start).unwrap();
         assert!(rows.into_iter().eq((start..20_000).map(|n| (n, n))));
     }
+}
+
+/// Takes every line for a row and loses one in ten.
+#[derive(Default)]
+struct Forgetful(Vec<i64>, i64);
+
+impl Decoder for Forgetful {
+    fn push(&mut self, _line: &[u8]) -> Result<usize, BadValue> {
+        self.1 += 1;
+        if self.1 % 10 != 0 {
+            self.0.push(self.1);
+        }
+        Ok(1)
+    }
+
+    fn rows(&self) -> usize {
+        self.0.len()
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch> {
+        Ok(RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(std::mem::take(&mut self.0))) as ArrayRef)])?)
+    }
+}
+
+#[test]
+fn a_decoder_that_loses_a_row_is_found() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("1.txt"), "x\n".repeat(10)).unwrap();
+    let table = table(dir.path(), vec![n()], &[("bad-records", "ledger")]);
+    let options = FileOptions::parse(&table, Usage::Source).unwrap();
+    let mut reader = TableReader::open(&table, &options, 0).unwrap();
+    reader.format = Format::Json;
+    reader.decoder = Some(Box::new(Forgetful::default()));
+    let error = reader.next().unwrap_err();
+    assert_eq!((error.kind(), error.message().contains("another number of rows")), (ErrorKind::Internal, true));
 }
