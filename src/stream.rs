@@ -192,7 +192,7 @@ pub struct RowCounts {
     pub read: u64,
     /// Rows taken by every operator that saw them.
     pub processed: u64,
-    /// Rows at least one operator could not take any more.
+    /// Rows at least one operator could not take any more, each counted once.
     pub late: u64,
     /// Records that could not be decoded.
     pub bad: u64,

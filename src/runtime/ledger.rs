@@ -83,12 +83,12 @@ impl LedgerEntry {
         }
     }
 
-    /// A row that came too late for `operators`.
-    fn of_late(position: &SourcePosition, row: &LateRow, operators: &str) -> Self {
+    /// A row that came too late for `operators`; `reason` says whether it is the first news of it.
+    pub(crate) fn of_late(position: &SourcePosition, row: &LateRow, operators: &str, reason: &str) -> Self {
         Self {
             event_time: Some(row.event_time),
             watermark: Some(row.watermark),
-            reason: "LATE".into(),
+            reason: reason.into(),
             message: format!(
                 "{} ms behind the watermark of its partition, too late for {operators}",
                 row.watermark.saturating_sub(row.event_time)
@@ -113,27 +113,6 @@ impl LedgerEntry {
             raw: None,
         }
     }
-}
-
-/// Late rows of an epoch as entries, one per row however many operators could not take it, in order.
-/// `position_of` gives the partition a row was read from.
-pub(crate) fn late_entries<'a>(
-    late: Vec<LateRow>,
-    mut position_of: impl FnMut(&LateRow) -> Option<&'a SourcePosition>,
-) -> Vec<LedgerEntry> {
-    let mut rows: BTreeMap<_, Vec<LateRow>> = BTreeMap::new();
-    for row in late {
-        rows.entry((row.partition, row.offset)).or_default().push(row);
-    }
-    rows.into_values()
-        .filter_map(|mut same| {
-            same.sort();
-            let mut operators: Vec<&str> = same.iter().map(|r| r.operator.as_str()).collect();
-            operators.dedup();
-            let row = same.first()?;
-            Some(LedgerEntry::of_late(position_of(row)?, row, &operators.join(", ")))
-        })
-        .collect()
 }
 
 /// Insists that what became of the rows of a partition adds up to what the connector has counted as read.

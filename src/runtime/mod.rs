@@ -10,6 +10,7 @@ pub mod ledger;
 mod channel;
 mod collect;
 mod fragment;
+mod late;
 mod layout;
 mod progress;
 mod source;
@@ -32,6 +33,7 @@ use crate::plan::{NodeId, NodeKind, StreamPlan};
 use crate::runtime::channel::Inputs;
 use crate::runtime::checkpoint::{Coordinator, OpenSource, SharedStore, TaskReport};
 use crate::runtime::collect::CollectSink;
+use crate::runtime::late::LateCount;
 use crate::runtime::layout::Layout;
 use crate::runtime::ledger::Ledger;
 use crate::runtime::progress::SourceProgress;
@@ -251,8 +253,8 @@ impl Pipeline {
             first_epoch,
             sources,
             ledger,
+            late: LateCount::new(&plan, &manifest.extras)?,
             manifest,
-            late: BTreeMap::new(),
         })
     }
 }

@@ -80,7 +80,13 @@ async fn run(source: plan::Source, batches: Vec<SourceBatch>) -> Result<TaskRepo
         counts: RowCounts::default(),
     };
     let mut fragment = Fragment::default();
-    fragment.steps.push(Step { operator: None, state_key: "0.p3".into(), metrics: Arc::default(), next: Vec::new() });
+    fragment.steps.push(Step {
+        node: 0,
+        operator: None,
+        state_key: "0.p3".into(),
+        metrics: Arc::default(),
+        next: Vec::new(),
+    });
     let (barrier, barriers) = watch::channel(None);
     let (reports, mut reported) = mpsc::channel(1);
     let unfinished = Arc::new(AtomicUsize::new(1));
