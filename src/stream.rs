@@ -180,6 +180,9 @@ pub struct SourcePosition {
     pub watermark: i64,
     /// Nothing more will come (bounded input).
     pub finished: bool,
+    /// What the connector knows its input by: a topic's id, the files read. A restart compares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<serde_json::Value>,
     /// Rows read, and what became of them.
     pub counts: RowCounts,
 }

@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::stream::SourcePosition;
 use crate::table::TableSpec;
 
 /// What a table is used for, which decides the options it may have.
@@ -56,6 +57,15 @@ pub trait Source: Send {
     /// `Unavailable`, or `Config` if the topic or path is not there.
     fn splits(&mut self) -> BoxFuture<'_, Result<Vec<Split>>>;
 
+    /// Whether the split still holds what was read of it, as the stored `position` knows it. Called before a split
+    /// that was read is opened again, also if it was read to its end.
+    ///
+    /// # Errors
+    /// `Data` that says what has changed: the topic is another one, a file was changed, records are gone.
+    fn recognize<'a>(&'a mut self, _split: &'a Split, _position: &'a SourcePosition) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Starts reading a split.
     ///
     /// # Errors
@@ -81,6 +91,11 @@ pub trait SplitReader: Send {
 
     /// The first offset not returned yet; after opening, the resolved start.
     fn next_offset(&self) -> i64;
+
+    /// What [`Source::recognize`] has to know at the next start of what was read before [`SplitReader::next_offset`].
+    fn fingerprint(&self) -> Option<serde_json::Value> {
+        None
+    }
 
     /// Records known to be in the partition and not read yet, if known.
     fn lag(&self) -> Option<u64>;

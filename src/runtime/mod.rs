@@ -455,11 +455,16 @@ async fn open_sources(
                 next_offset: 0,
                 watermark: told.unwrap_or(WATERMARK_MIN),
                 finished: false,
+                fingerprint: None,
                 counts: RowCounts::default(),
             });
+            if known.is_some() {
+                source.recognize(&split, &position).await?;
+            }
             let reader = if position.finished { None } else { Some(source.open(&split, start).await?) };
             if let Some(reader) = &reader {
                 position.next_offset = reader.next_offset();
+                position.fingerprint = reader.fingerprint();
             }
             splits.push((split, position.id));
             partitions.push(OpenPartition { source: node, place, reader, position });

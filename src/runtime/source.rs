@@ -238,6 +238,7 @@ impl SourceTask {
 
     async fn finish(&mut self) -> Result<()> {
         self.position.finished = true;
+        self.take_fingerprint();
         self.reader = None;
         self.assigner.raise(WATERMARK_MAX);
         self.position.watermark = WATERMARK_MAX;
@@ -253,6 +254,7 @@ impl SourceTask {
     /// The epoch ends with all that event time allows: a stop leaves nothing waiting that is complete.
     async fn on_barrier(&mut self, barrier: Barrier) -> Result<()> {
         self.tell().await?;
+        self.take_fingerprint();
         let how: Snapshot = snapshot_kind(barrier.epoch, self.first_epoch);
         let report = TaskReport {
             epoch: barrier.epoch,
@@ -265,6 +267,13 @@ impl SourceTask {
         self.fragment.send_barrier(barrier).await;
         report.send(&self.reports).await;
         Ok(())
+    }
+
+    /// Of what was read up to the position. It stays as it was once the reader is gone.
+    fn take_fingerprint(&mut self) {
+        if let Some(reader) = &self.reader {
+            self.position.fingerprint = reader.fingerprint();
+        }
     }
 
     fn behind(&self) -> bool {

@@ -51,7 +51,9 @@ impl FilesRead {
     /// `State` if it cannot be read.
     pub(super) fn restore(stored: &serde_json::Value) -> Result<Self> {
         Self::deserialize(stored).map_err(|e| {
-            Error::state("the stored list of files that were read is damaged").because(e).hint("start over with --fresh")
+            Error::state("the stored list of files that were read is damaged")
+                .because(e)
+                .hint("start over with --fresh")
         })
     }
 
@@ -95,7 +97,7 @@ impl FilesRead {
     pub(super) fn recognize(&self, root: &Path, files: &[TableFile], ended: bool) -> Result<()> {
         let known: std::collections::BTreeMap<&str, &FileMark> =
             self.done.iter().chain(&self.reading).map(|mark| (mark.path.as_str(), mark)).collect();
-        let last = self.reading.as_ref().or(self.done.last()).map(|mark| Path::new(&mark.path));
+        let last = self.reading.as_ref().or_else(|| self.done.last()).map(|mark| Path::new(&mark.path));
         for file in files {
             let name = name(root, &file.path);
             let shown = file.path.display();

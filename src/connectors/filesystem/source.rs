@@ -1,6 +1,6 @@
 //! Reading a table of files: one split, because the order of rows is the order of the files' paths and
 //! of the rows in them, and a row's offset is its number in that order. So an offset means the same at
-//! every start, as long as files are neither changed nor put before others.
+//! every start, as long as files are neither changed nor put before others, which `fingerprint` watches over.
 //!
 //! Files are read by blocking calls on threads made for that; at most one batch is under way.
 
@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 
 use super::files::{self, TableFile};
+use super::fingerprint::{FileMark, FilesRead};
 use super::options::{BadRecords, FileOptions, Format};
 use super::parquet_file;
 use super::text::{Quoting, Record, RecordReader};
@@ -22,6 +23,7 @@ use crate::connectors::{BadRecord, Fetched, Source, SourceBatch, Split, SplitRea
 use crate::error::{Error, Result};
 use crate::formats::{self, BadValue, Decoder, NO_ROW};
 use crate::limits::{BAD_RECORD_BYTES_MAX, BATCH_ROWS_MAX, RECORD_BYTES_MAX};
+use crate::stream::SourcePosition;
 use crate::table::{ColumnKind, TableSpec};
 
 /// Bytes of text decoded into one batch, so that wide rows keep a batch small.
@@ -31,6 +33,8 @@ const BATCH_BYTES_MAX: usize = 8 << 20;
 pub struct FileSource {
     table: TableSpec,
     options: FileOptions,
+    /// What an earlier start has read.
+    read: FilesRead,
 }
 
 impl FileSource {
@@ -40,7 +44,7 @@ impl FileSource {
     /// `Config` for wrong options.
     pub fn open(table: &TableSpec) -> Result<Self> {
         let options = FileOptions::parse(table, Usage::Source)?;
-        Ok(Self { table: table.clone(), options })
+        Ok(Self { table: table.clone(), options, read: FilesRead::default() })
     }
 
     fn reader(&self, start: StartAt) -> Result<FileReader> {
@@ -48,10 +52,8 @@ impl FileSource {
             StartAt::Offset(offset) => offset,
             StartAt::Configured | StartAt::Earliest => 0,
         };
-        Ok(FileReader {
-            state: State::Idle(Box::new(TableReader::open(&self.table, &self.options, start)?)),
-            next_offset: start,
-        })
+        let reader = TableReader::open(&self.table, &self.options, start)?.after(self.read.clone());
+        Ok(FileReader { state: State::Idle(Box::new(reader)), next_offset: start, read: self.read.clone() })
     }
 }
 
@@ -64,6 +66,16 @@ impl Source for FileSource {
         })
     }
 
+    fn recognize<'a>(&'a mut self, _split: &'a Split, position: &'a SourcePosition) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let Some(stored) = &position.fingerprint else { return Ok(()) };
+            self.read = FilesRead::restore(stored)?;
+            let root = &self.options.path;
+            let files = files::list(root, &self.table.partitioned_by, &self.options.default_partition)?;
+            self.read.recognize(root, &files, position.finished)
+        })
+    }
+
     fn open<'a>(&'a mut self, _split: &'a Split, start: StartAt) -> BoxFuture<'a, Result<Box<dyn SplitReader>>> {
         Box::pin(async move { Ok(Box::new(self.reader(start)?) as Box<dyn SplitReader>) })
     }
@@ -73,6 +85,8 @@ impl Source for FileSource {
 struct FileReader {
     state: State,
     next_offset: i64,
+    /// The files the rows before `next_offset` are from.
+    read: FilesRead,
 }
 
 enum State {
@@ -100,6 +114,7 @@ impl FileReader {
         self.state = State::Failed;
         let (reader, fetched) = joined.map_err(|e| Error::internal(format!("reading a file was broken off: {e}")))?;
         let fetched = fetched?;
+        self.read.follow(&reader.read);
         self.state = State::Idle(reader);
         Ok(fetched)
     }
@@ -118,6 +133,10 @@ impl SplitReader for FileReader {
 
     fn next_offset(&self) -> i64 {
         self.next_offset
+    }
+
+    fn fingerprint(&self) -> Option<serde_json::Value> {
+        self.read.store()
     }
 
     fn lag(&self) -> Option<u64> {
@@ -173,6 +192,7 @@ struct TableReader {
     decoder: Option<Box<dyn Decoder>>,
     /// Number of the next row, counted from the first file on.
     position: i64,
+    read: FilesRead,
     record: Vec<u8>,
 }
 
@@ -238,8 +258,14 @@ impl TableReader {
             current: None,
             decoder,
             position: 0,
+            read: FilesRead::default(),
             record: Vec::new(),
         })
+    }
+
+    /// Goes on behind what an earlier start has read.
+    fn after(self, read: FilesRead) -> Self {
+        Self { position: read.row, read, ..self }
     }
 
     /// The next rows, from one file.
@@ -262,7 +288,10 @@ impl TableReader {
                 Input::Text(reader) => self.text(&open.file, reader)?,
                 Input::Parquet(rows) => self.parquet(&open.file, rows)?,
             };
-            let Some(stretch) = stretch else { continue };
+            let Some(stretch) = stretch else {
+                self.read.end(self.position);
+                continue;
+            };
             let batch = self.assemble(&open, stretch)?;
             self.current = Some(open);
             if let Some(batch) = batch {
@@ -275,10 +304,12 @@ impl TableReader {
     fn next_file(&mut self) -> Result<Option<OpenFile>> {
         if self.files.is_none() {
             let files = files::list(&self.root, &self.partition_keys, &self.default_partition)?;
-            self.files = Some(files.into_iter());
+            self.files = Some(self.read.to_read(&self.root, files).into_iter());
         }
         let Some(file) = self.files.as_mut().and_then(Iterator::next) else { return Ok(None) };
         let opened = File::open(&file.path).map_err(|e| files::failure("read", &file.path, e))?;
+        let metadata = opened.metadata().map_err(|e| files::failure("read", &file.path, e))?;
+        self.read.begin(FileMark::new(&self.root, &file.path, &metadata), self.position);
         let input = match self.format {
             Format::Parquet => {
                 let skip = u64::try_from(self.start.saturating_sub(self.position)).unwrap_or(0);
@@ -338,6 +369,10 @@ impl TableReader {
         if ended && offsets.is_empty() && bad.is_empty() {
             return Ok(None);
         }
+        if ended {
+            // Nothing more is wanted of the file: it may go.
+            self.read.end(self.position);
+        }
         Ok(Some(Stretch { body: decoder.finish()?, offsets, bad, read }))
     }
 
@@ -346,6 +381,9 @@ impl TableReader {
         let Some((read, body)) = rows.next(&file.path)? else { return Ok(None) };
         let start = self.position;
         self.position += body.num_rows() as i64;
+        if rows.ended() {
+            self.read.end(self.position);
+        }
         Ok(Some(Stretch { body, offsets: (start..self.position).collect(), bad: Vec::new(), read }))
     }
 

@@ -62,6 +62,7 @@ fn position(watermark: EventTime, read: u64) -> SourcePosition {
         next_offset: 100,
         watermark,
         finished: false,
+        fingerprint: None,
         counts: RowCounts { read, processed: read, ..RowCounts::default() },
     }
 }

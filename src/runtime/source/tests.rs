@@ -77,6 +77,7 @@ async fn run(source: plan::Source, batches: Vec<SourceBatch>) -> Result<TaskRepo
         next_offset: 0,
         watermark: WATERMARK_MIN,
         finished: false,
+        fingerprint: None,
         counts: RowCounts::default(),
     };
     let mut fragment = Fragment::default();
