@@ -26,6 +26,30 @@ pub enum Usage {
     Sink,
 }
 
+/// What becomes of a record that is no row, and of a row that has no event time or whose computed columns fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadRecords {
+    /// It stops the job.
+    Fail,
+    /// It goes to the ledger.
+    Ledger,
+    /// It is counted.
+    Drop,
+}
+
+impl BadRecords {
+    /// What the option `bad-records` of a table says: unless it is set, files fail (someone can mend them) and all
+    /// else goes to the ledger.
+    ///
+    /// # Errors
+    /// `Config` for another value.
+    pub fn of(table: &TableSpec) -> Result<Self> {
+        let default = if table.connector() == "filesystem" { Self::Fail } else { Self::Ledger };
+        let values = [("ledger", Self::Ledger), ("fail", Self::Fail), ("drop", Self::Drop)];
+        table.options.one_of("bad-records", default, &values)
+    }
+}
+
 /// One partition of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {

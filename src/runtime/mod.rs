@@ -25,7 +25,7 @@ use arrow::array::RecordBatch;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::connectors::{self, JobContext, Sink, SinkState, SplitReader, StartAt};
+use crate::connectors::{self, BadRecords, JobContext, Sink, SinkState, SplitReader, StartAt};
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, PartitionMetrics};
 use crate::operators::watermark::WatermarkAssigner;
@@ -288,6 +288,7 @@ impl Spawning<'_> {
             let task = SourceTask {
                 reader: open.reader,
                 idle_timeout: source.watermark.as_ref().and_then(|w| w.idle_timeout),
+                bad_records: BadRecords::of(&source.table)?,
                 progress: Arc::clone(&progress[&open.source]),
                 place: open.place,
                 metrics: partition_metrics(&self.options.metrics, &open.position),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::connectors::{Fetched, SourceBatch, SplitReader};
+use crate::connectors::{BadRecords, Fetched, SourceBatch, SplitReader};
 use crate::error::{Error, Result};
 use crate::limits::SOURCE_TICK;
 use crate::metrics::PartitionMetrics;
@@ -26,6 +26,8 @@ pub(crate) struct SourceTask {
     // fixed at start
     pub(crate) reader: Option<Box<dyn SplitReader>>,
     pub(crate) idle_timeout: Option<Duration>,
+    /// What becomes of rows that cannot be used.
+    pub(crate) bad_records: BadRecords,
     pub(crate) progress: Arc<SourceProgress>,
     /// Place among the partitions of its source.
     pub(crate) place: usize,
@@ -174,7 +176,7 @@ impl SourceTask {
         }
         if batch.rows.num_rows() > 0 {
             let assigned = self.assigner.assign(&batch.rows, &batch.offsets, batch.timestamps.as_ref())?;
-            self.on_casualties(assigned.casualties);
+            self.on_casualties(assigned.casualties)?;
             let taken = assigned.batch.num_rows() as u64;
             self.position.counts.processed += taken;
             self.fragment.process(assigned.batch)?;
@@ -187,21 +189,24 @@ impl SourceTask {
         Ok(())
     }
 
-    /// Rows that cannot go on.
-    fn on_casualties(&mut self, casualties: Vec<Casualty>) {
+    /// Rows that cannot go on. What is wrong with a row follows `bad-records`; a time too far ahead is a matter of
+    /// clocks, not of the row, and is always kept.
+    fn on_casualties(&mut self, casualties: Vec<Casualty>) -> Result<()> {
         for casualty in casualties {
-            let kind = match casualty.kind {
-                CasualtyKind::Future => {
+            match (casualty.kind, self.bad_records) {
+                (CasualtyKind::Future, _) => {
                     self.position.counts.future += 1;
-                    LedgerKind::Future
+                    self.ledger.push(LedgerEntry::of_casualty(&self.position, LedgerKind::Future, casualty));
                 }
-                CasualtyKind::Bad => {
+                (CasualtyKind::Bad, BadRecords::Fail) => return Err(unusable(&self.position, &casualty)),
+                (CasualtyKind::Bad, BadRecords::Drop) => self.position.counts.bad += 1,
+                (CasualtyKind::Bad, BadRecords::Ledger) => {
                     self.position.counts.bad += 1;
-                    LedgerKind::Bad
+                    self.ledger.push(LedgerEntry::of_casualty(&self.position, LedgerKind::Bad, casualty));
                 }
-            };
-            self.ledger.push(LedgerEntry::of_casualty(&self.position, kind, casualty));
+            }
         }
+        Ok(())
     }
 
     /// Lets event time of the partition work on its own operators, then tells the others the minimum.
@@ -291,6 +296,14 @@ impl SourceTask {
         let lag = self.reader.as_ref().and_then(|r| r.lag());
         metrics.lag.store(lag.map_or(-1, |l| l as i64), Ordering::Relaxed);
     }
+}
+
+fn unusable(position: &SourcePosition, casualty: &Casualty) -> Error {
+    Error::data(format!(
+        "row at offset {} of \"{}\" partition {} cannot be used: {}",
+        casualty.offset, position.topic, position.partition, casualty.message
+    ))
+    .hint("mend the row, or set 'bad-records' = 'ledger' to keep such rows apart and go on")
 }
 
 #[cfg(test)]

@@ -9,17 +9,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array};
-use arrow::compute::{CastOptions, cast_with_options, take};
+use arrow::compute::{CastOptions, cast_with_options, take, take_arrays};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 
 use super::files::{self, TableFile};
 use super::fingerprint::{FileMark, FilesRead};
-use super::options::{BadRecords, FileOptions, Format};
+use super::options::{FileOptions, Format};
 use super::parquet_file;
 use super::text::{Quoting, Record, RecordReader};
-use crate::connectors::{BadRecord, Fetched, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
+use crate::connectors::{BadRecord, BadRecords, Fetched, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
 use crate::error::{Error, Result};
 use crate::formats::{self, BadValue, Decoder, NO_ROW};
 use crate::limits::{BAD_RECORD_BYTES_MAX, BATCH_ROWS_MAX, RECORD_BYTES_MAX};
@@ -407,8 +407,12 @@ impl TableReader {
             (_, Some(value)) => Ok(take(value, &zeros, None)?),
             (_, None) => Err(Error::internal("a column of a file has no value")),
         });
-        let arrays = arrays.collect::<Result<Vec<_>>>()?;
-        check_not_null(&self.schema, &arrays, &open.file)?;
+        let mut arrays = arrays.collect::<Result<Vec<_>>>()?;
+        if let Some(kept) = self.with_values(&arrays, &offsets, &open.file, &mut bad)? {
+            offsets = kept.values().iter().filter_map(|&row| offsets.get(row as usize).copied()).collect();
+            arrays = take_arrays(&arrays, &kept, None)?;
+        }
+        let rows = offsets.len();
         Ok(Some(SourceBatch {
             rows: RecordBatch::try_new_with_options(
                 Arc::clone(&self.schema),
@@ -422,6 +426,36 @@ impl TableReader {
             read,
             next_offset: self.position,
         }))
+    }
+
+    /// The rows with a value in every NOT NULL column, if that is not all of them; the others follow the policy.
+    fn with_values(
+        &self,
+        arrays: &[ArrayRef],
+        offsets: &[i64],
+        file: &TableFile,
+        bad: &mut Vec<BadRecord>,
+    ) -> Result<Option<UInt32Array>> {
+        let fields = self.schema.fields().iter().zip(arrays);
+        let wrong: Vec<_> = fields.filter(|(field, array)| !field.is_nullable() && array.null_count() > 0).collect();
+        if wrong.is_empty() {
+            return Ok(None);
+        }
+        let mut kept = Vec::with_capacity(offsets.len());
+        for (row, &offset) in offsets.iter().enumerate() {
+            let Some((field, _)) = wrong.iter().find(|(_, array)| array.is_null(row)) else {
+                kept.push(row as u32);
+                continue;
+            };
+            if self.bad_records == BadRecords::Fail {
+                return Err(without_value(field.name(), file));
+            }
+            let message = "NULL is not allowed".to_owned();
+            let value = BadValue { code: "NOT_NULL", field: Some(field.name().clone()), message };
+            bad.push(casualty(value, offset, &[], self.bad_records));
+        }
+        bad.sort_by_key(|record| record.offset);
+        Ok(Some(UInt32Array::from(kept)))
     }
 }
 
@@ -469,18 +503,12 @@ fn refuse_compressed(file: &TableFile) -> Result<()> {
     Ok(())
 }
 
-fn check_not_null(schema: &Schema, arrays: &[ArrayRef], file: &TableFile) -> Result<()> {
-    for (field, array) in schema.fields().iter().zip(arrays) {
-        if !field.is_nullable() && array.null_count() > 0 {
-            return Err(Error::data(format!(
-                "column \"{}\" is NOT NULL, but file \"{}\" has a row without a value",
-                field.name(),
-                file.path.display()
-            ))
-            .hint("mend the file, or declare the column without NOT NULL"));
-        }
-    }
-    Ok(())
+fn without_value(column: &str, file: &TableFile) -> Error {
+    Error::data(format!(
+        "column \"{column}\" is NOT NULL, but file \"{}\" has a row without a value",
+        file.path.display()
+    ))
+    .hint("mend the file, declare the column without NOT NULL, or set 'bad-records' = 'ledger' to keep such rows apart")
 }
 
 fn bad_line(file: &TableFile, line: u64, value: &BadValue) -> Error {

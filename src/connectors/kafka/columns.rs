@@ -15,8 +15,8 @@ use arrow::compute::{can_cast_types, cast, take};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
 use super::ffi::{Message, TimestampType};
-use super::options::{BadRecords, Format, KafkaOptions, RAW};
-use crate::connectors::{BadRecord, SourceBatch};
+use super::options::{Format, KafkaOptions, RAW};
+use crate::connectors::{BadRecord, BadRecords, SourceBatch};
 use crate::error::{Error, Result};
 use crate::formats::{self, BadValue, Decoder, EncodedRows, Encoder, NO_ROW};
 use crate::limits::{BAD_RECORD_BYTES_MAX, RECORD_BYTES_MAX};

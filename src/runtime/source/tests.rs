@@ -1,12 +1,14 @@
 //! A partition whose reader is a list of batches: what the task counts, and what it refuses.
 
-use arrow::array::{Int64Array, RecordBatch};
-use arrow::datatypes::DataType;
-use datafusion::physical_expr::expressions::Column;
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Operator as Op;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 use futures::future::BoxFuture;
 
 use super::*;
-use crate::connectors::BadRecord;
+use crate::connectors::{BadRecord, BadRecords};
 use crate::error::ErrorKind;
 use crate::plan;
 use crate::runtime::fragment::Step;
@@ -69,6 +71,10 @@ fn batch(offsets: &[i64], read: u64, next_offset: i64) -> SourceBatch {
 
 /// Reads the batches to their end and one epoch; returns the report of it.
 async fn run(source: plan::Source, batches: Vec<SourceBatch>) -> Result<TaskReport> {
+    run_with(source, BadRecords::Ledger, batches).await
+}
+
+async fn run_with(source: plan::Source, bad_records: BadRecords, batches: Vec<SourceBatch>) -> Result<TaskReport> {
     let position = SourcePosition {
         table: "t".into(),
         topic: "topic".into(),
@@ -94,6 +100,7 @@ async fn run(source: plan::Source, batches: Vec<SourceBatch>) -> Result<TaskRepo
     let task = SourceTask {
         reader: Some(Box::new(Batches(batches.into()))),
         idle_timeout: None,
+        bad_records,
         progress: Arc::new(SourceProgress::new(&[WATERMARK_MIN])),
         place: 0,
         metrics: Arc::default(),
@@ -151,4 +158,75 @@ async fn a_record_given_twice_is_found() {
     let error = refusal(vec![batch(&[0, 1], 2, 2), batch(&[1, 2], 2, 3)]).await;
     assert_eq!(error, "\"topic\" partition 3 is read up to offset 2, and now comes offset 1");
     assert!(refusal(vec![batch(&[0, 1], 2, 2), batch(&[], 0, 1)]).await.contains("now comes offset 1"));
+}
+
+/// `ts TIMESTAMP(3), v BIGINT, share AS 100 / v, WATERMARK FOR ts AS ts`.
+fn timed() -> plan::Source {
+    let spec = |name: &str, data_type, kind| ColumnSpec {
+        name: name.into(),
+        data_type,
+        sql_type: String::new(),
+        nullable: true,
+        kind,
+    };
+    let millis = DataType::Timestamp(TimeUnit::Millisecond, None);
+    let table = TableSpec {
+        columns: vec![
+            spec("ts", millis, ColumnKind::Physical),
+            spec("v", DataType::Int64, ColumnKind::Physical),
+            spec("share", DataType::Int64, ColumnKind::Computed),
+        ],
+        ..table()
+    };
+    let hundred = Arc::new(Literal::new(ScalarValue::Int64(Some(100))));
+    let share = BinaryExpr::new(hundred, Op::Divide, Arc::new(Column::new("v", 1)));
+    let plan = |expr| plan::PlanExpr { expr, text: String::new() };
+    let ts = || plan(Arc::new(Column::new("ts", 0)) as _);
+    plan::Source {
+        table: Arc::new(table),
+        columns: vec![ts(), plan(Arc::new(Column::new("v", 1)) as _), plan(Arc::new(share) as _)],
+        watermark: Some(plan::WatermarkSpec {
+            rowtime: 0,
+            expr: ts(),
+            idle_timeout: None,
+            max_future_skew: Some(Duration::from_millis(1000)),
+        }),
+    }
+}
+
+/// Rows with these times and values, each record stamped 0.
+fn timed_batch(rows: &[(Option<i64>, i64)]) -> SourceBatch {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(TimestampMillisecondArray::from_iter(rows.iter().map(|r| r.0))),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.1))),
+    ];
+    let count = rows.len() as i64;
+    SourceBatch {
+        rows: RecordBatch::try_new(timed().table.source_schema(), columns).unwrap(),
+        offsets: Int64Array::from_iter_values(0..count),
+        timestamps: Some(Int64Array::from(vec![0; rows.len()])),
+        ..batch(&[], rows.len() as u64, count)
+    }
+}
+
+#[tokio::test]
+async fn rows_without_event_time_and_failing_columns_follow_the_policy() {
+    // Good, without time, a computed column that fails, a time beyond all calendars, too far ahead.
+    let rows = [(Some(1), 1), (None, 1), (Some(2), 0), (Some(i64::MAX / 2), 1), (Some(9_000), 1)];
+    for (policy, kept) in [(BadRecords::Ledger, 4), (BadRecords::Drop, 1)] {
+        let report = run_with(timed(), policy, vec![timed_batch(&rows)]).await.unwrap();
+        let counts = report.position.unwrap().counts;
+        assert_eq!(counts, RowCounts { read: 5, processed: 1, late: 0, bad: 3, future: 1, tombstones: 0 });
+        assert_eq!(report.ledger.len(), kept, "{policy:?}");
+    }
+    for (row, what) in [(rows[1], "NULL"), (rows[2], "zero"), (rows[3], "1970")] {
+        let batches = vec![timed_batch(&[rows[0], row])];
+        let error = run_with(timed(), BadRecords::Fail, batches).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        let start = "row at offset 1 of \"topic\" partition 3 cannot be used: ";
+        assert!(error.message().starts_with(start) && error.hint_text().is_some(), "{error}");
+        assert!(error.message().contains(what), "{error}");
+    }
+    let early = run_with(timed(), BadRecords::Fail, vec![timed_batch(&[rows[4]])]).await.unwrap();
+    assert_eq!((early.position.unwrap().counts.future, early.ledger.len()), (1, 1));
 }

@@ -577,3 +577,22 @@ async fn a_table_of_one_file_is_recognized_too() {
     std::fs::write(&path, "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n").unwrap();
     assert!(refusal(&table, &end).await.contains("one.json\" has changed since it was read"));
 }
+
+#[tokio::test]
+async fn rows_without_a_value_they_must_have_follow_the_policy() {
+    let dir = TempDir::new().unwrap();
+    let values = Arc::new(Int64Array::from(vec![Some(0), None, Some(2)])) as ArrayRef;
+    write_parquet(&dir.path().join("a"), &RecordBatch::try_from_iter([("n", values)]).unwrap());
+    let required = ColumnSpec { nullable: false, ..n() };
+    for (policy, raw) in [("ledger", Some(Vec::new())), ("drop", None)] {
+        let table = table(dir.path(), vec![required.clone()], &[("bad-records", policy)]);
+        let batches = read_from(&table, StartAt::Configured).await.unwrap();
+        assert_eq!((batches.len(), batches[0].read, batches[0].next_offset), (1, 3, 3));
+        assert_eq!(batches[0].offsets.values().as_ref(), [0, 2]);
+        assert_eq!(batches[0].rows.column(0).as_primitive::<Int64Type>().values().as_ref(), [0, 2]);
+        let bad = &batches[0].bad[0];
+        assert_eq!((bad.offset, bad.code, bad.field.as_deref(), &bad.raw), (1, "NOT_NULL", Some("n"), &raw));
+    }
+    let error = read_from(&table(dir.path(), vec![required], &[]), StartAt::Configured).await.unwrap_err();
+    assert!(error.message().contains("\"n\" is NOT NULL"), "{error}");
+}
