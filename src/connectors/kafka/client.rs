@@ -193,8 +193,10 @@ pub(super) fn topic_id(consumer: &Consumer, topic: &str) -> Result<Option<String
     let what = format!("the id of topic \"{topic}\" is not known");
     let metadata =
         consumer.fetch_metadata(Some(topic), REQUEST_TIME_MAX).map_err(|e| unreachable_brokers(&what, &e))?;
-    // The broker that has just answered.
-    Ok(ffi::topic_id(consumer, topic, metadata.orig_broker_id(), ID_TIME_MAX))
+    // The broker that has just answered, unless it is known by its address only.
+    let answering = Some(metadata.orig_broker_id()).filter(|id| *id >= 0);
+    let broker = answering.or_else(|| metadata.brokers().first().map(|broker| broker.id()));
+    Ok(broker.and_then(|broker| ffi::topic_id(consumer, topic, broker, ID_TIME_MAX)))
 }
 
 /// Names of all topics the user may see, sorted, without Kafka's own.

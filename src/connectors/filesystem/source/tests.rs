@@ -270,7 +270,7 @@ fn options_are_checked() {
     check(&[("path", " ")], Usage::Sink, &["has no option \"path\""]);
     check(&[("parquet.compression", "gzip")], Usage::Sink, &["gzip"]);
     check(&[("sink.rolling-policy.file-size", "-1")], Usage::Sink, &["not a size"]);
-    check(&[("bad-records", "skip")], Usage::Source, &["fail, ledger, drop"]);
+    check(&[("bad-records", "skip")], Usage::Source, &["ledger, fail, drop"]);
     let mut partitioned = table(Path::new("x"), vec![n(), column("k", DataType::Utf8, ColumnKind::Physical)], &[]);
     partitioned.partitioned_by = vec!["kk".into()];
     assert!(super::super::validate(&partitioned, Usage::Sink)[0].to_string().contains("\"kk\" not found"));
