@@ -180,6 +180,9 @@ pub struct SourcePosition {
     pub watermark: i64,
     /// Nothing more will come (bounded input).
     pub finished: bool,
+    /// What the connector knows its input by: a topic's id, the files read. A restart compares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<serde_json::Value>,
     /// Rows read, and what became of them.
     pub counts: RowCounts,
 }
@@ -187,11 +190,12 @@ pub struct SourcePosition {
 /// The row ledger of one partition: `read = processed + late + bad + future + tombstones`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCounts {
-    /// Records read from the partition (an array message of n rows counts n).
+    /// Records read from the partition (an array message of n rows counts n), as the connector counted them
+    /// before decoding.
     pub read: u64,
     /// Rows taken by every operator that saw them.
     pub processed: u64,
-    /// Rows at least one operator could not take any more.
+    /// Rows at least one operator could not take any more, each counted once.
     pub late: u64,
     /// Records that could not be decoded.
     pub bad: u64,

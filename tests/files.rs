@@ -221,6 +221,32 @@ GROUP BY device_id, window_start, window_end;"
 }
 
 #[test]
+fn a_row_late_before_and_behind_an_over_is_one_late_row() {
+    let directory = tempfile::tempdir().unwrap();
+    // The OVER takes it, for it is the first of its device; neither window does.
+    let late = "{\"device_id\":\"c\",\"v\":9.0,\"ts\":\"2026-01-01 00:00:02\"}\n";
+    write(directory.path(), "input/a.json", &format!("{}{late}", rows()));
+    let script = format!(
+        "{TABLE}CREATE TABLE direct (n BIGINT) WITH ('connector' = 'blackhole');
+CREATE TABLE behind (n BIGINT) WITH ('connector' = 'blackhole');
+CREATE VIEW sums AS SELECT ts, SUM(v) OVER
+  (PARTITION BY device_id ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS s FROM readings;
+EXECUTE STATEMENT SET BEGIN
+INSERT INTO direct SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+  GROUP BY window_start, window_end;
+INSERT INTO behind SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE sums, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+  GROUP BY window_start, window_end;
+END;"
+    );
+    write(directory.path(), "q.sql", &script);
+    let output = run(directory.path(), &["run", "q.sql"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let ask = |query: &str| run(directory.path(), &["sql", "-f", "q.sql", "--format", "csv", "-c", query]);
+    let output = ask("SELECT COUNT(*) AS n FROM ledger.late WHERE reason = 'LATE'");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "n\n1\n", "{}", text(&output));
+}
+
+#[test]
 fn a_table_around_the_state_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), "input/a.json", &rows());

@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::stream::SourcePosition;
 use crate::table::TableSpec;
 
 /// What a table is used for, which decides the options it may have.
@@ -23,6 +24,30 @@ pub enum Usage {
     Source,
     /// An INSERT writes it.
     Sink,
+}
+
+/// What becomes of a record that is no row, and of a row that has no event time or whose computed columns fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadRecords {
+    /// It stops the job.
+    Fail,
+    /// It goes to the ledger.
+    Ledger,
+    /// It is counted.
+    Drop,
+}
+
+impl BadRecords {
+    /// What the option `bad-records` of a table says: unless it is set, files fail (someone can mend them) and all
+    /// else goes to the ledger.
+    ///
+    /// # Errors
+    /// `Config` for another value.
+    pub fn of(table: &TableSpec) -> Result<Self> {
+        let default = if table.connector() == "filesystem" { Self::Fail } else { Self::Ledger };
+        let values = [("ledger", Self::Ledger), ("fail", Self::Fail), ("drop", Self::Drop)];
+        table.options.one_of("bad-records", default, &values)
+    }
 }
 
 /// One partition of a source.
@@ -56,6 +81,15 @@ pub trait Source: Send {
     /// `Unavailable`, or `Config` if the topic or path is not there.
     fn splits(&mut self) -> BoxFuture<'_, Result<Vec<Split>>>;
 
+    /// Whether the split still holds what was read of it, as the stored `position` knows it. Called before a split
+    /// that was read is opened again, also if it was read to its end.
+    ///
+    /// # Errors
+    /// `Data` that says what has changed: the topic is another one, a file was changed, records are gone.
+    fn recognize<'a>(&'a mut self, _split: &'a Split, _position: &'a SourcePosition) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Starts reading a split.
     ///
     /// # Errors
@@ -81,6 +115,11 @@ pub trait SplitReader: Send {
 
     /// The first offset not returned yet; after opening, the resolved start.
     fn next_offset(&self) -> i64;
+
+    /// What [`Source::recognize`] has to know at the next start of what was read before [`SplitReader::next_offset`].
+    fn fingerprint(&self) -> Option<serde_json::Value> {
+        None
+    }
 
     /// Records known to be in the partition and not read yet, if known.
     fn lag(&self) -> Option<u64>;
@@ -114,7 +153,8 @@ pub struct SourceBatch {
     pub bad: Vec<BadRecord>,
     /// Records without a value.
     pub tombstones: u64,
-    /// All records of the stretch: `n + bad (not dropped silently) + tombstones`.
+    /// Records of the stretch, counted where the connector takes them, before and apart from decoding; a record
+    /// of n rows counts n. The row ledger holds it against `n + bad + tombstones`, so it must not be made of them.
     pub read: u64,
     /// The first offset after the stretch.
     pub next_offset: i64,

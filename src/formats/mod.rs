@@ -27,6 +27,17 @@ pub struct BadValue {
     pub message: String,
 }
 
+/// Code of a message that holds no row: an empty array, or one the format's options say to skip.
+pub const NO_ROW: &str = "NO_ROW";
+
+impl BadValue {
+    /// A message without a row. It stops no job, but it is counted.
+    pub fn no_row() -> Self {
+        let message = "the record holds no row, or the format's options say to skip it".to_owned();
+        Self { code: NO_ROW, field: None, message }
+    }
+}
+
 /// Bytes of messages to columns.
 pub trait Decoder: Send {
     /// Appends the rows of one message and returns how many: usually 1; 0 for a message the options say

@@ -21,8 +21,10 @@ use crate::error::{Error, Result};
 use crate::limits::FULL_SNAPSHOT_EPOCHS;
 use crate::metrics::Metrics;
 use crate::operators::Snapshot;
+use crate::plan::NodeId;
 use crate::runtime::Outcome;
-use crate::runtime::ledger::{Ledger, LedgerEntry, late_entries};
+use crate::runtime::late::LateCount;
+use crate::runtime::ledger::{Ledger, LedgerEntry};
 use crate::state::manifest::{Manifest, SnapshotRef};
 use crate::state::snapshot;
 use crate::state::store::CheckpointStore;
@@ -47,7 +49,7 @@ pub(crate) struct TaskReport {
     pub(crate) epoch: u64,
     pub(crate) position: Option<SourcePosition>,
     pub(crate) ledger: Vec<LedgerEntry>,
-    pub(crate) late: Vec<LateRow>,
+    pub(crate) late: Vec<(NodeId, LateRow)>,
     pub(crate) snapshots: Vec<(String, Vec<RecordBatch>)>,
     pub(crate) sink: Option<(String, SinkState)>,
 }
@@ -134,8 +136,8 @@ pub(crate) struct Coordinator {
     pub(crate) ledger: Ledger,
     /// The newest committed epoch; the next one is made from it.
     pub(crate) manifest: Manifest,
-    /// Late rows per partition since the start: tasks do not hear of them.
-    pub(crate) late: BTreeMap<PartitionId, u64>,
+    /// Late rows: tasks do not hear of them.
+    pub(crate) late: LateCount,
 }
 
 /// Why the next barrier is the last, if it is.
@@ -257,13 +259,14 @@ impl Coordinator {
             positions.extend(report.position.map(|p| (p.id, p)));
             manifest.sinks.extend(report.sink.map(|(key, state)| (key, state.0)));
         }
-        let late = late_entries(late, |row| {
-            let position = positions.get(&row.partition);
-            *self.late.entry(row.partition).or_default() += u64::from(position.is_some());
-            position
-        });
-        entries.extend(late);
-        manifest.sources = self.account(positions)?;
+        entries.extend(self.late.take(late, &positions, &self.manifest.sources)?);
+        self.late.store(&mut manifest.extras)?;
+        manifest.sources = self.late.account(positions)?;
+        for position in &manifest.sources {
+            if let Some(metrics) = self.metrics.partitions.get(&position.id) {
+                metrics.late.store(position.counts.late, Ordering::Relaxed);
+            }
+        }
         manifest.ledger = manifest.sources.iter().fold(RowCounts::default(), |mut total, p| {
             total += p.counts;
             total
@@ -273,31 +276,6 @@ impl Coordinator {
         let bytes = self.store_epoch(&mut manifest, snapshots).await?;
         self.manifest = manifest;
         Ok(bytes)
-    }
-
-    /// Moves late rows from "processed" to "late", and insists that every row read is accounted for.
-    fn account(&self, mut positions: BTreeMap<PartitionId, SourcePosition>) -> Result<Vec<SourcePosition>> {
-        for position in positions.values_mut() {
-            let late = self.late.get(&position.id).copied().unwrap_or(0);
-            let counts = &mut position.counts;
-            counts.late += late;
-            counts.processed = counts.processed.checked_sub(late).ok_or_else(|| {
-                Error::internal(format!(
-                    "\"{}\" partition {}: more late rows than rows",
-                    position.topic, position.partition
-                ))
-            })?;
-            if !counts.balanced() {
-                return Err(Error::internal(format!(
-                    "\"{}\" partition {}: rows are unaccounted for: {counts:?}",
-                    position.topic, position.partition
-                )));
-            }
-            if let Some(metrics) = self.metrics.partitions.get(&position.id) {
-                metrics.late.store(counts.late, Ordering::Relaxed);
-            }
-        }
-        Ok(positions.into_values().collect())
     }
 
     async fn store_epoch(

@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 use crate::error::Result;
 use crate::metrics::OperatorMetrics;
 use crate::operators::{Operator, Output, Snapshot};
+use crate::plan::NodeId;
 use crate::runtime::channel::EdgeOut;
 use crate::stream::{Barrier, LateRow};
 use crate::time::EventTime;
@@ -26,6 +27,8 @@ pub(crate) enum Next {
 
 /// One operator of the tree. A step without operator hands its rows on.
 pub(crate) struct Step {
+    /// Its place in the plan.
+    pub(crate) node: NodeId,
     pub(crate) operator: Option<Box<dyn Operator>>,
     /// Name of its state in the checkpoint.
     pub(crate) state_key: String,
@@ -39,7 +42,7 @@ pub(crate) struct Fragment {
     pub(crate) steps: Vec<Step>,
     pub(crate) edges: Vec<EdgeOut>,
     ready: Vec<(usize, RecordBatch)>,
-    late: Vec<LateRow>,
+    late: Vec<(NodeId, LateRow)>,
 }
 
 impl Fragment {
@@ -90,8 +93,8 @@ impl Fragment {
         Ok(snapshots)
     }
 
-    /// Late rows since the last call.
-    pub(crate) fn take_late(&mut self) -> Vec<LateRow> {
+    /// Late rows since the last call, with the node they came too late for.
+    pub(crate) fn take_late(&mut self) -> Vec<(NodeId, LateRow)> {
         std::mem::take(&mut self.late)
     }
 
@@ -119,11 +122,11 @@ impl Fragment {
     }
 
     fn take(&mut self, at: usize, output: Output) -> Result<()> {
-        let metrics = &self.steps[at].metrics;
+        let Step { node, metrics, .. } = &self.steps[at];
         metrics.late.fetch_add(output.late.len() as u64, Ordering::Relaxed);
         let rows: usize = output.batches.iter().map(RecordBatch::num_rows).sum();
         metrics.rows_out.fetch_add(rows as u64, Ordering::Relaxed);
-        self.late.extend(output.late);
+        self.late.extend(output.late.into_iter().map(|row| (*node, row)));
         self.emit(at, output.batches)
     }
 

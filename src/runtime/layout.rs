@@ -39,7 +39,7 @@ impl<'a> Layout<'a> {
     /// The fragment behind a source partition.
     pub(crate) fn source(&mut self, source: NodeId, partition: &str) -> Result<Fragment> {
         let mut fragment = Fragment::default();
-        fragment.steps.push(self.step(None, format!("{source}.{partition}")));
+        fragment.steps.push(self.step(source, None, format!("{source}.{partition}")));
         self.behind(source, partition, &mut fragment, 0)?;
         Ok(fragment)
     }
@@ -55,7 +55,7 @@ impl<'a> Layout<'a> {
             operator.restore(snapshot.clone(), &KeyFilter { instance, instances })?;
         }
         let mut fragment = Fragment::default();
-        let mut step = self.step(Some(operator), key);
+        let mut step = self.step(node, Some(operator), key);
         step.metrics = self.metrics.operator(&format!("{node}.{instance}"));
         fragment.steps.push(step);
         self.behind(node, &format!("i{instance}"), &mut fragment, 0)?;
@@ -85,13 +85,13 @@ impl<'a> Layout<'a> {
             match &next.kind {
                 NodeKind::Calc(_) => {
                     let operator = operators::chained(next)?;
-                    let to = self.add(fragment, at, operator, format!("{consumer}.{head}"));
+                    let to = self.add(fragment, at, consumer, operator, format!("{consumer}.{head}"));
                     self.behind(consumer, head, fragment, to)?;
                 }
                 NodeKind::Union => {
                     // Read twice by the same union (UNION ALL of a table with itself): once per place.
                     for _ in next.inputs.iter().filter(|input| **input == node) {
-                        let to = self.add(fragment, at, None, format!("{consumer}.{head}"));
+                        let to = self.add(fragment, at, consumer, None, format!("{consumer}.{head}"));
                         self.behind(consumer, head, fragment, to)?;
                     }
                 }
@@ -101,7 +101,7 @@ impl<'a> Layout<'a> {
                         fragment.steps.iter().filter(|s| s.state_key.starts_with(&format!("{consumer}.local"))).count();
                     let key = format!("{consumer}.local{paths}.{head}");
                     let from = match self.local(node, consumer, &key)? {
-                        Some(operator) => self.add(fragment, at, Some(operator), key),
+                        Some(operator) => self.add(fragment, at, consumer, Some(operator), key),
                         None => at,
                     };
                     self.connect(node, consumer, fragment, from)?;
@@ -141,19 +141,26 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn add(&self, fragment: &mut Fragment, at: usize, operator: Option<Box<dyn Operator>>, key: String) -> usize {
+    fn add(
+        &self,
+        fragment: &mut Fragment,
+        at: usize,
+        node: NodeId,
+        operator: Option<Box<dyn Operator>>,
+        key: String,
+    ) -> usize {
         let to = fragment.steps.len();
-        fragment.steps.push(self.step(operator, key));
+        fragment.steps.push(self.step(node, operator, key));
         fragment.steps[at].next.push(Next::Step(to));
         to
     }
 
-    fn step(&self, operator: Option<Box<dyn Operator>>, state_key: String) -> Step {
+    fn step(&self, node: NodeId, operator: Option<Box<dyn Operator>>, state_key: String) -> Step {
         let metrics = match &operator {
             Some(_) => self.metrics.operator(&state_key),
             None => Arc::default(),
         };
-        Step { operator, state_key, metrics, next: Vec::new() }
+        Step { node, operator, state_key, metrics, next: Vec::new() }
     }
 
     fn connect(&mut self, node: NodeId, consumer: NodeId, fragment: &mut Fragment, at: usize) -> Result<()> {

@@ -12,9 +12,9 @@ use arrow::array::{
 use arrow::datatypes::{DataType, TimeUnit};
 
 use crate::connectors::{self, BadRecord, JobContext, Sink, SinkState};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operators::watermark::Casualty;
-use crate::stream::{LateRow, SourcePosition};
+use crate::stream::{LateRow, RowCounts, SourcePosition};
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
 
 /// Which table of the ledger.
@@ -83,12 +83,12 @@ impl LedgerEntry {
         }
     }
 
-    /// A row that came too late for `operators`.
-    fn of_late(position: &SourcePosition, row: &LateRow, operators: &str) -> Self {
+    /// A row that came too late for `operators`; `reason` says whether it is the first news of it.
+    pub(crate) fn of_late(position: &SourcePosition, row: &LateRow, operators: &str, reason: &str) -> Self {
         Self {
             event_time: Some(row.event_time),
             watermark: Some(row.watermark),
-            reason: "LATE".into(),
+            reason: reason.into(),
             message: format!(
                 "{} ms behind the watermark of its partition, too late for {operators}",
                 row.watermark.saturating_sub(row.event_time)
@@ -115,25 +115,20 @@ impl LedgerEntry {
     }
 }
 
-/// Late rows of an epoch as entries, one per row however many operators could not take it, in order.
-/// `position_of` gives the partition a row was read from.
-pub(crate) fn late_entries<'a>(
-    late: Vec<LateRow>,
-    mut position_of: impl FnMut(&LateRow) -> Option<&'a SourcePosition>,
-) -> Vec<LedgerEntry> {
-    let mut rows: BTreeMap<_, Vec<LateRow>> = BTreeMap::new();
-    for row in late {
-        rows.entry((row.partition, row.offset)).or_default().push(row);
+/// Insists that what became of the rows of a partition adds up to what the connector has counted as read.
+///
+/// # Errors
+/// `Internal` with all counts.
+pub(crate) fn check_balance(position: &SourcePosition) -> Result<()> {
+    let SourcePosition { topic, partition, next_offset, counts, .. } = position;
+    if counts.balanced() {
+        return Ok(());
     }
-    rows.into_values()
-        .filter_map(|mut same| {
-            same.sort();
-            let mut operators: Vec<&str> = same.iter().map(|r| r.operator.as_str()).collect();
-            operators.dedup();
-            let row = same.first()?;
-            Some(LedgerEntry::of_late(position_of(row)?, row, &operators.join(", ")))
-        })
-        .collect()
+    let RowCounts { read, processed, late, bad, future, tombstones } = counts;
+    Err(Error::internal(format!(
+        "rows of \"{topic}\" partition {partition} up to offset {next_offset} are unaccounted for: {read} were read, \
+         but {processed} processed + {late} late + {bad} bad + {future} future + {tombstones} tombstones"
+    )))
 }
 
 /// The three tables, for writing. A table is opened at its first entry: a job that loses no row leaves no files.

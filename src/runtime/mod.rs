@@ -10,6 +10,7 @@ pub mod ledger;
 mod channel;
 mod collect;
 mod fragment;
+mod late;
 mod layout;
 mod progress;
 mod source;
@@ -24,7 +25,7 @@ use arrow::array::RecordBatch;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::connectors::{self, JobContext, Sink, SinkState, SplitReader, StartAt};
+use crate::connectors::{self, BadRecords, JobContext, Sink, SinkState, SplitReader, StartAt};
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, PartitionMetrics};
 use crate::operators::watermark::WatermarkAssigner;
@@ -32,6 +33,7 @@ use crate::plan::{NodeId, NodeKind, StreamPlan};
 use crate::runtime::channel::Inputs;
 use crate::runtime::checkpoint::{Coordinator, OpenSource, SharedStore, TaskReport};
 use crate::runtime::collect::CollectSink;
+use crate::runtime::late::LateCount;
 use crate::runtime::layout::Layout;
 use crate::runtime::ledger::Ledger;
 use crate::runtime::progress::SourceProgress;
@@ -251,8 +253,8 @@ impl Pipeline {
             first_epoch,
             sources,
             ledger,
+            late: LateCount::new(&plan, &manifest.extras)?,
             manifest,
-            late: BTreeMap::new(),
         })
     }
 }
@@ -286,6 +288,7 @@ impl Spawning<'_> {
             let task = SourceTask {
                 reader: open.reader,
                 idle_timeout: source.watermark.as_ref().and_then(|w| w.idle_timeout),
+                bad_records: BadRecords::of(&source.table)?,
                 progress: Arc::clone(&progress[&open.source]),
                 place: open.place,
                 metrics: partition_metrics(&self.options.metrics, &open.position),
@@ -453,11 +456,16 @@ async fn open_sources(
                 next_offset: 0,
                 watermark: told.unwrap_or(WATERMARK_MIN),
                 finished: false,
+                fingerprint: None,
                 counts: RowCounts::default(),
             });
+            if known.is_some() {
+                source.recognize(&split, &position).await?;
+            }
             let reader = if position.finished { None } else { Some(source.open(&split, start).await?) };
             if let Some(reader) = &reader {
                 position.next_offset = reader.next_offset();
+                position.fingerprint = reader.fingerprint();
             }
             splits.push((split, position.id));
             partitions.push(OpenPartition { source: node, place, reader, position });

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::connectors::{Fetched, SourceBatch, SplitReader};
+use crate::connectors::{BadRecords, Fetched, SourceBatch, SplitReader};
 use crate::error::{Error, Result};
 use crate::limits::SOURCE_TICK;
 use crate::metrics::PartitionMetrics;
@@ -16,7 +16,7 @@ use crate::operators::Snapshot;
 use crate::operators::watermark::{Casualty, CasualtyKind, WatermarkAssigner};
 use crate::runtime::checkpoint::{TaskReport, snapshot_kind};
 use crate::runtime::fragment::Fragment;
-use crate::runtime::ledger::{LedgerEntry, LedgerKind};
+use crate::runtime::ledger::{LedgerEntry, LedgerKind, check_balance};
 use crate::runtime::progress::SourceProgress;
 use crate::stream::{Barrier, RowCounts, SourcePosition};
 use crate::time::{Clock, EventTime, WATERMARK_MAX};
@@ -26,6 +26,8 @@ pub(crate) struct SourceTask {
     // fixed at start
     pub(crate) reader: Option<Box<dyn SplitReader>>,
     pub(crate) idle_timeout: Option<Duration>,
+    /// What becomes of rows that cannot be used.
+    pub(crate) bad_records: BadRecords,
     pub(crate) progress: Arc<SourceProgress>,
     /// Place among the partitions of its source.
     pub(crate) place: usize,
@@ -152,26 +154,19 @@ impl SourceTask {
     }
 
     async fn on_rows(&mut self, batch: SourceBatch) -> Result<()> {
-        let rows = batch.rows.num_rows() as u64;
-        let counts = RowCounts {
+        let first = batch.offsets.values().first().copied().unwrap_or(batch.next_offset);
+        if first.min(batch.next_offset) < self.position.next_offset {
+            return Err(Error::internal(format!(
+                "\"{}\" partition {} is read up to offset {}, and now comes offset {first}",
+                self.position.topic, self.position.partition, self.position.next_offset
+            )));
+        }
+        self.position.counts += RowCounts {
             read: batch.read,
-            processed: rows,
             bad: batch.bad.len() as u64,
             tombstones: batch.tombstones,
             ..RowCounts::default()
         };
-        if !counts.balanced() {
-            return Err(Error::internal(format!(
-                "{} records of \"{}\" partition {} up to offset {} gave {rows} rows, {} bad records and {} tombstones",
-                batch.read,
-                self.position.topic,
-                self.position.partition,
-                batch.next_offset,
-                counts.bad,
-                counts.tombstones
-            )));
-        }
-        self.position.counts += counts;
         self.position.next_offset = batch.next_offset;
         for bad in batch.bad {
             // Dropped by policy: counted, not kept.
@@ -179,34 +174,39 @@ impl SourceTask {
                 self.ledger.push(LedgerEntry::of_bad_record(&self.position, bad));
             }
         }
-        if rows > 0 {
+        if batch.rows.num_rows() > 0 {
             let assigned = self.assigner.assign(&batch.rows, &batch.offsets, batch.timestamps.as_ref())?;
-            self.on_casualties(assigned.casualties);
+            self.on_casualties(assigned.casualties)?;
             let taken = assigned.batch.num_rows() as u64;
+            self.position.counts.processed += taken;
             self.fragment.process(assigned.batch)?;
             self.ahead.add(self.assigner.watermark(), taken);
         }
+        // What has come in was counted by the connector, what became of it here: a row lost between is found now.
+        check_balance(&self.position)?;
         self.advance().await?;
         self.publish_counts();
         Ok(())
     }
 
-    /// Rows that cannot go on leave the count of processed ones.
-    fn on_casualties(&mut self, casualties: Vec<Casualty>) {
+    /// Rows that cannot go on. What is wrong with a row follows `bad-records`; a time too far ahead is a matter of
+    /// clocks, not of the row, and is always kept.
+    fn on_casualties(&mut self, casualties: Vec<Casualty>) -> Result<()> {
         for casualty in casualties {
-            self.position.counts.processed -= 1;
-            let kind = match casualty.kind {
-                CasualtyKind::Future => {
+            match (casualty.kind, self.bad_records) {
+                (CasualtyKind::Future, _) => {
                     self.position.counts.future += 1;
-                    LedgerKind::Future
+                    self.ledger.push(LedgerEntry::of_casualty(&self.position, LedgerKind::Future, casualty));
                 }
-                CasualtyKind::Bad => {
+                (CasualtyKind::Bad, BadRecords::Fail) => return Err(unusable(&self.position, &casualty)),
+                (CasualtyKind::Bad, BadRecords::Drop) => self.position.counts.bad += 1,
+                (CasualtyKind::Bad, BadRecords::Ledger) => {
                     self.position.counts.bad += 1;
-                    LedgerKind::Bad
+                    self.ledger.push(LedgerEntry::of_casualty(&self.position, LedgerKind::Bad, casualty));
                 }
-            };
-            self.ledger.push(LedgerEntry::of_casualty(&self.position, kind, casualty));
+            }
         }
+        Ok(())
     }
 
     /// Lets event time of the partition work on its own operators, then tells the others the minimum.
@@ -243,6 +243,7 @@ impl SourceTask {
 
     async fn finish(&mut self) -> Result<()> {
         self.position.finished = true;
+        self.take_fingerprint();
         self.reader = None;
         self.assigner.raise(WATERMARK_MAX);
         self.position.watermark = WATERMARK_MAX;
@@ -258,6 +259,7 @@ impl SourceTask {
     /// The epoch ends with all that event time allows: a stop leaves nothing waiting that is complete.
     async fn on_barrier(&mut self, barrier: Barrier) -> Result<()> {
         self.tell().await?;
+        self.take_fingerprint();
         let how: Snapshot = snapshot_kind(barrier.epoch, self.first_epoch);
         let report = TaskReport {
             epoch: barrier.epoch,
@@ -270,6 +272,13 @@ impl SourceTask {
         self.fragment.send_barrier(barrier).await;
         report.send(&self.reports).await;
         Ok(())
+    }
+
+    /// Of what was read up to the position. It stays as it was once the reader is gone.
+    fn take_fingerprint(&mut self) {
+        if let Some(reader) = &self.reader {
+            self.position.fingerprint = reader.fingerprint();
+        }
     }
 
     fn behind(&self) -> bool {
@@ -288,3 +297,14 @@ impl SourceTask {
         metrics.lag.store(lag.map_or(-1, |l| l as i64), Ordering::Relaxed);
     }
 }
+
+fn unusable(position: &SourcePosition, casualty: &Casualty) -> Error {
+    Error::data(format!(
+        "row at offset {} of \"{}\" partition {} cannot be used: {}",
+        casualty.offset, position.topic, position.partition, casualty.message
+    ))
+    .hint("mend the row, or set 'bad-records' = 'ledger' to keep such rows apart and go on")
+}
+
+#[cfg(test)]
+mod tests;

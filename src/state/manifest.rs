@@ -41,7 +41,7 @@ pub struct Manifest {
     pub sinks: BTreeMap<String, serde_json::Value>,
     /// What became of every row read so far.
     pub ledger: RowCounts,
-    /// What else the runtime keeps.
+    /// What else the runtime keeps, by name: late rows that may be told once more.
     pub extras: BTreeMap<String, serde_json::Value>,
 }
 

@@ -85,7 +85,6 @@ fn hidden(name: &str, keys: &[String]) -> bool {
 
 fn table_file(root: &Path, path: PathBuf, keys: &[String], default_partition: &str) -> Result<TableFile> {
     let found = std::fs::metadata(&path).map_err(|e| failure("read", &path, e))?;
-    let modified = found.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
     let folders: Vec<(String, String)> = path
         .strip_prefix(root)
         .ok()
@@ -104,12 +103,13 @@ fn table_file(root: &Path, path: PathBuf, keys: &[String], default_partition: &s
         ))),
     });
     let partition = partition.collect::<Result<Vec<_>>>()?;
-    Ok(TableFile {
-        bytes: found.len(),
-        modified_ms: modified.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
-        partition,
-        path,
-    })
+    Ok(TableFile { bytes: found.len(), modified_ms: modified_ms(&found), partition, path })
+}
+
+/// When a file was last written, ms since 1970; 0 where the file system does not say.
+pub(super) fn modified_ms(file: &std::fs::Metadata) -> i64 {
+    let modified = file.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+    modified.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The folder of a row, `k=v/k=v`, safe as a relative path. NULL and empty text go to the default name.

@@ -7,6 +7,7 @@
 //! files at every checkpoint, which at one checkpoint a second would make a file a second.
 
 mod files;
+mod fingerprint;
 mod options;
 mod parquet_file;
 mod publish;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parquet::basic::{Compression, ZstdLevel};
 
-use crate::connectors::Usage;
+use crate::connectors::{BadRecords, Usage};
 use crate::error::{Error, Result};
 use crate::table::{ColumnKind, Options, TableSpec};
 use crate::time::{parse_bytes, parse_duration};
@@ -70,17 +70,6 @@ impl Format {
     }
 }
 
-/// What becomes of a line that is no row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadRecords {
-    /// It stops the job.
-    Fail,
-    /// It goes to the ledger.
-    Ledger,
-    /// It is counted.
-    Drop,
-}
-
 /// The typed options.
 #[derive(Debug, Clone)]
 pub(super) struct FileOptions {
@@ -113,7 +102,7 @@ impl FileOptions {
         let parsed = Self {
             path: path(table).map_err(&mut keep).unwrap_or_default(),
             format: format(table).map_err(&mut keep).unwrap_or(Format::Json),
-            bad_records: bad_records(options).map_err(&mut keep).unwrap_or(BadRecords::Fail),
+            bad_records: BadRecords::of(table).map_err(&mut keep).unwrap_or(BadRecords::Fail),
             default_partition: options.get("partition.default-name").unwrap_or("__DEFAULT_PARTITION__").into(),
             file_size_bytes: options.bytes("sink.rolling-policy.file-size", 128 << 20).map_err(&mut keep).unwrap_or(0),
             rollover_interval: options
@@ -239,11 +228,6 @@ fn format(table: &TableSpec) -> Result<Format> {
             })
         }
     }
-}
-
-fn bad_records(options: &Options) -> Result<BadRecords> {
-    let values = [("fail", BadRecords::Fail), ("ledger", BadRecords::Ledger), ("drop", BadRecords::Drop)];
-    options.one_of("bad-records", BadRecords::Fail, &values)
 }
 
 fn compression(options: &Options) -> Result<Compression> {

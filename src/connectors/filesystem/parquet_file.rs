@@ -25,6 +25,8 @@ pub(super) struct Rows {
     /// Place of each column in the file's batches; `None`: the file does not have it.
     places: Vec<Option<usize>>,
     skipped: u64,
+    /// Rows neither passed over nor read.
+    left: u64,
     /// `None` if all rows are skipped.
     reader: Option<ParquetRecordBatchReader>,
 }
@@ -68,7 +70,7 @@ impl Rows {
             let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS_MAX).with_offset(offset);
             Some(builder.build().map_err(|e| unreadable(path, e))?)
         };
-        Ok(Self { schema: Arc::clone(schema), places, skipped, reader })
+        Ok(Self { schema: Arc::clone(schema), places, skipped, left: total - skipped, reader })
     }
 
     /// Rows passed over.
@@ -76,14 +78,20 @@ impl Rows {
         self.skipped
     }
 
-    /// The next rows, or `None` after the last.
+    /// Whether every row was read.
+    pub(super) fn ended(&self) -> bool {
+        self.left == 0
+    }
+
+    /// How many rows the file gives next, and those as columns of the table; `None` after the last.
     ///
     /// # Errors
     /// `Data` if the file is damaged or a value does not fit the column's type.
-    pub(super) fn next(&mut self, path: &Path) -> Result<Option<RecordBatch>> {
+    pub(super) fn next(&mut self, path: &Path) -> Result<Option<(u64, RecordBatch)>> {
         let Some(batch) = self.reader.as_mut().and_then(Iterator::next) else { return Ok(None) };
         let batch = batch.map_err(|e| unreadable(path, e))?;
         let rows = batch.num_rows();
+        self.left = self.left.saturating_sub(rows as u64);
         let strict = CastOptions { safe: false, ..CastOptions::default() };
         let columns = self.schema.fields().iter().zip(&self.places).map(|(field, place)| {
             let Some(column) = place.and_then(|place| batch.columns().get(place)) else {
@@ -106,7 +114,8 @@ impl Rows {
         // NOT NULL is checked, with a message of its own, where the table's columns come together
         let fields: Vec<Field> = self.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(Some(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?))
+        let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
+        Ok(Some((rows as u64, batch)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reading a table of files: one split, because the order of rows is the order of the files' paths and
 //! of the rows in them, and a row's offset is its number in that order. So an offset means the same at
-//! every start, as long as files are neither changed nor put before others.
+//! every start, as long as files are neither changed nor put before others, which `fingerprint` watches over.
 //!
 //! Files are read by blocking calls on threads made for that; at most one batch is under way.
 
@@ -9,19 +9,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array};
-use arrow::compute::{CastOptions, cast_with_options, take};
+use arrow::compute::{CastOptions, cast_with_options, take, take_arrays};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 
 use super::files::{self, TableFile};
-use super::options::{BadRecords, FileOptions, Format};
+use super::fingerprint::{FileMark, FilesRead};
+use super::options::{FileOptions, Format};
 use super::parquet_file;
 use super::text::{Quoting, Record, RecordReader};
-use crate::connectors::{BadRecord, Fetched, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
+use crate::connectors::{BadRecord, BadRecords, Fetched, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
 use crate::error::{Error, Result};
-use crate::formats::{self, BadValue, Decoder};
+use crate::formats::{self, BadValue, Decoder, NO_ROW};
 use crate::limits::{BAD_RECORD_BYTES_MAX, BATCH_ROWS_MAX, RECORD_BYTES_MAX};
+use crate::stream::SourcePosition;
 use crate::table::{ColumnKind, TableSpec};
 
 /// Bytes of text decoded into one batch, so that wide rows keep a batch small.
@@ -31,6 +33,8 @@ const BATCH_BYTES_MAX: usize = 8 << 20;
 pub struct FileSource {
     table: TableSpec,
     options: FileOptions,
+    /// What an earlier start has read.
+    read: FilesRead,
 }
 
 impl FileSource {
@@ -40,7 +44,7 @@ impl FileSource {
     /// `Config` for wrong options.
     pub fn open(table: &TableSpec) -> Result<Self> {
         let options = FileOptions::parse(table, Usage::Source)?;
-        Ok(Self { table: table.clone(), options })
+        Ok(Self { table: table.clone(), options, read: FilesRead::default() })
     }
 
     fn reader(&self, start: StartAt) -> Result<FileReader> {
@@ -48,10 +52,8 @@ impl FileSource {
             StartAt::Offset(offset) => offset,
             StartAt::Configured | StartAt::Earliest => 0,
         };
-        Ok(FileReader {
-            state: State::Idle(Box::new(TableReader::open(&self.table, &self.options, start)?)),
-            next_offset: start,
-        })
+        let reader = TableReader::open(&self.table, &self.options, start)?.after(self.read.clone());
+        Ok(FileReader { state: State::Idle(Box::new(reader)), next_offset: start, read: self.read.clone() })
     }
 }
 
@@ -64,6 +66,16 @@ impl Source for FileSource {
         })
     }
 
+    fn recognize<'a>(&'a mut self, _split: &'a Split, position: &'a SourcePosition) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let Some(stored) = &position.fingerprint else { return Ok(()) };
+            self.read = FilesRead::restore(stored)?;
+            let root = &self.options.path;
+            let files = files::list(root, &self.table.partitioned_by, &self.options.default_partition)?;
+            self.read.recognize(root, &files, position.finished)
+        })
+    }
+
     fn open<'a>(&'a mut self, _split: &'a Split, start: StartAt) -> BoxFuture<'a, Result<Box<dyn SplitReader>>> {
         Box::pin(async move { Ok(Box::new(self.reader(start)?) as Box<dyn SplitReader>) })
     }
@@ -73,6 +85,8 @@ impl Source for FileSource {
 struct FileReader {
     state: State,
     next_offset: i64,
+    /// The files the rows before `next_offset` are from.
+    read: FilesRead,
 }
 
 enum State {
@@ -100,6 +114,7 @@ impl FileReader {
         self.state = State::Failed;
         let (reader, fetched) = joined.map_err(|e| Error::internal(format!("reading a file was broken off: {e}")))?;
         let fetched = fetched?;
+        self.read.follow(&reader.read);
         self.state = State::Idle(reader);
         Ok(fetched)
     }
@@ -118,6 +133,10 @@ impl SplitReader for FileReader {
 
     fn next_offset(&self) -> i64 {
         self.next_offset
+    }
+
+    fn fingerprint(&self) -> Option<serde_json::Value> {
+        self.read.store()
     }
 
     fn lag(&self) -> Option<u64> {
@@ -173,6 +192,7 @@ struct TableReader {
     decoder: Option<Box<dyn Decoder>>,
     /// Number of the next row, counted from the first file on.
     position: i64,
+    read: FilesRead,
     record: Vec<u8>,
 }
 
@@ -193,6 +213,8 @@ struct Stretch {
     body: RecordBatch,
     offsets: Vec<i64>,
     bad: Vec<BadRecord>,
+    /// Records the file gave that no earlier start has read; a record of n rows counts n.
+    read: u64,
 }
 
 impl TableReader {
@@ -236,8 +258,14 @@ impl TableReader {
             current: None,
             decoder,
             position: 0,
+            read: FilesRead::default(),
             record: Vec::new(),
         })
+    }
+
+    /// Goes on behind what an earlier start has read.
+    fn after(self, read: FilesRead) -> Self {
+        Self { position: read.row, read, ..self }
     }
 
     /// The next rows, from one file.
@@ -260,7 +288,10 @@ impl TableReader {
                 Input::Text(reader) => self.text(&open.file, reader)?,
                 Input::Parquet(rows) => self.parquet(&open.file, rows)?,
             };
-            let Some(stretch) = stretch else { continue };
+            let Some(stretch) = stretch else {
+                self.read.end(self.position);
+                continue;
+            };
             let batch = self.assemble(&open, stretch)?;
             self.current = Some(open);
             if let Some(batch) = batch {
@@ -273,10 +304,12 @@ impl TableReader {
     fn next_file(&mut self) -> Result<Option<OpenFile>> {
         if self.files.is_none() {
             let files = files::list(&self.root, &self.partition_keys, &self.default_partition)?;
-            self.files = Some(files.into_iter());
+            self.files = Some(self.read.to_read(&self.root, files).into_iter());
         }
         let Some(file) = self.files.as_mut().and_then(Iterator::next) else { return Ok(None) };
         let opened = File::open(&file.path).map_err(|e| files::failure("read", &file.path, e))?;
+        let metadata = opened.metadata().map_err(|e| files::failure("read", &file.path, e))?;
+        self.read.begin(FileMark::new(&self.root, &file.path, &metadata), self.position);
         let input = match self.format {
             Format::Parquet => {
                 let skip = u64::try_from(self.start.saturating_sub(self.position)).unwrap_or(0);
@@ -298,7 +331,7 @@ impl TableReader {
     /// Decodes the next records of a text file; `None` at its end.
     fn text(&mut self, file: &TableFile, reader: &mut RecordReader) -> Result<Option<Stretch>> {
         let Some(decoder) = &mut self.decoder else { return Err(Error::internal("a text file has no decoder")) };
-        let (mut offsets, mut bad, mut bytes, mut ended) = (Vec::new(), Vec::new(), 0, false);
+        let (mut offsets, mut bad, mut bytes, mut ended, mut read) = (Vec::new(), Vec::new(), 0, false, 0);
         while offsets.len() + bad.len() < BATCH_ROWS_MAX && bytes < BATCH_BYTES_MAX {
             let (found, line) = reader.next(&mut self.record).map_err(|e| files::failure("read", &file.path, e))?;
             let pushed = match found {
@@ -315,13 +348,16 @@ impl TableReader {
             };
             bytes += self.record.len();
             let offset = self.position;
-            match pushed {
+            // The ledger's own count, made of records taken; every row of an array is a row read.
+            let end = offset + pushed.as_ref().map_or(1, |rows| (*rows).max(1) as i64);
+            read += u64::try_from(end - offset.max(self.start)).unwrap_or(0);
+            match pushed.and_then(|rows| if rows == 0 { Err(BadValue::no_row()) } else { Ok(rows) }) {
                 Ok(rows) => {
                     self.position += rows as i64;
                     offsets.extend(offset..self.position);
                 }
                 // what an earlier start has passed was judged then
-                Err(value) if self.bad_records == BadRecords::Fail && offset >= self.start => {
+                Err(value) if self.bad_records == BadRecords::Fail && value.code != NO_ROW && offset >= self.start => {
                     return Err(bad_line(file, line, &value));
                 }
                 Err(value) => {
@@ -333,20 +369,27 @@ impl TableReader {
         if ended && offsets.is_empty() && bad.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Stretch { body: decoder.finish()?, offsets, bad }))
+        if ended {
+            // Nothing more is wanted of the file: it may go.
+            self.read.end(self.position);
+        }
+        Ok(Some(Stretch { body: decoder.finish()?, offsets, bad, read }))
     }
 
     /// The next rows of a Parquet file; `None` at its end.
     fn parquet(&mut self, file: &TableFile, rows: &mut parquet_file::Rows) -> Result<Option<Stretch>> {
-        let Some(body) = rows.next(&file.path)? else { return Ok(None) };
+        let Some((read, body)) = rows.next(&file.path)? else { return Ok(None) };
         let start = self.position;
         self.position += body.num_rows() as i64;
-        Ok(Some(Stretch { body, offsets: (start..self.position).collect(), bad: Vec::new() }))
+        if rows.ended() {
+            self.read.end(self.position);
+        }
+        Ok(Some(Stretch { body, offsets: (start..self.position).collect(), bad: Vec::new(), read }))
     }
 
     /// Puts the table's columns together and leaves out what an earlier start has read; `None` if that is all.
     fn assemble(&self, open: &OpenFile, stretch: Stretch) -> Result<Option<SourceBatch>> {
-        let Stretch { body, mut offsets, mut bad } = stretch;
+        let Stretch { body, mut offsets, mut bad, read } = stretch;
         if self.position <= self.start {
             return Ok(None);
         }
@@ -364,9 +407,12 @@ impl TableReader {
             (_, Some(value)) => Ok(take(value, &zeros, None)?),
             (_, None) => Err(Error::internal("a column of a file has no value")),
         });
-        let arrays = arrays.collect::<Result<Vec<_>>>()?;
-        check_not_null(&self.schema, &arrays, &open.file)?;
-        let read = (rows + bad.len()) as u64;
+        let mut arrays = arrays.collect::<Result<Vec<_>>>()?;
+        if let Some(kept) = self.with_values(&arrays, &offsets, &open.file, &mut bad)? {
+            offsets = kept.values().iter().filter_map(|&row| offsets.get(row as usize).copied()).collect();
+            arrays = take_arrays(&arrays, &kept, None)?;
+        }
+        let rows = offsets.len();
         Ok(Some(SourceBatch {
             rows: RecordBatch::try_new_with_options(
                 Arc::clone(&self.schema),
@@ -380,6 +426,36 @@ impl TableReader {
             read,
             next_offset: self.position,
         }))
+    }
+
+    /// The rows with a value in every NOT NULL column, if that is not all of them; the others follow the policy.
+    fn with_values(
+        &self,
+        arrays: &[ArrayRef],
+        offsets: &[i64],
+        file: &TableFile,
+        bad: &mut Vec<BadRecord>,
+    ) -> Result<Option<UInt32Array>> {
+        let fields = self.schema.fields().iter().zip(arrays);
+        let wrong: Vec<_> = fields.filter(|(field, array)| !field.is_nullable() && array.null_count() > 0).collect();
+        if wrong.is_empty() {
+            return Ok(None);
+        }
+        let mut kept = Vec::with_capacity(offsets.len());
+        for (row, &offset) in offsets.iter().enumerate() {
+            let Some((field, _)) = wrong.iter().find(|(_, array)| array.is_null(row)) else {
+                kept.push(row as u32);
+                continue;
+            };
+            if self.bad_records == BadRecords::Fail {
+                return Err(without_value(field.name(), file));
+            }
+            let message = "NULL is not allowed".to_owned();
+            let value = BadValue { code: "NOT_NULL", field: Some(field.name().clone()), message };
+            bad.push(casualty(value, offset, &[], self.bad_records));
+        }
+        bad.sort_by_key(|record| record.offset);
+        Ok(Some(UInt32Array::from(kept)))
     }
 }
 
@@ -427,18 +503,12 @@ fn refuse_compressed(file: &TableFile) -> Result<()> {
     Ok(())
 }
 
-fn check_not_null(schema: &Schema, arrays: &[ArrayRef], file: &TableFile) -> Result<()> {
-    for (field, array) in schema.fields().iter().zip(arrays) {
-        if !field.is_nullable() && array.null_count() > 0 {
-            return Err(Error::data(format!(
-                "column \"{}\" is NOT NULL, but file \"{}\" has a row without a value",
-                field.name(),
-                file.path.display()
-            ))
-            .hint("mend the file, or declare the column without NOT NULL"));
-        }
-    }
-    Ok(())
+fn without_value(column: &str, file: &TableFile) -> Error {
+    Error::data(format!(
+        "column \"{column}\" is NOT NULL, but file \"{}\" has a row without a value",
+        file.path.display()
+    ))
+    .hint("mend the file, declare the column without NOT NULL, or set 'bad-records' = 'ledger' to keep such rows apart")
 }
 
 fn bad_line(file: &TableFile, line: u64, value: &BadValue) -> Error {
@@ -449,8 +519,8 @@ fn bad_line(file: &TableFile, line: u64, value: &BadValue) -> Error {
 
 fn casualty(value: BadValue, offset: i64, record: &[u8], policy: BadRecords) -> BadRecord {
     let raw = match policy {
-        BadRecords::Drop => None,
-        BadRecords::Ledger | BadRecords::Fail => Some(record[..record.len().min(BAD_RECORD_BYTES_MAX)].to_vec()),
+        BadRecords::Drop | BadRecords::Fail => None,
+        BadRecords::Ledger => Some(record[..record.len().min(BAD_RECORD_BYTES_MAX)].to_vec()),
     };
     BadRecord { offset, timestamp: None, code: value.code, field: value.field, message: value.message, raw }
 }

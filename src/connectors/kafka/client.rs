@@ -13,10 +13,14 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::ffi;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long a question to the brokers may take before the job says that they do not answer.
 pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// How long the question for a topic's id may take, which a broker that has just answered is asked.
+const ID_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long the event thread sleeps at most before it looks whether it is still needed.
 const EVENT_WAIT: Duration = Duration::from_millis(250);
@@ -182,6 +186,17 @@ pub(super) fn partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: 
     let mut numbers: Vec<i32> = found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
     numbers.sort_unstable();
     Ok((!numbers.is_empty()).then_some(numbers))
+}
+
+/// The id of a topic, which tells it from one made anew under its name; `None` where brokers know none.
+pub(super) fn topic_id(consumer: &Consumer, topic: &str) -> Result<Option<String>> {
+    let what = format!("the id of topic \"{topic}\" is not known");
+    let metadata =
+        consumer.fetch_metadata(Some(topic), REQUEST_TIME_MAX).map_err(|e| unreachable_brokers(&what, &e))?;
+    // The broker that has just answered, unless it is known by its address only.
+    let answering = Some(metadata.orig_broker_id()).filter(|id| *id >= 0);
+    let broker = answering.or_else(|| metadata.brokers().first().map(|broker| broker.id()));
+    Ok(broker.and_then(|broker| ffi::topic_id(consumer, topic, broker, ID_TIME_MAX)))
 }
 
 /// Names of all topics the user may see, sorted, without Kafka's own.

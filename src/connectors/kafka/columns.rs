@@ -15,10 +15,10 @@ use arrow::compute::{can_cast_types, cast, take};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
 use super::ffi::{Message, TimestampType};
-use super::options::{BadRecords, Format, KafkaOptions, RAW};
-use crate::connectors::{BadRecord, SourceBatch};
+use super::options::{Format, KafkaOptions, RAW};
+use crate::connectors::{BadRecord, BadRecords, SourceBatch};
 use crate::error::{Error, Result};
-use crate::formats::{self, BadValue, Decoder, EncodedRows, Encoder};
+use crate::formats::{self, BadValue, Decoder, EncodedRows, Encoder, NO_ROW};
 use crate::limits::{BAD_RECORD_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::table::{ColumnKind, ColumnSpec, TableSpec};
 
@@ -176,23 +176,23 @@ impl RowDecoder {
         })
     }
 
-    /// Takes one record.
+    /// Takes one record and returns the number of its rows: 0 for one that is bad or has no value.
     ///
     /// # Errors
     /// `Data` for a bad record under the policy `fail`.
-    pub(super) fn push(&mut self, message: &Message<'_>) -> Result<()> {
+    pub(super) fn push(&mut self, message: &Message<'_>) -> Result<usize> {
         self.rows.next_offset = Some(message.offset().saturating_add(1));
         let Some(payload) = message.payload() else {
             self.rows.tombstones += 1;
-            return Ok(());
+            return Ok(0);
         };
         match self.push_row(message, payload) {
-            Ok(()) => Ok(()),
-            Err(bad) => self.push_bad(message, payload, bad),
+            Ok(rows) => Ok(rows),
+            Err(bad) => self.push_bad(message, payload, bad).map(|()| 0),
         }
     }
 
-    fn push_row(&mut self, message: &Message<'_>, payload: &[u8]) -> Result<(), BadValue> {
+    fn push_row(&mut self, message: &Message<'_>, payload: &[u8]) -> Result<usize, BadValue> {
         let size = payload.len().saturating_add(message.key().map_or(0, <[u8]>::len));
         if size > RECORD_BYTES_MAX {
             let text = format!("the record has {size} bytes, more than the limit of {RECORD_BYTES_MAX}");
@@ -204,7 +204,7 @@ impl RowDecoder {
         };
         let count = self.value.push(payload)?;
         if count == 0 {
-            return Err(bad("NO_ROW", "the record holds no row, or the format's options say to skip it".into()));
+            return Err(BadValue::no_row());
         }
         let (timestamp, kind) = message.timestamp();
         let headers = if self.with_headers { headers(message) } else { BTreeMap::new() };
@@ -218,12 +218,12 @@ impl RowDecoder {
                 self.rows.headers.push(headers.clone());
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     fn push_bad(&mut self, message: &Message<'_>, payload: &[u8], bad: BadValue) -> Result<()> {
         let offset = message.offset().saturating_add(self.place.base);
-        if self.bad_records == BadRecords::Fail {
+        if self.bad_records == BadRecords::Fail && bad.code != NO_ROW {
             let Place { topic, partition, .. } = &self.place;
             let field = bad.field.map(|f| format!(", field \"{f}\"")).unwrap_or_default();
             return Err(Error::data(format!(
@@ -245,11 +245,11 @@ impl RowDecoder {
     }
 
     /// Everything pushed since the last call; `None` if that was nothing. `next_offset` of the batch is that
-    /// of the last record.
+    /// of the last record, `read` what the caller has counted.
     ///
     /// # Errors
     /// `Internal` if the columns do not fit together.
-    pub(super) fn finish(&mut self) -> Result<Option<SourceBatch>> {
+    pub(super) fn finish(&mut self, read: u64) -> Result<Option<SourceBatch>> {
         let rows = std::mem::take(&mut self.rows);
         let Some(next_offset) = rows.next_offset else { return Ok(None) };
         let value = self.value.finish()?;
@@ -274,7 +274,6 @@ impl RowDecoder {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        let read = (count as u64).saturating_add(rows.bad.len() as u64).saturating_add(rows.tombstones);
         Ok(Some(SourceBatch {
             rows: batch,
             offsets: Int64Array::from(rows.offsets),
@@ -287,14 +286,14 @@ impl RowDecoder {
     }
 
     /// A batch without rows that only moves the position.
-    pub(super) fn moved(&self, next_offset: i64) -> SourceBatch {
+    pub(super) fn moved(&self, next_offset: i64, read: u64) -> SourceBatch {
         SourceBatch {
             rows: RecordBatch::new_empty(Arc::clone(&self.schema)),
             offsets: Int64Array::from(Vec::<i64>::new()),
             timestamps: Some(Int64Array::from(Vec::<i64>::new())),
             bad: Vec::new(),
             tombstones: 0,
-            read: 0,
+            read,
             next_offset,
         }
     }

@@ -3,13 +3,14 @@
 //!
 //! Invariants: a [`PartitionQueue`] keeps its client alive, messages are borrowed from a [`MessageBatch`] and a
 //! batch from its queue, and dropping the batch gives every message back. So no slice outlives its message.
-#![expect(unsafe_code, reason = "rd_kafka_consume_batch_queue and header access have no safe wrapper")]
+#![expect(unsafe_code, reason = "rd_kafka_consume_batch_queue, header access and topic ids have no safe wrapper")]
 
 use std::borrow::Cow;
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
@@ -243,6 +244,65 @@ impl<'b> Iterator for Headers<'b> {
         self.index += 1;
         // SAFETY: name ends with a zero byte; both live as long as the message.
         unsafe { Some((CStr::from_ptr(name).to_string_lossy(), bytes(value.cast_mut(), length))) }
+    }
+}
+
+/// The id a broker gave a topic when it was made, which no topic made anew has; `None` if the broker knows none
+/// (before Kafka 2.8) or does not answer in time. Any broker knows; by default librdkafka would wait for the
+/// controller, which the mock cluster does not have.
+pub(super) fn topic_id(consumer: &Consumer, topic: &str, broker: i32, wait: Duration) -> Option<String> {
+    let name = CString::new(topic).ok()?;
+    let client = consumer.client().native_ptr();
+    let wait_ms = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: the client is live, and all that is made here is given back here. The request copies the names; the
+    // event owns the result, so its parts are read before it is destroyed.
+    unsafe {
+        let queue = sys::rd_kafka_queue_new(client);
+        let mut names = [name.as_ptr()];
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        let options =
+            sys::rd_kafka_AdminOptions_new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, wait_ms, ptr::null_mut(), 0);
+        sys::rd_kafka_AdminOptions_set_broker(options, broker, ptr::null_mut(), 0);
+        sys::rd_kafka_DescribeTopics(client, topics, options, queue);
+        let event = sys::rd_kafka_queue_poll(queue, wait_ms);
+        let id = if event.is_null() { None } else { described_id(event) };
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_AdminOptions_destroy(options);
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        sys::rd_kafka_queue_destroy(queue);
+        id
+    }
+}
+
+/// The id in the answer to a question about one topic; the caller vouches for the event.
+unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Option<String> {
+    // SAFETY: the event is live, and what it gives out lives as long.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        if result.is_null() {
+            return None;
+        }
+        let mut count = 0;
+        let found = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        if found.is_null() || count != 1 {
+            return None;
+        }
+        let error = sys::rd_kafka_TopicDescription_error(*found);
+        if sys::rd_kafka_error_code(error) != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        let id = sys::rd_kafka_TopicDescription_topic_id(*found);
+        // Zero: the broker knows no ids.
+        if id.is_null()
+            || (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id)) == (0, 0)
+        {
+            return None;
+        }
+        let text = sys::rd_kafka_Uuid_base64str(id);
+        (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
     }
 }
 

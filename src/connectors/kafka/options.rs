@@ -11,7 +11,7 @@ use regex::Regex;
 
 use super::METADATA;
 use super::properties::{self, Properties};
-use crate::connectors::Usage;
+use crate::connectors::{BadRecords, Usage};
 use crate::error::{Error, Result, nearest};
 use crate::formats;
 use crate::table::{ColumnKind, ColumnSpec, TableSpec};
@@ -83,17 +83,6 @@ pub(super) enum Position {
     Timestamp(i64),
     /// Per partition.
     Specific(BTreeMap<i32, i64>),
-}
-
-/// What happens to a record that cannot be decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadRecords {
-    /// Kept in the ledger with its bytes.
-    Ledger,
-    /// The job stops.
-    Fail,
-    /// Only counted.
-    Drop,
 }
 
 /// How rows find their partition.
@@ -173,7 +162,7 @@ impl KafkaOptions {
         let discovery = checker
             .keep(table.options.duration("scan.topic-partition-discovery.interval", DISCOVERY_DEFAULT))
             .filter(|interval| !interval.is_zero() && bound.is_none());
-        let bad_records = checker.keep(table.options.one_of("bad-records", BadRecords::Ledger, BAD_RECORDS));
+        let bad_records = checker.keep(BadRecords::of(table));
         let partitioner = checker.partitioner(key.is_some());
         let wait_for_acks = checker.delivery();
         checker.accepted();
@@ -205,9 +194,6 @@ impl KafkaOptions {
         table.physical().filter(in_value).collect()
     }
 }
-
-const BAD_RECORDS: &[(&str, BadRecords)] =
-    &[("ledger", BadRecords::Ledger), ("fail", BadRecords::Fail), ("drop", BadRecords::Drop)];
 
 const STARTUP: &[&str] = &["group-offsets", "earliest-offset", "latest-offset", "timestamp", "specific-offsets"];
 

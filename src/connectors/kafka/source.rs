@@ -4,6 +4,7 @@
 //! start and end are numbers before the first row; an offset that is gone is an error with the number of
 //! records lost, never a silent new start.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,13 @@ use super::options::{EMBEDDED, KafkaOptions, Position, Topics};
 use crate::connectors::{Fetched, JobContext, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
 use crate::error::{Error, Result};
 use crate::limits::{BATCH_ROWS_MAX, KAFKA_QUEUE_BYTES_MAX};
+use crate::stream::SourcePosition;
 use crate::table::TableSpec;
+
+/// Name of the topic's id in a fingerprint.
+const TOPIC_ID: &str = "topic_id";
+
+const FRESH: &str = "start over with --fresh: it forgets the job's state and reads from the table's configured start";
 
 /// A table opened for reading.
 pub struct KafkaSource {
@@ -33,6 +40,8 @@ pub struct KafkaSource {
     consumer: Arc<Consumer>,
     // changes while running: topics in the order they were found, which is part of the order of ties
     topics: Vec<String>,
+    /// Ids of the topics asked for so far; `None` where the broker knows none.
+    ids: BTreeMap<String, Option<String>>,
 }
 
 impl KafkaSource {
@@ -63,7 +72,43 @@ impl KafkaSource {
             group,
             consumer,
             topics,
+            ids: BTreeMap::new(),
         })
+    }
+
+    /// The id of a topic, which tells it from one made anew under its name. The embedded cluster is made anew at
+    /// every start and goes on by its offsets: its ids say nothing.
+    async fn topic_id(&mut self, topic: &str) -> Result<Option<String>> {
+        if self.embedded {
+            return Ok(None);
+        }
+        if let Some(known) = self.ids.get(topic) {
+            return Ok(known.clone());
+        }
+        let (consumer, name) = (Arc::clone(&self.consumer), topic.to_owned());
+        let id = client::blocking(move || client::topic_id(&consumer, &name)).await?;
+        self.ids.insert(topic.to_owned(), id.clone());
+        Ok(id)
+    }
+
+    /// Refuses a topic that was deleted and made anew since `position` was stored.
+    async fn recognize_topic(&mut self, split: &Split, position: &SourcePosition) -> Result<()> {
+        let stored = position.fingerprint.as_ref().and_then(|f| f.get(TOPIC_ID)).and_then(|id| id.as_str());
+        let (Some(stored), Some(now)) = (stored, self.topic_id(&split.topic).await?) else { return Ok(()) };
+        if stored == now {
+            return Ok(());
+        }
+        let Split { topic, partition, .. } = split;
+        let (consumer, name, number) = (Arc::clone(&self.consumer), topic.clone(), *partition);
+        let (low, high) = client::blocking(move || client::watermarks(&consumer, &name, number)).await?;
+        Err(Error::data(format!(
+            "topic \"{topic}\" was deleted and made anew: partition {partition} was read up to offset {}, and the new \
+             one holds offsets {low} up to {high}",
+            position.next_offset
+        ))
+        .detail(format!("The topic that was read has the id {stored}, this one {now}."))
+        .hint(FRESH)
+        .or_at(self.table.options.span("topic").or(self.table.span)))
     }
 
     /// Logical minus physical offset.
@@ -106,6 +151,7 @@ impl KafkaSource {
             partition: split.partition,
             base: self.base(&split.topic, split.partition),
         };
+        let id = self.topic_id(&split.topic).await?;
         let decoder = RowDecoder::new(&self.table, &self.options, place.clone(), &self.job.time_zone)?;
         let resolver = Resolver {
             consumer: Arc::clone(&self.consumer),
@@ -124,11 +170,13 @@ impl KafkaSource {
         Ok(Box::new(PartitionReader {
             consumer,
             place,
+            fingerprint: id.map(|id| serde_json::json!({ TOPIC_ID: id })),
             decoder,
             bound,
             queue,
             position,
             high,
+            read: 0,
             paused: false,
             failure: None,
         }))
@@ -138,6 +186,10 @@ impl KafkaSource {
 impl Source for KafkaSource {
     fn splits(&mut self) -> BoxFuture<'_, Result<Vec<Split>>> {
         Box::pin(self.find_splits())
+    }
+
+    fn recognize<'a>(&'a mut self, split: &'a Split, position: &'a SourcePosition) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.recognize_topic(split, position))
     }
 
     fn open<'a>(&'a mut self, split: &'a Split, start: StartAt) -> BoxFuture<'a, Result<Box<dyn SplitReader>>> {
@@ -233,6 +285,9 @@ impl Resolver {
             StartAt::Earliest => low,
             StartAt::Configured => self.start(low, high)?,
         };
+        if position > high && !matches!(start, StartAt::Offset(_)) {
+            return Err(beyond_the_end(&self.place, position, high));
+        }
         if position < low || position > high {
             return Err(out_of_range(&self.place, position, (low, high)));
         }
@@ -303,7 +358,15 @@ impl Resolver {
     }
 }
 
-/// The records from `position` on are not there. Offsets given are physical.
+/// Options name an offset that is not there yet. Offsets given are physical.
+fn beyond_the_end(place: &Place, position: i64, high: i64) -> Error {
+    let Place { topic, partition, base } = place;
+    let (next, end) = (position.saturating_add(*base), high.saturating_add(*base));
+    Error::config(format!("offset {next} of partition {partition} of topic \"{topic}\" is behind its end at {end}"))
+        .hint("correct \"scan.startup.specific-offsets\", or the offsets of the group")
+}
+
+/// The records read before `position`, or those from it on, are not there. Offsets given are physical.
 fn out_of_range(place: &Place, position: i64, (low, high): (i64, i64)) -> Error {
     let Place { topic, partition, base } = place;
     let logical = |offset: i64| offset.saturating_add(*base);
@@ -313,10 +376,15 @@ fn out_of_range(place: &Place, position: i64, (low, high): (i64, i64)) -> Error 
         return Error::data(format!(
             "{lost} records of partition {partition} of topic \"{topic}\" are gone: reading goes on at offset {next}, the first there is has {first}"
         ))
-        .hint("they were deleted by the topic's retention before they were read: restore them, or start with \"--fresh\" to go on without them");
+        .detail("The topic's retention deleted them before they were read.")
+        .hint("start over with --fresh to go on without them, from the table's configured start");
     }
-    Error::data(format!("offset {next} of partition {partition} of topic \"{topic}\" is behind its end at {end}"))
-        .hint("the topic was truncated or made anew, or the offset is wrong: start with \"--fresh\" to read it from its configured start")
+    let missing = position.saturating_sub(high);
+    Error::data(format!(
+        "{missing} records of partition {partition} of topic \"{topic}\" that were read are no longer there: it was read up to offset {next} and ends at {end}"
+    ))
+    .detail("The topic was made anew, or its log was cut.")
+    .hint(FRESH)
 }
 
 /// Reads one partition.
@@ -324,6 +392,7 @@ struct PartitionReader {
     // fixed at start
     consumer: Arc<Consumer>,
     place: Place,
+    fingerprint: Option<serde_json::Value>,
     /// First offset not to read, physical.
     bound: Option<i64>,
     /// End of the partition when it was opened, physical.
@@ -333,6 +402,8 @@ struct PartitionReader {
     queue: PartitionQueue,
     /// Next offset, physical.
     position: i64,
+    /// Records librdkafka has handed over since the last batch: the ledger's own count, which no decoder touches.
+    read: u64,
     paused: bool,
     /// To be reported once the rows before it are.
     failure: Option<(Code, String)>,
@@ -391,16 +462,19 @@ impl PartitionReader {
                     break;
                 }
                 _ => {
-                    self.decoder.push(&message)?;
+                    self.read += 1;
+                    // Every row of an array is a row read.
+                    self.read += (self.decoder.push(&message)? as u64).saturating_sub(1);
                     self.position = message.offset().saturating_add(1);
                 }
             }
         }
         drop(messages);
         let next_offset = self.position.saturating_add(self.place.base);
-        Ok(match self.decoder.finish()? {
+        let read = std::mem::take(&mut self.read);
+        Ok(match self.decoder.finish(read)? {
             Some(batch) => Some(SourceBatch { next_offset, ..batch }),
-            None if self.position > before => Some(self.decoder.moved(next_offset)),
+            None if self.position > before => Some(self.decoder.moved(next_offset, read)),
             None => None,
         })
     }
@@ -461,6 +535,10 @@ impl SplitReader for PartitionReader {
 
     fn next_offset(&self) -> i64 {
         self.position.saturating_add(self.place.base)
+    }
+
+    fn fingerprint(&self) -> Option<serde_json::Value> {
+        self.fingerprint.clone()
     }
 
     fn lag(&self) -> Option<u64> {

@@ -17,6 +17,7 @@ use super::*;
 use crate::connectors::{Fetched, JobContext, Sink, Source, SourceBatch, Split, SplitReader, StartAt};
 use crate::error::{ErrorKind, Span};
 use crate::limits::RECORD_BYTES_MAX;
+use crate::stream::{PartitionId, RowCounts, SourcePosition};
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options};
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
@@ -594,7 +595,13 @@ async fn lost_offsets_are_an_error_with_their_number() {
     assert_eq!(lost.kind(), ErrorKind::Data);
     assert!(lost.message().starts_with(&format!("{low} records of partition 0 of topic \"t\" are gone")), "{lost}");
     let behind = error(soon(source.open(&split("t", 0), StartAt::Offset(81))).await);
-    assert_eq!(behind.message(), "offset 81 of partition 0 of topic \"t\" is behind its end at 80");
+    assert_eq!(
+        behind.message(),
+        "1 records of partition 0 of topic \"t\" that were read are no longer there: it was read up to offset 81 and ends at 80"
+    );
+    for error in [&lost, &behind] {
+        assert!(error.hint_text().unwrap().contains("--fresh"), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -983,4 +990,92 @@ async fn json_keys_and_values_meet_in_one_row() {
     let batches = soon(drain(reader.as_mut())).await;
     assert_eq!(batches[0].rows.column(0).as_string::<i32>().value(0), "{\"device\":\"a\"}");
     assert_eq!(batches[0].rows.column(1).as_string::<i32>().value(0), "{\"data\":1}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_counted_as_they_come_and_rows_of_arrays_too() {
+    let cluster = cluster(&[("t", 1)]);
+    fill(&cluster, "t", 0, &["{\"n\":1}", "[{\"n\":2},{\"n\":3}]", "[]", "no JSON", "{\"n\":4}"]).await;
+    let servers = cluster.bootstrap_servers();
+    let options = |policy| {
+        [
+            ("connector", "kafka"),
+            ("topic", "t"),
+            ("properties.bootstrap.servers", servers.as_str()),
+            ("scan.startup.mode", "earliest-offset"),
+            ("scan.bounded.mode", "latest-offset"),
+            ("format", "json"),
+            ("bad-records", policy),
+        ]
+    };
+    let table = table_of(vec![physical("n", "BIGINT")], &options("ledger"));
+    let mut source = KafkaSource::open(&table, &job()).unwrap();
+    let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
+    let batches = soon(drain(reader.as_mut())).await;
+    assert_eq!(offsets(&batches), [0, 1, 1, 4]);
+    let bad: Vec<_> = batches.iter().flat_map(|b| &b.bad).map(|b| (b.offset, b.code)).collect();
+    assert_eq!((bad[0], bad[1].0, bad.len()), ((2, "NO_ROW"), 3, 2));
+    assert_eq!(batches.iter().map(|b| b.read).sum::<u64>(), 6);
+    // What holds no row is not bad enough to stop for.
+    let table = table_of(vec![physical("n", "BIGINT")], &options("fail"));
+    let mut source = KafkaSource::open(&table, &job()).unwrap();
+    let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
+    let error = soon(async {
+        loop {
+            match reader.next().await {
+                Ok(Fetched::Rows(_)) => {}
+                Ok(Fetched::End) => panic!("it ended"),
+                Err(error) => break error,
+            }
+        }
+    })
+    .await;
+    assert!(error.message().contains("offset 3"), "{error}");
+}
+
+/// A position as the stored state has it.
+fn position_at(next_offset: i64, fingerprint: Option<serde_json::Value>) -> SourcePosition {
+    SourcePosition {
+        table: "t".into(),
+        topic: "t".into(),
+        partition: 0,
+        id: PartitionId(0),
+        next_offset,
+        watermark: 0,
+        finished: false,
+        fingerprint,
+        counts: RowCounts::default(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_made_anew_is_recognized_by_its_id() {
+    let (old, new) = (cluster(&[("t", 1)]), cluster(&[("t", 1)]));
+    fill(&old, "t", 0, &["a", "b"]).await;
+    fill(&new, "t", 0, &["x", "y", "z"]).await;
+    let mut source = KafkaSource::open(&text_table(&old, "t", &[]), &job()).unwrap();
+    let reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
+    let fingerprint = reader.fingerprint();
+    assert!(fingerprint.as_ref().unwrap()["topic_id"].as_str().is_some_and(|id| id.len() > 20), "{fingerprint:?}");
+    // The same topic, in another process.
+    let mut again = KafkaSource::open(&text_table(&old, "t", &[]), &job()).unwrap();
+    soon(again.recognize(&split("t", 0), &position_at(2, fingerprint.clone()))).await.unwrap();
+    // Another topic of the same name: its offsets alone would do.
+    let mut source = KafkaSource::open(&text_table(&new, "t", &[]), &job()).unwrap();
+    let error = soon(source.recognize(&split("t", 0), &position_at(2, fingerprint.clone()))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    assert_eq!(
+        error.message(),
+        "topic \"t\" was deleted and made anew: partition 0 was read up to offset 2, and the new one holds offsets 0 up to 3"
+    );
+    assert!(error.hint_text().unwrap().contains("--fresh"), "{error}");
+    // State of an older version, or of a broker without ids: offsets are what there is.
+    soon(source.recognize(&split("t", 0), &position_at(2, None))).await.unwrap();
+    // The embedded cluster is made anew at every start.
+    let table = text_table(&new, "t", &[("properties.bootstrap.servers", "embedded")]);
+    let job = JobContext { embedded_bootstrap: Some(new.bootstrap_servers()), ..job() };
+    let mut source = KafkaSource::open(&table, &job).unwrap();
+    soon(source.recognize(&split("t", 0), &position_at(2, fingerprint))).await.unwrap();
+    let reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
+    assert_eq!(reader.fingerprint(), None);
 }

@@ -25,6 +25,7 @@ fn manifest(epoch: u64, objects: &[&ObjectRef]) -> Manifest {
             next_offset: i64::MAX,
             watermark: i64::MIN,
             finished: false,
+            fingerprint: Some(serde_json::json!({"topic_id": "x"})),
             counts: RowCounts { read: 2, processed: 2, ..RowCounts::default() },
         }],
         operators: BTreeMap::from([("1.window".into(), vec![snapshot])]),

@@ -270,7 +270,7 @@ fn options_are_checked() {
     check(&[("path", " ")], Usage::Sink, &["has no option \"path\""]);
     check(&[("parquet.compression", "gzip")], Usage::Sink, &["gzip"]);
     check(&[("sink.rolling-policy.file-size", "-1")], Usage::Sink, &["not a size"]);
-    check(&[("bad-records", "skip")], Usage::Source, &["fail, ledger, drop"]);
+    check(&[("bad-records", "skip")], Usage::Source, &["ledger, fail, drop"]);
     let mut partitioned = table(Path::new("x"), vec![n(), column("k", DataType::Utf8, ColumnKind::Physical)], &[]);
     partitioned.partitioned_by = vec!["kk".into()];
     assert!(super::super::validate(&partitioned, Usage::Sink)[0].to_string().contains("\"kk\" not found"));
@@ -350,21 +350,26 @@ fn lines_that_are_no_rows_follow_the_policy_and_restarts_agree() {
     std::fs::write(dir.path().join("1.txt"), "10\n\n20*3\nbad\r\n-\n30").unwrap();
     std::fs::write(dir.path().join("2.txt"), "oops\n").unwrap();
     std::fs::write(dir.path().join("3.txt"), "\u{feff}40\n-\n").unwrap();
-    let all_rows = [(0, 10), (1, 20), (2, 20), (3, 20), (5, 30), (7, 40)];
-    let all_bad = [(4, Some(b"bad".to_vec())), (6, Some(b"oops".to_vec()))];
-    for start in 0..=8 {
+    let all_rows = [(0, 10), (1, 20), (2, 20), (3, 20), (6, 30), (8, 40)];
+    // "-" holds no row: counted, and no reason to fail.
+    let all_bad = [(4, "bad"), (5, "-"), (7, "oops"), (9, "-")].map(|(at, line)| (at, Some(line.as_bytes().to_vec())));
+    for start in 0..=10 {
         let (rows, bad) = read_text(dir.path(), "ledger", start).unwrap();
         assert_eq!(rows, all_rows.iter().copied().filter(|r| r.0 >= start).collect::<Vec<_>>(), "{start}");
         assert_eq!(bad, all_bad.iter().filter(|r| r.0 >= start).cloned().collect::<Vec<_>>(), "{start}");
     }
     let (_, bad) = read_text(dir.path(), "drop", 0).unwrap();
-    assert_eq!(bad, [(4, None), (6, None)]);
+    assert_eq!(bad, [(4, None), (5, None), (7, None), (9, None)]);
     let error = read_text(dir.path(), "fail", 0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
     for part in ["line 4 of", "1.txt", "field \"n\"", "no number"] {
         assert!(error.message().contains(part), "{error}");
     }
-    assert!(read_text(dir.path(), "ledger", 9).is_err());
+    std::fs::remove_file(dir.path().join("2.txt")).unwrap();
+    std::fs::write(dir.path().join("1.txt"), "1\n-\n2").unwrap();
+    let (rows, bad) = read_text(dir.path(), "fail", 0).unwrap();
+    assert_eq!((rows.len(), bad), (3, vec![(1, None), (4, None)]));
+    assert!(read_text(dir.path(), "ledger", 11).is_err());
     std::fs::write(dir.path().join("4.json.gz"), b"\x1f\x8b").unwrap();
     let error = read_text(dir.path(), "ledger", 0).unwrap_err();
     assert!(error.message().contains("4.json.gz\" is compressed"), "{error}");
@@ -389,4 +394,205 @@ fn a_large_text_file_comes_in_batches() {
         let (rows, _) = read_text(dir.path(), "fail", start).unwrap();
         assert!(rows.into_iter().eq((start..20_000).map(|n| (n, n))));
     }
+}
+
+/// Takes every line for a row and loses one in ten.
+#[derive(Default)]
+struct Forgetful(Vec<i64>, i64);
+
+impl Decoder for Forgetful {
+    fn push(&mut self, _line: &[u8]) -> Result<usize, BadValue> {
+        self.1 += 1;
+        if self.1 % 10 != 0 {
+            self.0.push(self.1);
+        }
+        Ok(1)
+    }
+
+    fn rows(&self) -> usize {
+        self.0.len()
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch> {
+        Ok(RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(std::mem::take(&mut self.0))) as ArrayRef)])?)
+    }
+}
+
+#[test]
+fn a_decoder_that_loses_a_row_is_found() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("1.txt"), "x\n".repeat(10)).unwrap();
+    let table = table(dir.path(), vec![n()], &[("bad-records", "ledger")]);
+    let options = FileOptions::parse(&table, Usage::Source).unwrap();
+    let mut reader = TableReader::open(&table, &options, 0).unwrap();
+    reader.format = Format::Json;
+    reader.decoder = Some(Box::new(Forgetful::default()));
+    let error = reader.next().unwrap_err();
+    assert_eq!((error.kind(), error.message().contains("another number of rows")), (ErrorKind::Internal, true));
+}
+
+/// A job that reads `batches` batches, stops, and starts again: what it knows when it stops.
+async fn stopped_after(table: &TableSpec, batches: usize) -> SourcePosition {
+    let mut source = FileSource::open(table).unwrap();
+    let split = source.splits().await.unwrap().remove(0);
+    let mut reader = source.open(&split, StartAt::Configured).await.unwrap();
+    let mut finished = false;
+    for _ in 0..batches {
+        finished = matches!(reader.next().await.unwrap(), Fetched::End);
+    }
+    position(reader.next_offset(), finished, reader.fingerprint())
+}
+
+fn position(next_offset: i64, finished: bool, fingerprint: Option<serde_json::Value>) -> SourcePosition {
+    SourcePosition {
+        table: "t".into(),
+        topic: "t".into(),
+        partition: 0,
+        id: crate::stream::PartitionId(0),
+        next_offset,
+        watermark: 0,
+        finished,
+        fingerprint,
+        counts: crate::stream::RowCounts::default(),
+    }
+}
+
+/// The values a start from `position` reads, with what it knows at the end.
+async fn goes_on(table: &TableSpec, position: &SourcePosition) -> Result<(Vec<i64>, SourcePosition)> {
+    let mut source = FileSource::open(table)?;
+    let split = source.splits().await?.remove(0);
+    source.recognize(&split, position).await?;
+    let mut reader = source.open(&split, StartAt::Offset(position.next_offset)).await?;
+    let mut values = Vec::new();
+    while let Fetched::Rows(batch) = reader.next().await? {
+        let first = position.next_offset + values.len() as i64;
+        assert_eq!(batch.offsets.values().first(), Some(&first), "numbers go on");
+        values.extend_from_slice(batch.rows.column(0).as_primitive::<Int64Type>().values());
+    }
+    Ok((values, self::position(reader.next_offset(), true, reader.fingerprint())))
+}
+
+async fn refusal(table: &TableSpec, position: &SourcePosition) -> String {
+    let error = goes_on(table, position).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    assert!(error.hint_text().unwrap().contains("--fresh"), "{error}");
+    error.message().to_owned()
+}
+
+/// Three files of two lines each, in either format.
+fn three_files(dir: &Path, format: &'static str) -> TableSpec {
+    for (file, from) in [("b", 0), ("d", 2), ("f", 4)] {
+        let path = dir.join(file);
+        match format {
+            "parquet" => write_parquet(&path, &ints(from..from + 2)),
+            _ => std::fs::write(&path, format!("{{\"n\":{from}}}\n{{\"n\":{}}}\n", from + 1)).unwrap(),
+        }
+    }
+    table(dir, vec![n()], &[("format", format)])
+}
+
+#[tokio::test]
+async fn files_read_to_their_ends_may_go_and_later_ones_may_come() {
+    for format in ["json", "parquet"] {
+        let dir = TempDir::new().unwrap();
+        let table = three_files(dir.path(), format);
+        let stop = stopped_after(&table, 2).await;
+        assert_eq!(stop.next_offset, 4);
+        assert_eq!(goes_on(&table, &stop).await.unwrap().0, [4, 5], "nothing has changed");
+        std::fs::remove_file(dir.path().join("b")).unwrap();
+        std::fs::remove_file(dir.path().join("d")).unwrap();
+        std::fs::write(dir.path().join("_hidden"), "x").unwrap();
+        let copied = dir.path().join("g");
+        std::fs::copy(dir.path().join("f"), &copied).unwrap();
+        let (values, end) = goes_on(&table, &stop).await.unwrap();
+        assert_eq!(values, [4, 5, 4, 5], "{format}");
+        // What is gone stays known: under its name nothing else may come.
+        std::fs::write(dir.path().join("b"), "something else").unwrap();
+        for known in [&stop, &end] {
+            assert!(refusal(&table, known).await.contains("b\" has changed since it was read"));
+        }
+        std::fs::remove_file(dir.path().join("b")).unwrap();
+        assert!(goes_on(&table, &end).await.unwrap().0.is_empty(), "{format}");
+        std::fs::copy(&copied, dir.path().join("z")).unwrap();
+        assert!(refusal(&table, &end).await.contains("z\" is new, and the table was read to its end"));
+    }
+}
+
+#[tokio::test]
+async fn files_changed_or_put_before_others_are_refused_by_name() {
+    let dir = TempDir::new().unwrap();
+    let table = three_files(dir.path(), "json");
+    let stop = stopped_after(&table, 1).await;
+    std::fs::write(dir.path().join("c"), "{\"n\":9}\n").unwrap();
+    assert_eq!(goes_on(&table, &stop).await.unwrap().0, [9, 2, 3, 4, 5], "after what was read, before the next");
+    std::fs::write(dir.path().join("a"), "").unwrap();
+    let new = refusal(&table, &stop).await;
+    assert!(new.contains("a\" is new and comes before files that were read"), "{new}");
+    std::fs::remove_file(dir.path().join("a")).unwrap();
+    let at = std::fs::metadata(dir.path().join("b")).unwrap().modified().unwrap();
+    let rewrite = |text: &str, later: u64| {
+        std::fs::write(dir.path().join("b"), text).unwrap();
+        let file = File::options().write(true).open(dir.path().join("b")).unwrap();
+        file.set_modified(at + std::time::Duration::from_secs(later)).unwrap();
+    };
+    // The same length at another time, and another length at the same.
+    rewrite("{\"n\":7}\n{\"n\":8}\n", 1);
+    assert!(refusal(&table, &stop).await.contains("b\" has changed since it was read"));
+    rewrite("{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n", 0);
+    assert!(refusal(&table, &stop).await.contains("b\" has changed since it was read"));
+    rewrite("{\"n\":0}\n{\"n\":1}\n", 0);
+    assert_eq!(goes_on(&table, &stop).await.unwrap().0, [9, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_file_that_was_being_read_must_be_as_it_was() {
+    let dir = TempDir::new().unwrap();
+    write_parquet(&dir.path().join("a"), &ints(0..3));
+    write_parquet(&dir.path().join("b"), &ints(3..20_000));
+    let table = table(dir.path(), vec![n()], &[]);
+    let stop = stopped_after(&table, 2).await;
+    assert!(stop.next_offset > 3 && stop.next_offset < 20_000);
+    // Rows are counted from the file that was being read: those before it need not be there.
+    std::fs::remove_file(dir.path().join("a")).unwrap();
+    let (values, _) = goes_on(&table, &stop).await.unwrap();
+    assert!(values.into_iter().eq(stop.next_offset..20_000));
+    std::fs::rename(dir.path().join("b"), dir.path().join("c")).unwrap();
+    assert!(refusal(&table, &stop).await.contains("b\" is gone, and was not read to its end"));
+    write_parquet(&dir.path().join("b"), &ints(0..20_000));
+    assert!(refusal(&table, &stop).await.contains("b\" has changed since it was read"));
+}
+
+#[tokio::test]
+async fn a_table_of_one_file_is_recognized_too() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("one.json");
+    std::fs::write(&path, "{\"n\":1}\n").unwrap();
+    let table = table(&path, vec![n()], &[("format", "json")]);
+    let start = stopped_after(&table, 0).await;
+    std::fs::write(&path, "{\"n\":1}\n{\"n\":2}\n").unwrap();
+    assert_eq!(goes_on(&table, &start).await.unwrap().0, [1, 2], "nothing was read of it yet");
+    let end = stopped_after(&table, 2).await;
+    assert!(end.finished);
+    assert!(goes_on(&table, &end).await.unwrap().0.is_empty());
+    std::fs::write(&path, "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n").unwrap();
+    assert!(refusal(&table, &end).await.contains("one.json\" has changed since it was read"));
+}
+
+#[tokio::test]
+async fn rows_without_a_value_they_must_have_follow_the_policy() {
+    let dir = TempDir::new().unwrap();
+    let values = Arc::new(Int64Array::from(vec![Some(0), None, Some(2)])) as ArrayRef;
+    write_parquet(&dir.path().join("a"), &RecordBatch::try_from_iter([("n", values)]).unwrap());
+    let required = ColumnSpec { nullable: false, ..n() };
+    for (policy, raw) in [("ledger", Some(Vec::new())), ("drop", None)] {
+        let table = table(dir.path(), vec![required.clone()], &[("bad-records", policy)]);
+        let batches = read_from(&table, StartAt::Configured).await.unwrap();
+        assert_eq!((batches.len(), batches[0].read, batches[0].next_offset), (1, 3, 3));
+        assert_eq!(batches[0].offsets.values().as_ref(), [0, 2]);
+        assert_eq!(batches[0].rows.column(0).as_primitive::<Int64Type>().values().as_ref(), [0, 2]);
+        let bad = &batches[0].bad[0];
+        assert_eq!((bad.offset, bad.code, bad.field.as_deref(), &bad.raw), (1, "NOT_NULL", Some("n"), &raw));
+    }
+    let error = read_from(&table(dir.path(), vec![required], &[]), StartAt::Configured).await.unwrap_err();
+    assert!(error.message().contains("\"n\" is NOT NULL"), "{error}");
 }
