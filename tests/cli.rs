@@ -145,7 +145,7 @@ fn several_jobs_share_the_embedded_cluster_and_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let table = |name: &str| {
         format!(
-            "CREATE TABLE {name} (p BIGINT, o BIGINT) WITH ('connector' = 'filesystem', 'path' = '{name}', 'format' = 'parquet');\n"
+            "CREATE TABLE {name} (p BIGINT, o BIGINT) WITH ('connector' = 'filesystem', 'path' = '{name}', 'format' = 'parquet',\n  'sink.rolling-policy.rollover-interval' = '1 s');\n"
         )
     };
     let script = format!(

@@ -19,7 +19,9 @@ mod tables;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -135,7 +137,56 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
         }
     };
     start_log();
-    let done = match arguments.verb {
+    let (ends, end) = sync_channel(ENDS_MAX);
+    let Ok(()) = LEAVE.set(ends.clone()) else { return dispatch(arguments.verb) };
+    let verb = std::thread::Builder::new().name("verb".into()).stack_size(STACK_BYTES).spawn(move || {
+        // Dropped last, and so told last: counts only if the verb panicked.
+        let _panicked = Ended(ends.clone());
+        tell(&ends, dispatch(arguments.verb));
+    });
+    match verb {
+        Ok(_) => end.recv().unwrap_or(PANICKED),
+        Err(error) => {
+            Failure::from(Error::from(error)).report();
+            ErrorKind::Unavailable.exit_code()
+        }
+    }
+}
+
+/// Exit code of a process that panicked, as Rust's own.
+const PANICKED: u8 = 101;
+/// What a main thread has.
+const STACK_BYTES: usize = 8 << 20;
+/// The verb's code, a panic's, and one per signal until the process has ended.
+const ENDS_MAX: usize = 8;
+
+/// How the process ends before its verb does.
+static LEAVE: OnceLock<SyncSender<u8>> = OnceLock::new();
+
+/// Ends the process with `code`, whatever its threads do.
+fn leave(code: u8) {
+    if let Some(ends) = LEAVE.get() {
+        tell(ends, code);
+    }
+}
+
+/// The first code told is the one that counts: for a later one there need be no room.
+fn tell(ends: &SyncSender<u8>, code: u8) {
+    let told = ends.try_send(code).is_ok();
+    tracing::debug!(code, told, "the process ends");
+}
+
+struct Ended(SyncSender<u8>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        tell(&self.0, PANICKED);
+    }
+}
+
+/// Runs a verb and returns its exit code.
+fn dispatch(verb: Verb) -> u8 {
+    let done = match verb {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Check(arguments) => check::check(&arguments),
         Verb::Explain(arguments) => check::explain(&arguments),

@@ -1,10 +1,12 @@
 //! Ctrl-C and SIGTERM: the first asks the job to stop at an epoch, the second leaves at once.
 //!
-//! A thread of its own listens: a job whose every thread waits for a terminal or a disk must still be left.
+//! A thread of its own listens and tells `cli::main`, which waits beside the verb: a job whose every thread waits
+//! for a terminal or a disk must still be left.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::cli::leave;
 use crate::error::{Error, Result};
 
 /// Set once a stop is asked for.
@@ -34,7 +36,7 @@ impl Stop {
                         Some(()) = terminate.recv() => 143,
                     };
                     if ask.send_replace(true) {
-                        std::process::exit(code);
+                        return leave(code);
                     }
                 }
             });
