@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{root, run, text};
+use crate::support::{longs, parquet, root, run, start, streamer, text, wait_until};
 
 /// Each `tests/wrong/x.sql` gives exactly the text of `tests/wrong/x.stderr`; `UPDATE_EXPECT=1` rewrites it.
 #[test]
@@ -56,8 +56,11 @@ fn wrong_options_get_helpful_errors() {
         (&["run", "q.sql", "--metrics-addr", "0.0.0.0:0"], 3, "--expose-metrics"),
         (&["run", "q.sql", "--state", "file"], 4, "--state"),
         (&["run", "q.sql", "--format", "xml"], 2, "jsonl"),
+        (&["run", "q.sql", "--format", "parquet"], 2, "INSERT INTO"),
         (&["run", "q.sql", "--show", "t"], 3, "none"),
         (&["run", "q.sql", "--rows", "0"], 2, "--rows"),
+        (&["run", "q.sql", "--parallelism", "0"], 2, "1..=64"),
+        (&["run", "q.sql", "--parallelism", "65"], 2, "1..=64"),
         (&["check", "q.sql", "--set", "A"], 2, "NAME=VALUE"),
         (&["completions", "dish"], 2, "bash"),
     ];
@@ -70,6 +73,145 @@ fn wrong_options_get_helpful_errors() {
     }
 }
 
+/// `check` and `run` agree on a script without statements.
+#[test]
+fn a_script_with_nothing_to_run_is_an_error_everywhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let tables = "CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'number-of-rows' = '3');\n";
+    for script in ["", "-- nothing\n", tables] {
+        std::fs::write(directory.path().join("q.sql"), script).unwrap();
+        for verb in ["check", "run", "explain"] {
+            let output = run(directory.path(), &[verb, "q.sql"]);
+            assert_eq!(output.status.code(), Some(3), "{verb}: {}", text(&output));
+            assert!(text(&output).contains("nothing to run"), "{verb}: {}", text(&output));
+        }
+    }
+}
+
+/// A table that nothing uses stops no job, but `check` wants it to be right.
+#[test]
+fn check_looks_at_the_options_of_every_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'number-of-rows' = '3');
+CREATE TABLE k (a INT) WITH ('connector' = 'kafka', 'topic' = 'k', 'format' = 'json', 'sink.partitoner' = 'fixed');
+CREATE TABLE p (a INT) WITH ('connector' = 'print', 'print-identifer' = 'x');
+SELECT a FROM t;
+";
+    std::fs::write(directory.path().join("q.sql"), script).unwrap();
+    let checked = run(directory.path(), &["check", "q.sql"]);
+    let shown = text(&checked);
+    assert_eq!(checked.status.code(), Some(3), "{shown}");
+    for part in
+        ["lacks the option \"properties.bootstrap.servers\"", "sink.partitioner", "print-identifier", "3 errors"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let ran = run(directory.path(), &["run", "q.sql"]);
+    let shown = text(&ran);
+    assert!(ran.status.success() && shown.contains("note: line 2") && shown.contains("note: line 3"), "{shown}");
+}
+
+/// A cluster that is not there is told once per broker, then the error says where it was looked for.
+#[test]
+fn an_unreachable_cluster_is_one_warning_and_one_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "CREATE TABLE t (a INT) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json',
+  'properties.bootstrap.servers' = '127.0.0.1:1', 'scan.startup.mode' = 'earliest-offset');
+CREATE TABLE p (a INT) WITH ('connector' = 'print');
+INSERT INTO p SELECT a FROM t;
+";
+    std::fs::write(directory.path().join("q.sql"), script).unwrap();
+    let output = run(directory.path(), &["run", "q.sql", "--metrics-addr", "none"]);
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(4), "{shown}");
+    assert_eq!(shown.matches("WARN").count(), 1, "{shown}");
+    assert!(
+        shown.contains("kafka broker 127.0.0.1:1 does not answer (connection refused); it is tried again"),
+        "{shown}"
+    );
+    assert!(shown.contains("no kafka broker answers at \"127.0.0.1:1\": connection refused"), "{shown}");
+    assert!(shown.contains("properties.bootstrap.servers"), "{shown}");
+}
+
+/// Rows below a directory, written as Parquet with the place each came from.
+fn places(directory: &Path) -> Vec<(i64, i64)> {
+    let rows = parquet(directory);
+    longs(&rows, "p").into_iter().zip(longs(&rows, "o")).collect()
+}
+
+/// Two INSERTs are two jobs on one embedded cluster; run again, each goes on where it was.
+#[test]
+fn several_jobs_share_the_embedded_cluster_and_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let table = |name: &str| {
+        format!(
+            "CREATE TABLE {name} (p BIGINT, o BIGINT) WITH ('connector' = 'filesystem', 'path' = '{name}', 'format' = 'parquet',\n  'sink.rolling-policy.rollover-interval' = '1 s');\n"
+        )
+    };
+    let script = format!(
+        "CREATE TABLE readings (device_id STRING, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL)
+WITH ('connector' = 'kafka', 'topic' = 'edge-iiot-stream', 'properties.bootstrap.servers' = 'embedded',
+  'scan.startup.mode' = 'earliest-offset', 'format' = 'json');
+{}{}INSERT INTO even SELECT CAST(`partition` AS BIGINT), `offset` FROM readings WHERE MOD(`offset`, 2) = 0;
+INSERT INTO odd SELECT CAST(`partition` AS BIGINT), `offset` FROM readings WHERE MOD(`offset`, 2) = 1;",
+        table("even"),
+        table("odd")
+    );
+    std::fs::write(directory.path().join("q.sql"), script).unwrap();
+    let (even, odd) = (directory.path().join("even"), directory.path().join("odd"));
+    let mut rows = 0;
+    for (run, rate) in ["500", "2400"].into_iter().enumerate() {
+        let running =
+            start(streamer(directory.path()).args(["run", "q.sql", "--metrics-addr", "none", "--rate", rate]));
+        wait_until("rows of both jobs", || places(&even).len() > rows && places(&odd).len() > rows);
+        running.signal("INT");
+        let output = running.finish();
+        let shown = text(&output);
+        assert!(output.status.success(), "{shown}");
+        assert!(shown.contains("job 1 · INSERT INTO even") && shown.contains("job 2 · INSERT INTO odd"), "{shown}");
+        assert_eq!(shown.matches("restored").count(), 2 * run, "{shown}");
+        assert!(!shown.contains("unaccounted") && !shown.contains("WARN"), "{shown}");
+        rows = places(&even).len().max(places(&odd).len());
+    }
+    for (found, first) in [(places(&even), 0), (places(&odd), 1)] {
+        for partition in 0..4 {
+            let mut offsets: Vec<i64> = found.iter().filter(|(p, _)| *p == partition).map(|(_, o)| *o).collect();
+            offsets.sort_unstable();
+            let expected: Vec<i64> = (0..offsets.len() as i64).map(|n| 2 * n + first).collect();
+            assert_eq!(offsets, expected, "no row lost, none twice");
+        }
+    }
+}
+
+/// A bounded job appends at every run, and says so; with a state it reads each input once.
+#[test]
+fn a_second_run_of_a_bounded_job() {
+    let directory = tempfile::tempdir().unwrap();
+    let script =
+        "CREATE TABLE t (a BIGINT) WITH ('connector' = 'datagen', 'fields.a.kind' = 'sequence', 'fields.a.start' = '1',
+  'fields.a.end' = '10');
+CREATE TABLE o (a BIGINT) WITH ('connector' = 'filesystem', 'path' = 'out', 'format' = 'parquet');
+INSERT INTO o SELECT a FROM t;
+";
+    std::fs::write(directory.path().join("q.sql"), script).unwrap();
+    let out = directory.path().join("out");
+    let go = |arguments: &[&str]| {
+        let output = run(directory.path(), &[&["run", "q.sql"], arguments].concat());
+        assert!(output.status.success(), "{}", text(&output));
+        text(&output)
+    };
+    let first = go(&["--state", "s"]);
+    assert!(!first.contains("note") && longs(&parquet(&out), "a").len() == 10, "{first}");
+    let again = go(&["--state", "s"]);
+    assert!(again.contains("nothing left to do") && again.contains("--fresh"), "{again}");
+    assert_eq!(longs(&parquet(&out), "a").len(), 10);
+    for rows in [20, 30] {
+        let doubled = go(&[]);
+        assert!(doubled.contains("out holds") && doubled.contains("of earlier runs"), "{doubled}");
+        assert_eq!(longs(&parquet(&out), "a").len(), rows);
+    }
+}
+
 #[test]
 fn help_shows_examples_and_exit_codes() {
     let output = run(Path::new("."), &["--help"]);
@@ -77,6 +219,24 @@ fn help_shows_examples_and_exit_codes() {
     assert!(output.status.success(), "{shown}");
     for part in ["streamer run queries/anomaly.sql", "Exit codes", "simulate", "explain"] {
         assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+#[test]
+fn every_verb_has_help_and_completions_know_it() {
+    let completions = run(Path::new("."), &["completions", "bash"]);
+    let script = String::from_utf8(completions.stdout).unwrap();
+    for verb in ["run", "check", "explain", "sql", "simulate", "score", "completions"] {
+        let shown = text(&run(Path::new("."), &[verb, "--help"]));
+        assert!(shown.contains("Examples:\n  ") && shown.contains("streamer "), "{verb}: {shown}");
+        let words: Vec<&str> = shown.split(|c: char| !(c.is_alphanumeric() || c == '-')).collect();
+        for option in words.into_iter().filter(|word| word.starts_with("--") && word.len() > 2) {
+            assert!(script.contains(option), "{verb} {option} is not completed");
+        }
+        assert!(
+            script.contains(&format!("streamer__subcmd__{verb}")) || script.contains(&format!("streamer,{verb})")),
+            "{verb}"
+        );
     }
 }
 

@@ -213,7 +213,7 @@ GROUP BY device_id, window_start, window_end;"
     let output = ask("SELECT reason, event_time FROM ledger.late; SELECT COUNT(*) AS n FROM ledger.bad");
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "reason,event_time\nLATE,2026-01-01T00:00:02\nn\n1\n",
+        "reason,event_time\nLATE,2026-01-01 00:00:02.000\nn\n1\n",
         "{}",
         text(&output)
     );

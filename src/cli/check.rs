@@ -1,8 +1,8 @@
 //! `check` and `explain`: the upper half of the hourglass alone.
 
-use crate::cli::script::load;
+use crate::cli::script::load_runnable;
 use crate::cli::{Failure, ScriptArguments, write_out};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Arguments of `check` and `explain`.
 #[derive(Debug, clap::Args)]
@@ -11,9 +11,12 @@ pub(super) struct CheckArguments {
     script: ScriptArguments,
 }
 
-/// Plans the script and says what it would run.
+/// Plans the script and says what it would run. Stricter than `run`: tables that nothing uses must be right, too.
 pub(super) fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
-    let loaded = load(&arguments.script)?;
+    let loaded = load_runnable(&arguments.script)?;
+    if let Some(error) = Error::collect(loaded.script.unused.iter().cloned()) {
+        return Err(Failure { error, script: Some((loaded.path, loaded.text)) });
+    }
     let mut text = String::new();
     for note in &loaded.script.notes {
         text += &format!("note: line {}: {}\n", note.span.line, note.message);
@@ -26,7 +29,7 @@ pub(super) fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
 
 /// Prints logical and stream plan of every job.
 pub(super) fn explain(arguments: &CheckArguments) -> Result<u8, Failure> {
-    let loaded = load(&arguments.script)?;
+    let loaded = load_runnable(&arguments.script)?;
     let mut text = String::new();
     for (at, job) in loaded.script.jobs.iter().enumerate() {
         text += &format!(

@@ -5,6 +5,7 @@
 mod check;
 mod embedded;
 mod health;
+mod report;
 mod run;
 mod score;
 mod script;
@@ -19,7 +20,9 @@ pub mod test;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -45,25 +48,71 @@ Examples:
 Exit codes: 0 done or stopped · 1 the job failed · 2 wrong usage · 3 wrong script or option ·
             4 a system is not reachable · 5 a test or bound failed · 130/143 left at once on a second signal";
 
+const RUN_EXAMPLES: &str = "\
+Examples:
+  streamer run queries/anomaly.sql --duration 30s           half a minute of the demonstration
+  KAFKA_BOOTSTRAP_SERVERS=localhost:9092 streamer run queries/anomaly.sql
+  streamer run q.sql --set TOPIC=readings                   fill in ${TOPIC} of the script
+  streamer run q.sql --format csv > rows.csv                rows of a final SELECT
+  streamer run q.sql --fresh                                forget the state and read everything again";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  streamer check queries/anomaly.sql
+  echo 'SELECT 1' | streamer check -                        exit code 3 if anything is wrong";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  streamer explain queries/anomaly.sql                      where rows change task, and what is kept per key";
+
+const SQL_EXAMPLES: &str = "\
+Examples:
+  streamer sql -f queries/anomaly.sql                       a session; \\? shows its commands
+  streamer sql -f queries/anomaly.sql -c 'SELECT * FROM ledger.late LIMIT 10'
+  streamer sql -f queries/anomaly.sql -c 'SELECT * FROM device_windows' --format parquet > windows.parquet";
+
+const SIMULATE_EXAMPLES: &str = "\
+Examples:
+  streamer simulate --bootstrap localhost:9092 --rate 24000 --labels labels.jsonl
+  streamer simulate --bootstrap localhost:9092 --rows 1000000 --rate 0
+  streamer simulate --bootstrap localhost:9092 --rate 0 --replay data/nab/*/*.csv";
+
+const SCORE_EXAMPLES: &str = "\
+Examples:
+  streamer score                                            after a run of queries/anomaly.sql
+  streamer score --min-recall 0.95 --min-precision 0.9";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  source <(streamer completions bash)                       for this shell
+  streamer completions zsh > ~/.zfunc/_streamer             for every shell to come";
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run a script until its input ends or Ctrl-C; run it again and it goes on where it was.
+    #[command(after_help = RUN_EXAMPLES)]
     Run(run::RunArguments),
     /// Report all errors of a script without running it.
+    #[command(after_help = CHECK_EXAMPLES)]
     Check(check::CheckArguments),
     /// Show what a script becomes: logical plan and stream plan with exchanges, state and watermarks.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(check::CheckArguments),
     /// Query a script's tables: Parquet output, bounded topic ranges, the ledger (`ledger.late`, `ledger.bad`).
+    #[command(after_help = SQL_EXAMPLES)]
     Sql(sql::SqlArguments),
     /// Send the readings of 2400 devices, with labelled anomalies, to a Kafka cluster.
+    #[command(after_help = SIMULATE_EXAMPLES)]
     Simulate(simulate::SimulateArguments),
     /// Compare alerts with the labels of the simulator or of the Numenta Anomaly Benchmark.
+    #[command(after_help = SCORE_EXAMPLES)]
     Score(score::ScoreArguments),
     /// Run test cases: scripts with inputs and the rows they must give.
     Test(test::TestArguments),
     /// Ask a running job whether it is ready (exit 0), for container health checks.
     Healthcheck(health::HealthArguments),
     /// Print a completion script for a shell.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -91,7 +140,56 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
         }
     };
     start_log();
-    let done = match arguments.verb {
+    let (ends, end) = sync_channel(ENDS_MAX);
+    let Ok(()) = LEAVE.set(ends.clone()) else { return dispatch(arguments.verb) };
+    let verb = std::thread::Builder::new().name("verb".into()).stack_size(STACK_BYTES).spawn(move || {
+        // Dropped last, and so told last: counts only if the verb panicked.
+        let _panicked = Ended(ends.clone());
+        tell(&ends, dispatch(arguments.verb));
+    });
+    match verb {
+        Ok(_) => end.recv().unwrap_or(PANICKED),
+        Err(error) => {
+            Failure::from(Error::from(error)).report();
+            ErrorKind::Unavailable.exit_code()
+        }
+    }
+}
+
+/// Exit code of a process that panicked, as Rust's own.
+const PANICKED: u8 = 101;
+/// What a main thread has.
+const STACK_BYTES: usize = 8 << 20;
+/// The verb's code, a panic's, and one per signal until the process has ended.
+const ENDS_MAX: usize = 8;
+
+/// How the process ends before its verb does.
+static LEAVE: OnceLock<SyncSender<u8>> = OnceLock::new();
+
+/// Ends the process with `code`, whatever its threads do.
+fn leave(code: u8) {
+    if let Some(ends) = LEAVE.get() {
+        tell(ends, code);
+    }
+}
+
+/// The first code told is the one that counts: for a later one there need be no room.
+fn tell(ends: &SyncSender<u8>, code: u8) {
+    let told = ends.try_send(code).is_ok();
+    tracing::debug!(code, told, "the process ends");
+}
+
+struct Ended(SyncSender<u8>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        tell(&self.0, PANICKED);
+    }
+}
+
+/// Runs a verb and returns its exit code.
+fn dispatch(verb: Verb) -> u8 {
+    let done = match verb {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Check(arguments) => check::check(&arguments),
         Verb::Explain(arguments) => check::explain(&arguments),

@@ -1,5 +1,6 @@
 //! `streamer run`: plan the script, start what it needs, show what happens, stop cleanly.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,19 +8,21 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use crate::cli::embedded::{Embedded, SimulatorArguments};
-use crate::cli::script::{LoadedScript, StateLayout, load};
+use crate::cli::embedded::{Demand, Embedded, SimulatorArguments};
+use crate::cli::report::{self, Start};
+use crate::cli::script::{LoadedScript, StateLayout, load_runnable};
 use crate::cli::show::{self, AlertLines, Format, ResultWriter, Stream};
 use crate::cli::signals::Stop;
-use crate::cli::status::{Status, clock_time, ledger_table};
+use crate::cli::status::Status;
 use crate::cli::{Failure, OUTPUT_CLOSED, ScriptArguments, runtime};
 use crate::connectors::{self, JobContext};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::PARALLELISM_MAX;
 use crate::metrics::Metrics;
 use crate::plan::StreamPlan;
-use crate::runtime::{Opened, Outcome, Pipeline, PipelineOptions, Summary, checkpoint, ledger};
+use crate::runtime::{Opened, Pipeline, PipelineOptions, Summary, checkpoint, ledger};
 use crate::server::{self, Server};
 use crate::sql::{Job, JobKind};
 use crate::table::TableSpec;
@@ -45,9 +48,9 @@ pub(super) struct RunArguments {
     /// Forget the stored state and start over; output already written stays.
     #[arg(long)]
     fresh: bool,
-    /// Parallel instances of keyed operators [default: parallelism.default of the script, else the cores].
-    #[arg(long, value_name = "N")]
-    parallelism: Option<usize>,
+    /// Parallel instances of keyed operators, 1 to 64 [default: parallelism.default of the script, else the cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=PARALLELISM_MAX as i64))]
+    parallelism: Option<u16>,
     /// How rows of a final SELECT are written [default: table on a terminal, jsonl elsewhere].
     #[arg(long)]
     format: Option<Format>,
@@ -69,33 +72,63 @@ const METRICS_ADDRESS: &str = "127.0.0.1:9464";
 
 /// Runs a script.
 pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
-    let loaded = load(&arguments.script)?;
+    if arguments.format == Some(Format::Parquet) {
+        return Err(Error::new(ErrorKind::Usage, "a final SELECT is written as table, jsonl or csv, not as parquet")
+            .hint("write the rows with INSERT INTO to a table of connector filesystem with 'format' = 'parquet'")
+            .into());
+    }
+    let loaded = load_runnable(&arguments.script)?;
     for note in &loaded.script.notes {
         show::error_line(&format!("note: line {}: {}", note.span.line, note.message));
     }
-    if loaded.script.jobs.is_empty() {
-        let error = Error::sql("the script has nothing to run")
-            .hint("add an INSERT INTO … SELECT …, or a SELECT as the last statement");
-        return Err(Failure { error, script: Some((loaded.path, loaded.text)) });
+    for error in &loaded.script.unused {
+        let line = error.span().map_or_else(String::new, |span| format!("line {}: ", span.line));
+        show::error_line(&format!("note: {line}{}; no statement uses the table", error.message()));
     }
+    let stop = Stop::listen()?;
     let runtime = runtime()?;
-    let code = runtime.block_on(async {
-        let stop = Stop::new();
-        let runner = Runner { arguments, loaded: &loaded, clock: system_clock(), stop: &stop };
-        tokio::select! {
-            done = runner.run() => done.map(|()| 0),
-            code = stop.second_signal() => code,
-        }
-    });
-    // After a second signal tasks may still be in C code: the process must not wait for them.
+    let runner = Runner { arguments, loaded: &loaded, clock: system_clock(), stop: &stop };
+    let done = runtime.block_on(runner.run());
+    // Tasks may still be in C code, or wait for a terminal: the process must not wait for them.
     runtime.shutdown_background();
-    code.map_err(|error| Failure { error, script: Some((loaded.path, loaded.text)) })
+    done.map(|()| 0).map_err(|error| Failure { error, script: Some((loaded.path, loaded.text)) })
 }
 
-/// Rows on their way to the user: those of a sink as it writes them, and those of a final SELECT.
-struct Rows {
-    shown: mpsc::Receiver<RecordBatch>,
-    collected: mpsc::Receiver<RecordBatch>,
+/// A job of the script on its way.
+struct Task<'a> {
+    place: usize,
+    job: &'a Job,
+    layout: StateLayout,
+    bounded: bool,
+    keeps_state: bool,
+    metrics: Arc<Metrics>,
+}
+
+impl Task<'_> {
+    /// A bounded SELECT shows its rows and nothing else.
+    fn quiet(&self) -> bool {
+        self.bounded && matches!(self.job.kind, JobKind::Select { .. })
+    }
+}
+
+/// A job, open; its server answers as long as this lives.
+struct Ready<'t, 'a> {
+    task: &'t Task<'a>,
+    pipeline: Pipeline,
+    _server: Option<Server>,
+}
+
+/// Where tasks send rows for the user: those of a sink as it writes them, and those of a final SELECT.
+struct Show {
+    table: Option<String>,
+    preview: mpsc::Sender<RecordBatch>,
+    collect: mpsc::Sender<RecordBatch>,
+}
+
+/// The other end of [`Show`].
+struct Shown {
+    preview: mpsc::Receiver<RecordBatch>,
+    collect: mpsc::Receiver<RecordBatch>,
 }
 
 struct Runner<'a> {
@@ -108,139 +141,237 @@ struct Runner<'a> {
 impl Runner<'_> {
     /// Bounded jobs run one after the other; as soon as one is unbounded, all run side by side.
     async fn run(&self) -> Result<()> {
-        let jobs = &self.loaded.script.jobs;
-        let bounded = jobs.iter().map(|job| bounded(&job.plan)).collect::<Result<Vec<_>>>()?;
-        if bounded.iter().all(|b| *b) || jobs.len() == 1 {
-            for (at, job) in jobs.iter().enumerate() {
-                self.job(at, job, bounded[at]).await?;
-                if *self.stop.asked.borrow() {
-                    break;
-                }
-            }
-            return Ok(());
-        }
-        let all = jobs.iter().enumerate().map(|(at, job)| self.job(at, job, bounded[at]));
-        futures::future::try_join_all(all).await.map(drop)
-    }
-
-    async fn job(&self, at: usize, job: &Job, bounded: bool) -> Result<()> {
-        let jobs = self.loaded.script.jobs.len();
-        let layout = StateLayout::new(self.arguments.state.as_deref(), &self.loaded.name, at, jobs);
-        layout.check_tables(&job.plan)?;
-        let keeps_state = !bounded || self.arguments.state.is_some();
-        if self.arguments.fresh {
-            checkpoint::clear(&layout.checkpoint())?;
-            ledger::clear(&layout.ledger())?;
-            Embedded::forget(&layout)?;
-        }
-        if jobs > 1 && Embedded::needed(&job.plan) {
-            return Err(Error::config("a script of several jobs cannot run on the embedded cluster")
-                .or_at(Some(job.span))
-                .hint("put the INSERTs into one EXECUTE STATEMENT SET BEGIN … END, or set KAFKA_BOOTSTRAP_SERVERS"));
-        }
-        let metrics = Arc::new(Metrics::default());
-        let embedded =
-            Embedded::start(&job.plan, &layout, &self.arguments.simulator, &metrics, &self.clock, self.arguments.rows)?;
-        let context = JobContext {
-            pipeline: job.plan.settings.pipeline_name.clone().unwrap_or_else(|| self.loaded.name.clone()),
-            time_zone: job.plan.settings.time_zone.clone(),
-            embedded_bootstrap: embedded.as_ref().map(|e| e.bootstrap().to_owned()),
-            embedded_offsets: embedded.as_ref().map(Embedded::offsets).unwrap_or_default(),
-            ..JobContext::default()
-        };
-        let (preview, shown) = mpsc::channel(64);
-        let (collect, collected) = mpsc::channel(4);
-        let options = PipelineOptions {
-            state: keeps_state.then(|| layout.checkpoint()),
-            ledger: layout.ledger(),
-            parallelism: self.parallelism(&job.plan),
-            job: context,
-            clock: Arc::clone(&self.clock),
-            metrics: Arc::clone(&metrics),
-            rows_max: self.arguments.rows,
-            drain: self.arguments.drain,
-            preview: self.shown_table(&job.plan)?.map(|table| (table, preview)),
-            collect: (matches!(job.kind, JobKind::Select { .. })).then_some(collect),
-        };
-        let pipeline = Pipeline::open(Arc::new(job.plan.clone()), options).await?;
-        let server = self.serve(bounded, &metrics, &job.plan).await?;
-        let quiet = bounded && matches!(job.kind, JobKind::Select { .. });
-        if !quiet {
-            let banner = Banner { loaded: self.loaded, plan: &job.plan, layout: &layout, keeps_state };
-            show::error_line(&banner.text(&pipeline.opened(), embedded.as_ref(), server.as_ref()));
-        }
+        let tasks = self.tasks()?;
+        let demands: Vec<Demand<'_>> =
+            tasks.iter().map(|t| Demand { plan: &t.job.plan, checkpoint: t.layout.checkpoint() }).collect();
+        let rows = self.arguments.rows.filter(|_| tasks.len() == 1);
+        let embedded = Embedded::start(&demands, &self.root(), &self.arguments.simulator, &self.clock, rows)?;
+        let together = tasks.iter().any(|task| !task.bounded);
         if let Some(embedded) = &embedded {
-            embedded.go(self.stop.asked.subscribe());
+            embedded.fill(&self.stop.asked).await?;
         }
-        let summary = self.watch(pipeline, metrics, Rows { shown, collected }, quiet).await?;
+        let done = if together {
+            self.go(&tasks, &tasks, embedded.as_ref()).await
+        } else {
+            self.in_turn(&tasks, embedded.as_ref()).await
+        };
         if let Some(embedded) = &embedded {
             self.stop.asked.send_replace(true);
             embedded.finish().await;
         }
-        // The brokers end with the process: clients still closing must not complain about them.
-        std::mem::forget(embedded);
-        if !quiet {
-            show::error_line(&summary_text(&summary, self.loaded, &job.plan, &layout));
+        done
+    }
+
+    async fn in_turn(&self, tasks: &[Task<'_>], embedded: Option<&Embedded>) -> Result<()> {
+        for task in tasks {
+            if *self.stop.asked.borrow() {
+                break;
+            }
+            self.go(tasks, std::slice::from_ref(task), embedded).await?;
         }
         Ok(())
     }
 
-    /// Shows a running job until it ends.
+    /// Where the script keeps its state.
+    fn root(&self) -> StateLayout {
+        StateLayout::new(self.arguments.state.as_deref(), &self.loaded.name, 0, 1)
+    }
+
+    /// The jobs of the script, checked; with `--fresh` their state is gone.
+    fn tasks(&self) -> Result<Vec<Task<'_>>> {
+        let jobs = &self.loaded.script.jobs;
+        let mut tasks = Vec::with_capacity(jobs.len());
+        for (place, job) in jobs.iter().enumerate() {
+            let layout = StateLayout::new(self.arguments.state.as_deref(), &self.loaded.name, place, jobs.len());
+            self.root().check_tables(&job.plan)?;
+            let bounded = bounded(&job.plan)?;
+            let keeps_state = !bounded || self.arguments.state.is_some();
+            tasks.push(Task { place, job, layout, bounded, keeps_state, metrics: Arc::default() });
+        }
+        if self.arguments.fresh {
+            for task in &tasks {
+                checkpoint::clear(&task.layout.checkpoint())?;
+                ledger::clear(&task.layout.ledger())?;
+            }
+            Embedded::forget(&self.root())?;
+        }
+        Ok(tasks)
+    }
+
+    /// Opens jobs, tells what they are, and shows them until all have ended. `all` are those of the script.
+    async fn go(&self, all: &[Task<'_>], tasks: &[Task<'_>], embedded: Option<&Embedded>) -> Result<()> {
+        let (preview, shown) = mpsc::channel(64);
+        let (collect, collected) = mpsc::channel(4);
+        let show = Show { table: self.shown_table(all)?, preview, collect };
+        let mut banner = String::new();
+        if tasks.first().is_some_and(|first| first.place == 0) {
+            banner = report::head(self.loaded, embedded);
+        }
+        let mut ready = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            if let Some(embedded) = embedded {
+                embedded.join(&task.job.plan, &task.metrics);
+            }
+            let pipeline = self.open(task, embedded, &show).await?;
+            let opened = pipeline.opened();
+            if all.len() > 1 {
+                banner += &format!("{}\n", report::title(task.place, task.job));
+            }
+            if nothing_left(&opened) {
+                let plan = &task.job.plan;
+                banner += &format!("{}\n", report::nothing_left(self.loaded, plan, &task.layout, &opened));
+                if let Some(embedded) = embedded {
+                    embedded.leave(&task.metrics);
+                }
+                continue;
+            }
+            let server = self.serve(task).await?;
+            let start = Start {
+                plan: &task.job.plan,
+                layout: &task.layout,
+                opened: &opened,
+                keeps_state: task.keeps_state,
+                server: server.as_ref(),
+            };
+            banner += &start.lines();
+            ready.push(Ready { task, pipeline, _server: server });
+        }
+        drop(show);
+        let quiet = ready.iter().all(|ready| ready.task.quiet());
+        if !quiet {
+            banner += report::HOW_TO_STOP;
+        }
+        if !quiet || ready.len() < tasks.len() {
+            show::error_line(banner.trim_end());
+        }
+        if let Some(embedded) = embedded {
+            embedded.go(self.stop.asked.subscribe());
+        }
+        self.watch(ready, Shown { preview: shown, collect: collected }, embedded, all.len() > 1).await
+    }
+
+    async fn open(&self, task: &Task<'_>, embedded: Option<&Embedded>, show: &Show) -> Result<Pipeline> {
+        let plan = &task.job.plan;
+        // Jobs without a name of their own must not share a consumer group.
+        let number = if self.loaded.script.jobs.len() > 1 { format!("-{}", task.place + 1) } else { String::new() };
+        let name = plan.settings.pipeline_name.clone();
+        let context = JobContext {
+            pipeline: name.unwrap_or_else(|| format!("{}{number}", self.loaded.name)),
+            time_zone: plan.settings.time_zone.clone(),
+            embedded_bootstrap: embedded.map(|e| e.bootstrap().to_owned()),
+            embedded_offsets: embedded.map(|e| e.offsets(task.place)).unwrap_or_default(),
+            ..JobContext::default()
+        };
+        let writes = |table: &&String| plan.sinks().any(|(_, sink)| sink.table.name == **table);
+        let options = PipelineOptions {
+            state: task.keeps_state.then(|| task.layout.checkpoint()),
+            ledger: task.layout.ledger(),
+            parallelism: self.parallelism(plan),
+            job: context,
+            clock: Arc::clone(&self.clock),
+            metrics: Arc::clone(&task.metrics),
+            rows_max: self.arguments.rows,
+            drain: self.arguments.drain,
+            preview: show.table.as_ref().filter(writes).map(|table| (table.clone(), show.preview.clone())),
+            collect: matches!(task.job.kind, JobKind::Select { .. }).then(|| show.collect.clone()),
+        };
+        Pipeline::open(Arc::new(plan.clone()), options).await
+    }
+
+    /// Shows running jobs until all have ended. One that fails stops the others at an epoch.
     async fn watch(
         &self,
-        pipeline: Pipeline,
-        metrics: Arc<Metrics>,
-        Rows { mut shown, mut collected }: Rows,
-        quiet: bool,
-    ) -> Result<Summary> {
+        ready: Vec<Ready<'_, '_>>,
+        Shown { mut preview, mut collect }: Shown,
+        embedded: Option<&Embedded>,
+        titled: bool,
+    ) -> Result<()> {
+        let quiet = ready.iter().all(|ready| ready.task.quiet());
+        let metrics = ready.iter().map(|ready| Arc::clone(&ready.task.metrics)).collect();
         let mut status = Status::new(metrics, Arc::clone(&self.clock));
         let mut alerts = AlertLines::new(Arc::clone(&self.clock));
         let automatic = if show::terminal(Stream::Output) { Format::Table } else { Format::Jsonl };
-        let mut results = ResultWriter::new(self.arguments.format.unwrap_or(automatic));
+        let zone = self.loaded.script.settings.time_zone.clone();
+        let mut results = ResultWriter::new(self.arguments.format.unwrap_or(automatic), zone);
         let mut tick = tokio::time::interval(status.interval());
         let end = self.arguments.duration.map(tokio::time::sleep);
         tokio::pin!(end);
-        let mut job = tokio::spawn(pipeline.run(self.stop.asked.subscribe()));
-        let ended = loop {
+        let (mut jobs, mut tasks, mut servers) = (JoinSet::new(), Vec::new(), Vec::new());
+        for (at, Ready { task, pipeline, _server: server }) in ready.into_iter().enumerate() {
+            let stop = self.stop.asked.subscribe();
+            jobs.spawn(async move { (at, pipeline.run(stop).await) });
+            tasks.push(task);
+            servers.push(server);
+        }
+        let mut failure = None;
+        while !jobs.is_empty() {
             // `… | head`: nobody is left to see rows, so the job stops as on Ctrl-C.
             if OUTPUT_CLOSED.load(Ordering::Relaxed) {
                 self.stop.asked.send_replace(true);
             }
             tokio::select! {
-                Some(rows) = collected.recv() => results.write(&rows)?,
-                Some(rows) = shown.recv() => status.above(&alerts.lines(&rows)?)?,
-                ended = &mut job => break ended,
+                Some(rows) = collect.recv() => status.above(&results.bytes(&rows)?)?,
+                Some(rows) = preview.recv() => status.above(alerts.lines(&rows)?.as_bytes())?,
+                Some(ended) = jobs.join_next() => {
+                    let (at, done) = ended.map_err(|e| Error::internal(format!("the job failed: {e}")))?;
+                    let task = tasks[at];
+                    if let Some(embedded) = embedded {
+                        embedded.leave(&task.metrics);
+                    }
+                    // Its last rows come before its summary.
+                    while let Ok(rows) = collect.try_recv() {
+                        status.above(&results.bytes(&rows)?)?;
+                    }
+                    while let Ok(rows) = preview.try_recv() {
+                        status.above(alerts.lines(&rows)?.as_bytes())?;
+                    }
+                    match done {
+                        Ok(summary) => self.ended(&mut status, task, &summary, titled, jobs.is_empty()),
+                        Err(error) => {
+                            self.stop.asked.send_replace(true);
+                            let place = titled.then_some(task.job.span);
+                            failure.get_or_insert_with(|| error.or_at(place));
+                        }
+                    }
+                }
                 _ = tick.tick(), if !quiet => status.tick(),
                 () = async { if let Some(end) = end.as_mut().as_pin_mut() { end.await } else { std::future::pending().await } },
                     if !*self.stop.asked.borrow() => {
                     self.stop.asked.send_replace(true);
                 }
             }
-        };
-        while let Ok(rows) = collected.try_recv() {
-            results.write(&rows)?;
-        }
-        while let Ok(rows) = shown.try_recv() {
-            status.above(&alerts.lines(&rows)?)?;
         }
         status.end();
-        ended.map_err(|e| Error::internal(format!("the job failed: {e}")))?
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn ended(&self, status: &mut Status, task: &Task<'_>, summary: &Summary, titled: bool, last: bool) {
+        if last {
+            status.end();
+        }
+        if task.quiet() {
+            return;
+        }
+        let title = if titled { format!("{}: ", report::title(task.place, task.job)) } else { String::new() };
+        let text = report::summary(summary, self.loaded, &task.job.plan, &task.layout);
+        status.note(&format!("{title}{text}"));
     }
 
     fn parallelism(&self, plan: &StreamPlan) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        self.arguments.parallelism.or(plan.settings.parallelism).unwrap_or(cores).clamp(1, PARALLELISM_MAX)
+        self.arguments.parallelism.map(usize::from).or(plan.settings.parallelism).unwrap_or(cores).min(PARALLELISM_MAX)
     }
 
     /// The sink whose rows are shown: as asked, else the first that goes to Kafka, unless the script prints.
-    fn shown_table(&self, plan: &StreamPlan) -> Result<Option<String>> {
-        let sinks: Vec<&TableSpec> = plan.sinks().map(|(_, sink)| sink.table.as_ref()).collect();
+    fn shown_table(&self, tasks: &[Task<'_>]) -> Result<Option<String>> {
+        let plans = tasks.iter().map(|task| &task.job.plan);
+        let sinks: Vec<&TableSpec> = plans.flat_map(|p| p.sinks().map(|(_, sink)| sink.table.as_ref())).collect();
         Ok(match self.arguments.show.as_deref() {
             Some("none") => None,
             Some(table) if sinks.iter().any(|t| t.name == table) => Some(table.to_owned()),
             Some(table) => {
                 let names: Vec<&str> = sinks.iter().map(|t| t.name.as_str()).collect();
-                let error = Error::config(format!("--show names \"{table}\", which the job does not write"));
+                let error = Error::config(format!("--show names \"{table}\", which no job writes"));
                 return Err(match crate::error::nearest(table, names.iter().copied()) {
                     Some(near) => error.hint(format!("did you mean \"{near}\"?")),
                     None => error.hint(format!("it writes {}; or \"none\"", names.join(", "))),
@@ -251,25 +382,25 @@ impl Runner<'_> {
         })
     }
 
-    async fn serve(&self, bounded: bool, metrics: &Arc<Metrics>, plan: &StreamPlan) -> Result<Option<Server>> {
+    /// Serves metrics and health of a job. Each has a server of its own: the first at the address asked for, the
+    /// others beside it.
+    async fn serve(&self, task: &Task<'_>) -> Result<Option<Server>> {
         let text = match self.arguments.metrics_addr.as_deref() {
             Some("none") => return Ok(None),
-            None if bounded => return Ok(None),
+            None if task.bounded => return Ok(None),
             Some(text) => text,
             None => METRICS_ADDRESS,
         };
-        let address = text.parse().map_err(|_| {
+        let mut address: SocketAddr = text.parse().map_err(|_| {
             Error::config(format!("\"{text}\" is not an address")).hint("write it as --metrics-addr 127.0.0.1:9464")
         })?;
+        if task.place > 0 {
+            address.set_port(0);
+        }
         let start = |address| {
-            let interval = plan.settings.checkpoint_interval;
-            server::start(
-                address,
-                self.arguments.expose_metrics,
-                Arc::clone(metrics),
-                Arc::clone(&self.clock),
-                interval,
-            )
+            let interval = task.job.plan.settings.checkpoint_interval;
+            let (metrics, clock) = (Arc::clone(&task.metrics), Arc::clone(&self.clock));
+            server::start(address, self.arguments.expose_metrics, metrics, clock, interval)
         };
         match start(address).await {
             // The usual port is taken, as by a second job: any other does, the banner tells which.
@@ -283,89 +414,7 @@ fn bounded(plan: &StreamPlan) -> Result<bool> {
     plan.sources().try_fold(true, |all, (_, source)| Ok(all && connectors::bounded(&source.table)?))
 }
 
-struct Banner<'a> {
-    loaded: &'a LoadedScript,
-    plan: &'a StreamPlan,
-    layout: &'a StateLayout,
-    keeps_state: bool,
-}
-
-impl Banner<'_> {
-    fn text(&self, opened: &Opened, embedded: Option<&Embedded>, server: Option<&Server>) -> String {
-        let mut text = format!("streamer {} · {}\n", env!("CARGO_PKG_VERSION"), self.loaded.path);
-        if let Some(embedded) = embedded {
-            text.push_str(&embedded.banner());
-        }
-        for (_, source) in self.plan.sources() {
-            let table = &source.table;
-            let mut starts = String::new();
-            for p in opened.partitions.iter().filter(|p| p.table == table.name) {
-                starts += &format!(" {}:{}", p.partition, p.next_offset);
-            }
-            text += &format!("  source      {} ← {} · partition:offset{starts}\n", table.name, place(table));
-        }
-        for (_, sink) in self.plan.sinks() {
-            text += &format!("  sink        {} → {}\n", sink.table.name, place(&sink.table));
-        }
-        let state = match opened.restored {
-            _ if !self.keeps_state => {
-                "none: the input is bounded, every run starts anew (--state DIR keeps it)".to_owned()
-            }
-            Some((epoch, at)) => {
-                format!("{} · epoch {epoch} of {} UTC restored", self.layout.root.display(), clock_time(at))
-            }
-            None => format!("{} · new", self.layout.root.display()),
-        };
-        text += &format!("  state       {state}\n");
-        if let Some(server) = server {
-            text += &format!("  metrics     http://{}/metrics\n", server.address);
-        }
-        text.push_str(
-            "  stop        Ctrl-C ends the epoch, commits and tells where the rows are; a second one leaves at once",
-        );
-        text
-    }
-}
-
-/// Where a table's rows are, in a few words without secrets.
-fn place(table: &TableSpec) -> String {
-    let option = |key: &str| table.options.get(key).unwrap_or("?").to_owned();
-    match table.connector() {
-        "kafka" => format!(
-            "kafka topic {}",
-            table.options.get("topic").or_else(|| table.options.get("topic-pattern")).unwrap_or("?")
-        ),
-        "filesystem" => format!("{} ({})", option("path"), option("format")),
-        other => other.to_owned(),
-    }
-}
-
-fn summary_text(summary: &Summary, loaded: &LoadedScript, plan: &StreamPlan, layout: &StateLayout) -> String {
-    let how = match summary.outcome {
-        Outcome::Finished => "finished: every input has ended",
-        Outcome::Stopped | Outcome::PartitionsAdded => "stopped",
-    };
-    let mut text = format!("{how} · epoch {} committed\n", summary.epoch);
-    text.push_str(&ledger_table(summary.partitions.iter().map(|p| (p.topic.as_str(), p.partition, p.counts))));
-    for (_, sink) in plan.sinks() {
-        text += &format!("  rows of {} are in {}\n", sink.table.name, place(&sink.table));
-    }
-    let readable = plan.sinks().map(|(_, s)| s.table.as_ref()).find(|t| t.connector() == "filesystem");
-    if let Some(table) = readable {
-        text += &format!("  read them:  streamer sql -f {} -c 'SELECT * FROM {} LIMIT 10'\n", loaded.path, table.name);
-    }
-    let total = summary
-        .partitions
-        .iter()
-        .fold((0, 0, 0), |t, p| (t.0 + p.counts.late, t.1 + p.counts.bad, t.2 + p.counts.future));
-    for (count, name) in [(total.0, "late"), (total.1, "bad"), (total.2, "future")] {
-        if count > 0 {
-            let state = layout.root.display();
-            text += &format!(
-                "  {name} rows:  streamer sql -f {} --state {state} -c 'SELECT * FROM ledger.{name} LIMIT 10'\n",
-                loaded.path
-            );
-        }
-    }
-    text.trim_end().to_owned()
+/// Whether the state says that every input was read to its end.
+fn nothing_left(opened: &Opened) -> bool {
+    opened.restored.is_some() && !opened.partitions.is_empty() && opened.partitions.iter().all(|p| p.finished)
 }

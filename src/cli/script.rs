@@ -38,6 +38,20 @@ pub(super) fn load(arguments: &ScriptArguments) -> Result<LoadedScript, Failure>
     Ok(LoadedScript { path, name, text, script })
 }
 
+/// Reads and plans a script that is to run.
+///
+/// # Errors
+/// As [`load`]; `Sql` if it has nothing to run.
+pub(super) fn load_runnable(arguments: &ScriptArguments) -> Result<LoadedScript, Failure> {
+    let loaded = load(arguments)?;
+    if loaded.script.jobs.is_empty() {
+        let error = Error::sql("the script has nothing to run")
+            .hint("add an INSERT INTO … SELECT …, or a SELECT as the last statement");
+        return Err(Failure { error, script: Some((loaded.path, loaded.text)) });
+    }
+    Ok(loaded)
+}
+
 fn read(file: &Path) -> Result<(String, String)> {
     let named = |reason: String| {
         Error::new(ErrorKind::Config, format!("cannot read script \"{}\": {reason}", file.display()))

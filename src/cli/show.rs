@@ -1,10 +1,12 @@
 //! Rows and messages for people: colour, result formats, alerts as they happen.
 
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::cli::write_out;
@@ -28,6 +30,13 @@ pub(super) fn terminal(stream: Stream) -> bool {
     }
 }
 
+/// Columns of the terminal that standard error is.
+pub(super) fn width() -> Option<usize> {
+    let told = terminal_size::terminal_size_of(std::io::stderr()).map(|(terminal_size::Width(columns), _)| columns);
+    let set = || std::env::var("COLUMNS").ok()?.parse().ok();
+    told.or_else(set).map(usize::from).filter(|columns| *columns > 0)
+}
+
 /// Whether to colour what goes to a stream (no-color.org, bixense.com/clicolors).
 pub(super) fn color(stream: Stream) -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty() && v != "0");
@@ -48,27 +57,29 @@ pub(super) fn status(line: &str) {
 /// How rows of a result are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
-    /// Aligned columns.
+    // Aligned columns. No doc comments here: they would become a page of help at each use.
     Table,
-    /// One JSON object per line, as Flink's json format writes it.
+    // One JSON object per line, as Flink's json format writes it.
     #[value(alias = "json", alias = "ndjson")]
     Jsonl,
-    /// Comma-separated with a header.
+    // Comma-separated with a header.
     Csv,
-    /// A Parquet file.
+    // A Parquet file.
     Parquet,
 }
 
 /// Writes batches of a result one after the other.
 pub(super) struct ResultWriter {
     format: Format,
+    /// Session time zone: the one `TIMESTAMP_LTZ` is shown in.
+    zone: String,
     header: bool,
 }
 
 impl ResultWriter {
     /// `Parquet` is the caller's business: it is a file, not a stream of rows.
-    pub(super) fn new(format: Format) -> Self {
-        Self { format, header: true }
+    pub(super) fn new(format: Format, zone: String) -> Self {
+        Self { format, zone, header: true }
     }
 
     /// Writes rows to standard output.
@@ -76,10 +87,20 @@ impl ResultWriter {
     /// # Errors
     /// `Data` if a value has no text; `Unavailable` if it cannot be written.
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        write_out(&self.bytes(batch)?)
+    }
+
+    /// Rows as they are written.
+    ///
+    /// # Errors
+    /// `Data` if a value has no text.
+    pub(super) fn bytes(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         match self.format {
             Format::Table => {
-                writeln!(out, "{}", arrow::util::pretty::pretty_format_batches(std::slice::from_ref(batch))?)?;
+                let options = FormatOptions::default().with_null("NULL");
+                let printed = [printed(batch, &self.zone)?];
+                writeln!(out, "{}", arrow::util::pretty::pretty_format_batches_with_options(&printed, &options)?)?;
             }
             Format::Jsonl | Format::Parquet => {
                 let mut encoder = formats::encoder("json", batch.schema(), &Options::default(), "json.")?;
@@ -90,12 +111,45 @@ impl ResultWriter {
             }
             Format::Csv => {
                 let mut writer = arrow::csv::WriterBuilder::new().with_header(self.header).build(&mut out);
-                writer.write(batch)?;
+                writer.write(&printed(batch, &self.zone)?)?;
             }
         }
         self.header = false;
-        write_out(&out)
+        Ok(out)
     }
+}
+
+/// Time stamps as SQL clients print them: a space between day and time, as many digits as the type has, and
+/// `TIMESTAMP_LTZ` in the session's time zone.
+fn printed(batch: &RecordBatch, zone: &str) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().map(|column| text_of_times(column, zone)).collect::<Result<Vec<_>>>()?;
+    let names = batch.schema();
+    let named = names.fields().iter().zip(columns).map(|(field, column)| {
+        let field = field.as_ref().clone().with_data_type(column.data_type().clone());
+        (field, column)
+    });
+    let (fields, columns): (Vec<_>, Vec<_>) = named.unzip();
+    let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+}
+
+fn text_of_times(column: &ArrayRef, zone: &str) -> Result<ArrayRef> {
+    let DataType::Timestamp(unit, zoned) = column.data_type() else { return Ok(Arc::clone(column)) };
+    let format = Some(match unit {
+        TimeUnit::Second => "%Y-%m-%d %H:%M:%S",
+        TimeUnit::Millisecond => "%Y-%m-%d %H:%M:%S%.3f",
+        TimeUnit::Microsecond => "%Y-%m-%d %H:%M:%S%.6f",
+        TimeUnit::Nanosecond => "%Y-%m-%d %H:%M:%S%.9f",
+    });
+    let local = match zoned {
+        Some(_) => cast(column, &DataType::Timestamp(*unit, Some(zone.into())))?,
+        None => Arc::clone(column),
+    };
+    let options = FormatOptions::default().with_timestamp_format(format).with_timestamp_tz_format(format);
+    let formatter = ArrayFormatter::try_new(local.as_ref(), &options)?;
+    let text = |row: usize| if local.is_null(row) { Ok(None) } else { formatter.value(row).try_to_string().map(Some) };
+    Ok(Arc::new((0..local.len()).map(text).collect::<Result<StringArray, _>>()?))
 }
 
 /// Lines of rows per second that a person can still follow.
@@ -186,9 +240,30 @@ impl AlertLines {
 mod tests {
     use super::*;
     use crate::time::{ClockSource, system_clock};
-    use arrow::array::{Float64Array, StringArray, TimestampMillisecondArray};
-    use std::sync::Arc;
+    use arrow::array::{Float64Array, TimestampMillisecondArray};
     use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[test]
+    fn time_stamps_keep_the_digits_of_their_type() -> Result<()> {
+        use arrow::array::{TimestampMicrosecondArray, TimestampNanosecondArray};
+        let batch = RecordBatch::try_from_iter([
+            ("ms", Arc::new(TimestampMillisecondArray::from(vec![Some(1_767_225_600_000), None])) as ArrayRef),
+            ("us", Arc::new(TimestampMicrosecondArray::from(vec![1_767_225_600_120_000, -1])) as _),
+            ("ns", Arc::new(TimestampNanosecondArray::from(vec![0, 1])) as _),
+            ("ltz", Arc::new(TimestampMillisecondArray::from(vec![0, 1]).with_timezone("UTC")) as _),
+        ])?;
+        let printed = printed(&batch, "Asia/Tokyo")?;
+        let shown = arrow::util::pretty::pretty_format_batches(&[printed])?.to_string();
+        let values: Vec<&str> = shown.lines().filter(|l| l.contains("19") || l.contains("20")).collect();
+        assert_eq!(
+            values,
+            [
+                "| 2026-01-01 00:00:00.000 | 2026-01-01 00:00:00.120000 | 1970-01-01 00:00:00.000000000 | 1970-01-01 09:00:00.000 |",
+                "|                         | 1969-12-31 23:59:59.999999 | 1970-01-01 00:00:00.000000001 | 1970-01-01 09:00:00.001 |",
+            ]
+        );
+        Ok(())
+    }
 
     fn alerts(count: usize) -> RecordBatch {
         RecordBatch::try_from_iter([

@@ -87,15 +87,11 @@ const LEADERS_PATIENCE: Duration = Duration::from_secs(30);
 pub(super) fn simulate(arguments: &SimulateArguments) -> Result<u8, Failure> {
     let clock = system_clock();
     let runtime = runtime()?;
-    let code = runtime.block_on(async {
-        let stop = Stop::new();
-        tokio::select! {
-            done = send(arguments, &clock, &stop) => done.map(|()| 0),
-            code = stop.second_signal() => code,
-        }
-    });
+    let stop = Stop::listen()?;
+    let done = runtime.block_on(send(arguments, &clock, &stop));
     runtime.shutdown_background();
-    Ok(code?)
+    done?;
+    Ok(0)
 }
 
 async fn send(arguments: &SimulateArguments, clock: &Clock, stop: &Stop) -> Result<()> {
@@ -264,6 +260,11 @@ pub(super) struct KafkaTarget {
 }
 
 impl KafkaTarget {
+    /// Records of a partition of the readings that the brokers have acknowledged.
+    pub(super) fn delivered(&self, partition: i32) -> u64 {
+        self.producer.deliveries(&self.readings).get(&partition).map_or(0, |d| d.delivered)
+    }
+
     /// Readings go to `readings`, labels to their usual topic.
     pub(super) fn new(producer: Producer, readings: &str) -> Self {
         Self { producer, readings: readings.to_owned() }

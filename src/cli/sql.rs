@@ -53,6 +53,7 @@ pub(super) fn sql(arguments: &SqlArguments) -> Result<u8, Failure> {
         }
         None => (sql::plan_script("", &|_| None)?, "sql".to_owned()),
     };
+    let zone = script.settings.time_zone.clone();
     let layout = StateLayout::new(arguments.state.as_deref(), &name, 0, 1);
     let session = tables::open(&script, &layout)?;
     let automatic = if show::terminal(Stream::Output) { Format::Table } else { Format::Csv };
@@ -60,14 +61,14 @@ pub(super) fn sql(arguments: &SqlArguments) -> Result<u8, Failure> {
     let runtime = runtime()?;
     if arguments.command.is_empty() {
         let interactive = std::io::stdin().is_terminal();
-        let mut shell = Shell { session, format, timing: false, interactive, runtime };
+        let mut shell = Shell { session, format, zone, timing: false, interactive, runtime };
         return if interactive { shell.interactive() } else { shell.piped() };
     }
     if format == Format::Parquet && arguments.command.len() > 1 {
         return Err(one_result().into());
     }
     for command in &arguments.command {
-        runtime.block_on(answer(&session, command, format)).map_err(|error| at_command(error, command))?;
+        runtime.block_on(answer(&session, command, format, &zone)).map_err(|error| at_command(error, command))?;
     }
     Ok(0)
 }
@@ -81,31 +82,31 @@ fn one_result() -> Error {
 }
 
 /// Runs the statements of `text` and writes their rows.
-async fn answer(session: &Session, text: &str, format: Format) -> Result<()> {
+async fn answer(session: &Session, text: &str, format: Format, zone: &str) -> Result<()> {
     let frames = session.queries(text)?;
     if format == Format::Parquet && frames.len() > 1 {
         return Err(one_result());
     }
     for frame in frames {
-        write_rows(frame, format).await?;
+        write_rows(frame, format, zone).await?;
     }
     Ok(())
 }
 
-async fn write_rows(frame: DataFrame, format: Format) -> Result<()> {
+async fn write_rows(frame: DataFrame, format: Format, zone: &str) -> Result<()> {
     match format {
         Format::Table => {
             let schema = frame.schema().as_arrow().clone();
             let batches = frame.collect().await?;
             let all = arrow::compute::concat_batches(&schema.into(), &batches)?;
             let rows = all.num_rows();
-            ResultWriter::new(format).write(&all)?;
+            ResultWriter::new(format, zone.to_owned()).write(&all)?;
             super::write_out(format!("({rows} row{})\n", if rows == 1 { "" } else { "s" }).as_bytes())
         }
         Format::Parquet => write_parquet(frame.execute_stream().await?).await,
         Format::Jsonl | Format::Csv => {
             let mut stream = frame.execute_stream().await?;
-            let mut writer = ResultWriter::new(format);
+            let mut writer = ResultWriter::new(format, zone.to_owned());
             // no rows have a header, too
             writer.write(&RecordBatch::new_empty(stream.schema()))?;
             while let Some(batch) = stream.next().await {
@@ -135,6 +136,7 @@ async fn write_parquet(mut rows: SendableRecordBatchStream) -> Result<()> {
 struct Shell {
     session: Session,
     format: Format,
+    zone: String,
     timing: bool,
     interactive: bool,
     runtime: tokio::runtime::Runtime,
@@ -249,7 +251,7 @@ impl Shell {
         let clock = system_clock();
         let outcome = self.runtime.block_on(async {
             tokio::select! {
-                done = answer(&self.session, text, self.format) => done,
+                done = answer(&self.session, text, self.format, &self.zone) => done,
                 _ = tokio::signal::ctrl_c(), if self.interactive => Err(Error::unavailable("the query was cancelled")),
             }
         });

@@ -1,5 +1,6 @@
 //! What a person sees of a running job: banner, live status, summary.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,10 +14,13 @@ use crate::time::Clock;
 const LIVE: Duration = Duration::from_millis(500);
 const PLAIN: Duration = Duration::from_secs(10);
 
-/// The status of a job: one live line on a terminal, a line now and then elsewhere. Other output goes
+/// Width of a terminal that does not tell its own.
+const WIDTH_DEFAULT: usize = 80;
+
+/// The status of the running jobs: one live line on a terminal, a line now and then elsewhere. Other output goes
 /// through [`Status::above`], so that the live line stays the last one.
 pub(super) struct Status {
-    metrics: Arc<Metrics>,
+    metrics: Vec<Arc<Metrics>>,
     clock: Clock,
     live: bool,
     last: Option<(Duration, u64)>,
@@ -24,7 +28,7 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub(super) fn new(metrics: Arc<Metrics>, clock: Clock) -> Self {
+    pub(super) fn new(metrics: Vec<Arc<Metrics>>, clock: Clock) -> Self {
         Self { metrics, clock, live: show::terminal(Stream::Error), last: None, line: String::new() }
     }
 
@@ -36,7 +40,7 @@ impl Status {
     /// Shows how things stand now.
     pub(super) fn tick(&mut self) {
         let now = self.clock.elapsed();
-        let read = self.metrics.total().read;
+        let read = self.metrics.iter().map(|metrics| metrics.total().read).sum::<u64>();
         let rate = self.last.map_or(0.0, |(then, before)| {
             read.saturating_sub(before) as f64 / now.saturating_sub(then).as_secs_f64().max(1e-3)
         });
@@ -45,21 +49,36 @@ impl Status {
         if first && !self.live {
             return;
         }
-        self.line = status_line(&self.metrics, rate, self.clock.now_ms());
+        let parts = parts(&self.metrics, rate, self.clock.now_ms());
         if self.live {
+            // The last column stays free: some terminals go to the next line when it is written.
+            let width = show::width().unwrap_or(WIDTH_DEFAULT).saturating_sub(1);
+            self.line = fitted(parts, width);
             show::status(&self.line);
         } else {
+            self.line = fitted(parts, usize::MAX);
             show::error_line(&self.line);
         }
     }
 
+    /// Writes a text for people, above the live line.
+    pub(super) fn note(&self, text: &str) {
+        if self.live {
+            show::status("");
+        }
+        show::error_line(text);
+        if self.live {
+            show::status(&self.line);
+        }
+    }
+
     /// Writes text to standard output, above the live line.
-    pub(super) fn above(&self, text: &str) -> crate::error::Result<()> {
+    pub(super) fn above(&self, text: &[u8]) -> crate::error::Result<()> {
         if !self.live {
-            return super::write_out(text.as_bytes());
+            return super::write_out(text);
         }
         show::status("");
-        super::write_out(text.as_bytes())?;
+        super::write_out(text)?;
         show::status(&self.line);
         Ok(())
     }
@@ -73,39 +92,59 @@ impl Status {
     }
 }
 
-/// `rows/s · lag · watermark and its delay · out · late · bad · memory`.
-fn status_line(metrics: &Metrics, rate: f64, now_ms: i64) -> String {
-    let total = metrics.total();
-    let mut line = format!("{} rows/s in", thousands(rate.round() as u64));
-    let lags: Vec<i64> = metrics.partitions.iter().map(|p| p.lag.load(Ordering::Relaxed)).collect();
+/// A part of the status line, and how soon it goes where there is no room: the highest first.
+type Part = (u8, String);
+
+/// `rows/s · lag · watermark and its delay · out · late · bad · memory`, over all jobs.
+fn parts(jobs: &[Arc<Metrics>], rate: f64, now_ms: i64) -> Vec<Part> {
+    let mut total = RowCounts::default();
+    let (mut lags, mut watermarks, mut sinks) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for metrics in jobs {
+        total += metrics.total();
+        for p in &metrics.partitions {
+            lags.push(p.lag.load(Ordering::Relaxed));
+            if !p.idle.load(Ordering::Relaxed) {
+                watermarks.push(p.watermark.load(Ordering::Relaxed));
+            }
+        }
+        for sink in &metrics.sinks {
+            *sinks.entry(sink.key().clone()).or_insert(0u64) += sink.rows.load(Ordering::Relaxed);
+        }
+    }
+    let mut parts = vec![(0, format!("{} rows/s in", thousands(rate.round() as u64)))];
     if lags.iter().all(|lag| *lag >= 0) {
-        line += &format!(" · lag {}", thousands(lags.iter().sum::<i64>() as u64));
+        parts.push((1, format!("lag {}", thousands(lags.iter().sum::<i64>() as u64))));
     }
-    let told = metrics
-        .partitions
-        .iter()
-        .filter(|p| !p.idle.load(Ordering::Relaxed))
-        .map(|p| p.watermark.load(Ordering::Relaxed))
-        .min()
-        .filter(|w| *w > i64::MIN && *w < i64::MAX);
-    if let Some(watermark) = told {
+    if let Some(watermark) = watermarks.into_iter().min().filter(|w| *w > i64::MIN && *w < i64::MAX) {
         let delay = (now_ms - watermark) as f64 / 1e3;
-        line += &format!(" · watermark {} ({delay:.1} s behind)", clock_time(watermark));
+        parts.push((2, format!("watermark {} ({delay:.1} s behind)", clock_time(watermark))));
     }
-    let mut sinks: Vec<(String, u64)> =
-        metrics.sinks.iter().map(|s| (s.key().clone(), s.rows.load(Ordering::Relaxed))).collect();
-    sinks.sort();
-    for (sink, rows) in sinks {
-        line += &format!(" · {sink} {}", thousands(rows));
+    parts.extend(sinks.into_iter().map(|(sink, rows)| (6, format!("{sink} {}", thousands(rows)))));
+    // What is wrong stays longer than what is well.
+    for (name, rows) in [("late", total.late), ("bad", total.bad)] {
+        parts.push((if rows > 0 { 3 } else { 5 }, format!("{name} {}", thousands(rows))));
     }
-    line += &format!(" · late {} · bad {}", thousands(total.late), thousands(total.bad));
     if total.future > 0 {
-        line += &format!(" · future {}", thousands(total.future));
+        parts.push((4, format!("future {}", thousands(total.future))));
     }
     if let Some(bytes) = Metrics::resident_bytes() {
-        line += &format!(" · {} MB", bytes / 1_000_000);
+        parts.push((7, format!("{} MB", bytes / 1_000_000)));
     }
-    line
+    parts
+}
+
+/// The parts in one line of at most `width` characters; the least important ones go.
+fn fitted(mut parts: Vec<Part>, width: usize) -> String {
+    loop {
+        let line = parts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(" · ");
+        if line.chars().count() <= width {
+            return line;
+        }
+        // Of equals the last goes first.
+        let least = (0..parts.len()).max_by_key(|at| parts[*at].0).filter(|_| parts.len() > 1);
+        let Some(least) = least else { return line.chars().take(width).collect() };
+        parts.remove(least);
+    }
 }
 
 /// `HH:MM:SS` of a time in ms.
@@ -157,6 +196,8 @@ pub(super) fn ledger_table<'a>(rows: impl Iterator<Item = (&'a str, i32, RowCoun
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::PartitionMetrics;
+    use crate::stream::PartitionId;
 
     #[test]
     fn numbers_and_times_for_people() {
@@ -165,6 +206,36 @@ mod tests {
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(clock_time(45_296_789), "12:34:56");
         assert_eq!(clock_time(-1), "23:59:59");
+    }
+
+    #[test]
+    fn a_line_fits_the_terminal_and_keeps_what_matters() {
+        let parts = |late: u64| {
+            let metrics = Arc::new(Metrics::default());
+            let partition = PartitionMetrics::new("t", "edge", 0, 0);
+            partition.lag.store(12, Ordering::Relaxed);
+            partition.watermark.store(45_296_789, Ordering::Relaxed);
+            partition.late.store(late, Ordering::Relaxed);
+            metrics.partitions.insert(PartitionId(0), Arc::new(partition));
+            for sink in ["anomalies", "anomalies_archive", "device_windows"] {
+                metrics.sink(sink).rows.store(123_456, Ordering::Relaxed);
+            }
+            parts(&[metrics], 16_794.0, 45_301_789)
+        };
+        let whole = fitted(parts(0), usize::MAX);
+        assert!(whole.starts_with(
+            "16,794 rows/s in · lag 12 · watermark 12:34:56 (5.0 s behind) · anomalies 123,456 · anomalies_archive 123,456"
+        ));
+        for width in 10..200 {
+            let line = fitted(parts(7), width);
+            assert!(line.chars().count() <= width && line.starts_with("16,794 row"), "{width}: {line}");
+        }
+        assert_eq!(
+            fitted(parts(0), 79),
+            "16,794 rows/s in · lag 12 · watermark 12:34:56 (5.0 s behind) · late 0 · bad 0"
+        );
+        assert_eq!(fitted(parts(7), 70), "16,794 rows/s in · lag 12 · watermark 12:34:56 (5.0 s behind) · late 7");
+        assert_eq!(fitted(parts(7), 20), "16,794 rows/s in");
     }
 
     #[test]

@@ -238,7 +238,7 @@ pub fn validate(table: &TableSpec, usage: Usage) -> Vec<Error> {
         "print" => print::validate(table, usage),
         "blackhole" => blackhole::validate(table, usage),
         "" => vec![
-            Error::config(format!("table \"{}\" has no option \"connector\"", table.name))
+            Error::config(format!("table \"{}\" lacks the option \"connector\"", table.name))
                 .or_at(table.span)
                 .hint(format!("add 'connector' = '…' to WITH; supported: {}", CONNECTORS.join(", "))),
         ],
@@ -248,6 +248,18 @@ pub fn validate(table: &TableSpec, usage: Usage) -> Vec<Error> {
                 Some(near) => error.hint(format!("did you mean \"{near}\"?")),
                 None => error.hint(format!("supported: {}", CONNECTORS.join(", "))),
             }]
+        }
+    }
+}
+
+/// All problems of a table's options that no use of it could do without: those of the use that has fewer.
+pub fn validate_unused(table: &TableSpec) -> Vec<Error> {
+    match table.connector() {
+        "print" | "blackhole" => validate(table, Usage::Sink),
+        "datagen" => validate(table, Usage::Source),
+        _ => {
+            let (read, written) = (validate(table, Usage::Source), validate(table, Usage::Sink));
+            if written.len() < read.len() { written } else { read }
         }
     }
 }

@@ -4,7 +4,10 @@
 //! Nodes stand in topological order; an edge is a node's place in another node's `inputs`. Equal
 //! subtrees are one node ([`PlanBuilder::add`]), so INSERTs of one statement set share their source.
 
+mod difference;
 pub mod explain;
+
+pub use self::difference::difference;
 
 use std::fmt;
 use std::sync::Arc;

@@ -29,7 +29,7 @@ use crate::connectors::{self, BadRecords, JobContext, Sink, SinkState, SplitRead
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, PartitionMetrics};
 use crate::operators::watermark::WatermarkAssigner;
-use crate::plan::{NodeId, NodeKind, StreamPlan};
+use crate::plan::{self, NodeId, NodeKind, StreamPlan};
 use crate::runtime::channel::Inputs;
 use crate::runtime::checkpoint::{Coordinator, OpenSource, SharedStore, TaskReport};
 use crate::runtime::collect::CollectSink;
@@ -363,13 +363,10 @@ fn fitting(stored: Option<Manifest>, plan: &StreamPlan, options: &PipelineOption
         Some(manifest) if manifest.plan == hash => Ok(manifest),
         Some(manifest) => {
             let directory = options.state.as_deref().unwrap_or_else(|| std::path::Path::new("")).display();
-            Err(Error::state(format!("the state in \"{directory}\" belongs to another version of this script"))
-                .detail(format!(
-                    "Its epoch {} was made by: {}",
-                    manifest.epoch,
-                    first_difference(&manifest.plan_text, &plan_text)
-                ))
-                .hint("start over with --fresh, or keep it and give another directory with --state DIR"))
+            let changed = plan::difference(&manifest.plan_text, &plan_text);
+            Err(Error::state(format!("the script has changed and no longer fits the state in \"{directory}\""))
+                .detail(format!("since epoch {}: {changed}", manifest.epoch))
+                .hint("undo the change, or start over with --fresh, or keep that state and give another directory with --state DIR"))
         }
         None => Ok(Manifest {
             format_version: FORMAT_VERSION,
@@ -387,14 +384,6 @@ fn fitting(stored: Option<Manifest>, plan: &StreamPlan, options: &PipelineOption
             extras: BTreeMap::new(),
         }),
     }
-}
-
-/// The first step in which two plans differ, cut to a line.
-fn first_difference(stored: &str, now: &str) -> String {
-    let differing = stored.lines().zip(now.lines()).find(|(a, b)| a != b);
-    let (stored, now) = differing.unwrap_or(("fewer or more steps", "this one"));
-    let cut = |text: &str| text.chars().take(160).collect::<String>();
-    format!("{} — now: {}", cut(stored), cut(now))
 }
 
 fn sink_key(id: NodeId, table: &str) -> String {

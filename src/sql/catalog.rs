@@ -216,6 +216,7 @@ fn compile(create: &CreateTable, planner: &Planner<'_>) -> Result<Table, Vec<Err
         Ok(columns) => columns,
         Err(found) => {
             errors.extend(found);
+            errors.extend(option_errors(&spec));
             return Err(errors);
         }
     };
@@ -227,9 +228,15 @@ fn compile(create: &CreateTable, planner: &Planner<'_>) -> Result<Table, Vec<Err
         }
     };
     if !errors.is_empty() {
+        errors.extend(option_errors(&spec));
         return Err(errors);
     }
     Ok(Table { spec: Arc::new(spec), columns, watermark, idle_timeout, max_future_skew })
+}
+
+/// What is wrong with the options of a table, however it is used.
+pub(crate) fn option_errors(spec: &TableSpec) -> Vec<Error> {
+    connectors::validate_unused(spec).into_iter().map(|e| e.or_at(spec.span)).collect()
 }
 
 /// Names that occur twice, or that keys and partitions name and the table has not.

@@ -52,6 +52,8 @@ pub struct Script {
     pub settings: Settings,
     /// What was accepted and does nothing, for the user to read.
     pub notes: Vec<Note>,
+    /// What is wrong with the options of tables that no job uses: as in Flink, it stops no job.
+    pub unused: Vec<Error>,
     catalog: Catalog,
 }
 
@@ -174,6 +176,10 @@ impl Planning {
             }
         }
         self.drop_consequences();
+        let unused = self.unused();
+        if !self.errors.is_empty() {
+            self.errors.extend(unused.iter().cloned());
+        }
         if let Some(error) = Error::collect(std::mem::take(&mut self.errors)) {
             return Err(error);
         }
@@ -183,8 +189,16 @@ impl Planning {
             jobs: self.jobs,
             settings: self.settings,
             notes: self.notes,
+            unused,
             catalog: self.catalog,
         })
+    }
+
+    /// What is wrong with the options of tables that no job was planned with.
+    fn unused(&self) -> Vec<Error> {
+        let planned = |name: &str| self.validated.iter().any(|(table, _)| table == name);
+        let tables = self.catalog.tables.values().filter(|table| !planned(&table.spec.name));
+        tables.flat_map(|table| catalog::option_errors(&table.spec)).collect()
     }
 
     /// What a statement that could not be read would have declared is missed by others: that is no mistake of theirs.

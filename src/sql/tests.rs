@@ -450,7 +450,8 @@ fn declarations_that_do_not_fit() {
     );
     refused(&format!("CREATE TABLE ⟦readings⟧ (a STRING) {with}"), "exists already", "IF NOT EXISTS");
     refused(
-        "CREATE TABLE t (a INT, p INT METADATA FROM ⟦'partitio'⟧) WITH ('connector' = 'kafka')",
+        "CREATE TABLE t (a INT, p INT METADATA FROM ⟦'partitio'⟧) WITH ('connector' = 'kafka', 'topic' = 't',
+         'properties.bootstrap.servers' = 'k:9092', 'format' = 'json')",
         "no metadata \"partitio\"",
         "partition",
     );

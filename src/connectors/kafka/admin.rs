@@ -74,7 +74,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(error = %client::code_text(&error), reason, "kafka");
+        client::warn(&error, reason);
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.broker_errors = state.broker_errors.saturating_add(1);
         if error.rdkafka_error_code() == Some(Code::Fatal) {
@@ -347,9 +347,9 @@ impl TopicAdmin {
     async fn leaders(&self, topic: &str) -> Result<Option<Vec<i32>>> {
         let (consumer, topic) = (Arc::clone(&self.consumer), topic.to_owned());
         client::blocking(move || {
-            let metadata = consumer
-                .fetch_metadata(Some(&topic), client::REQUEST_TIME_MAX)
-                .map_err(|e| client::from_kafka(&format!("the leaders of topic \"{topic}\" are not known"), &e))?;
+            let metadata = consumer.fetch_metadata(Some(&topic), client::REQUEST_TIME_MAX).map_err(|e| {
+                client::unanswered(&consumer, &format!("the leaders of topic \"{topic}\" are not known"), &e)
+            })?;
             let Some(found) = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none()) else {
                 return Ok(None);
             };
@@ -370,7 +370,7 @@ impl TopicAdmin {
         client::blocking(move || {
             let metadata = consumer
                 .fetch_metadata(None, client::REQUEST_TIME_MAX)
-                .map_err(|e| client::from_kafka("the brokers are not known", &e))?;
+                .map_err(|e| client::unanswered(&consumer, "the brokers are not known", &e))?;
             let mut brokers: Vec<i32> = metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::id).collect();
             brokers.sort_unstable();
             Ok(brokers)
@@ -387,7 +387,7 @@ impl TopicAdmin {
         client::blocking(move || {
             let metadata = consumer
                 .fetch_metadata(None, client::REQUEST_TIME_MAX)
-                .map_err(|e| client::from_kafka("the topics are not known", &e))?;
+                .map_err(|e| client::unanswered(&consumer, "the topics are not known", &e))?;
             Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
         })
         .await

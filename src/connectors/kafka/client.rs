@@ -1,10 +1,11 @@
 //! What source, sink and administration share: librdkafka's words in ours, and one consumer with the thread
 //! that serves its events.
 //!
-//! librdkafka reconnects and retries by itself, so a lost connection is a warning; only what it calls fatal,
-//! or what no retry can mend, becomes an error.
+//! librdkafka reconnects and retries by itself, so a lost connection is a warning, told once in a while and not
+//! at every attempt; only what it calls fatal, or what no retry can mend, becomes an error.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
@@ -15,6 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::ffi;
 use crate::error::{Error, ErrorKind, Result};
+use crate::time::{Clock, system_clock};
 
 /// How long a question to the brokers may take before the job says that they do not answer.
 pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(15);
@@ -28,13 +30,25 @@ const EVENT_WAIT: Duration = Duration::from_millis(250);
 /// The consumer of one table.
 pub(super) type Consumer = BaseConsumer<Context>;
 
+/// A warning that holds on is told again after this time.
+const WARN_AGAIN: Duration = Duration::from_secs(60);
+
 /// Sends librdkafka's log and errors to ours and remembers a fatal error.
 #[derive(Debug, Default)]
 pub(super) struct Context {
+    /// Addresses asked first.
+    servers: String,
     fatal: Mutex<Option<String>>,
+    /// Why the last connection failed.
+    refused: Mutex<Option<String>>,
 }
 
 impl Context {
+    /// Why no broker answers, as far as the last attempt tells.
+    fn refused(&self) -> Option<String> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The error after which the client is of no use.
     pub(super) fn fatal(&self) -> Option<Error> {
         let fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +65,10 @@ impl ClientContext for Context {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             *self.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
-        tracing::warn!(error = %code_text(&error), reason, "kafka");
+        if let Some(failure) = Failure::of(&error, reason) {
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.reason);
+        }
+        warn(&error, reason);
     }
 }
 
@@ -63,6 +80,68 @@ impl ConsumerContext for Context {
     }
 }
 
+/// A connection that failed, in a few words.
+struct Failure {
+    broker: String,
+    reason: String,
+}
+
+impl Failure {
+    /// `host:port/bootstrap: Connect to ipv4#… failed: Connection refused (after 0ms in state CONNECT)`, taken
+    /// apart; `None` if the error is another one.
+    fn of(error: &KafkaError, text: &str) -> Option<Self> {
+        use RDKafkaErrorCode as Code;
+        let code = error.rdkafka_error_code()?;
+        if !matches!(code, Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut) {
+            return None;
+        }
+        let (broker, reason) = text.split_once(": ")?;
+        let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
+        let reason = reason.rsplit_once(" failed: ").map_or(reason, |(_, reason)| reason);
+        let broker = broker.rsplit('/').find(|part| part.contains(':')).unwrap_or(broker);
+        Some(Self { broker: broker.to_owned(), reason: lower(reason) })
+    }
+}
+
+/// When each warning was told last; and the clock that says so.
+static TOLD: LazyLock<(Clock, Mutex<BTreeMap<String, Duration>>)> =
+    LazyLock::new(|| (system_clock(), Mutex::new(BTreeMap::new())));
+
+/// Warnings remembered; there are few brokers and few reasons.
+const TOLD_MAX: usize = 1000;
+
+/// Whether a warning is due: the first of its kind, or the first in a long while. Every client of the process
+/// meets the same brokers, so they share what was told.
+fn due(warning: &str) -> bool {
+    let (clock, told) = &*TOLD;
+    let now = clock.elapsed();
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.get(warning).is_some_and(|then| now.saturating_sub(*then) < WARN_AGAIN) {
+        return false;
+    }
+    if told.len() >= TOLD_MAX {
+        told.clear();
+    }
+    told.insert(warning.to_owned(), now);
+    true
+}
+
+/// Tells an error of a client that goes on trying, once in a while.
+pub(super) fn warn(error: &KafkaError, reason: &str) {
+    // Follows the failures of its brokers, each told by itself.
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+        tracing::debug!(reason, "kafka: no broker is connected");
+        return;
+    }
+    match Failure::of(error, reason) {
+        Some(Failure { broker, reason }) if due(&broker) => {
+            tracing::warn!("kafka broker {broker} does not answer ({reason}); it is tried again");
+        }
+        None if due(reason) => tracing::warn!(error = %code_text(error), reason, "kafka"),
+        _ => tracing::debug!(error = %code_text(error), reason, "kafka"),
+    }
+}
+
 /// One line of librdkafka's log.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, text: &str) {
     // Tables may carry options of the other side, as Flink allows: nothing to warn of.
@@ -70,6 +149,8 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, text: &str) {
         return;
     }
     match level {
+        // A failed connection comes as an error, too, and is told there.
+        _ if facility == "FAIL" => tracing::debug!(facility, "kafka: {text}"),
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical
@@ -86,7 +167,10 @@ pub(super) fn config<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)
     for (name, value) in properties {
         config.set(name, value);
     }
-    config.set_log_level(RDKafkaLogLevel::Warning);
+    // "properties.debug" shows what it asks for where our own filter lets it through.
+    let level =
+        if tracing::enabled!(tracing::Level::DEBUG) { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Warning };
+    config.set_log_level(level);
     config
 }
 
@@ -107,7 +191,8 @@ where
 
 /// Makes a consumer and starts the thread that serves its events until the last other holder lets it go.
 pub(super) fn consumer(config: &ClientConfig, table: &str) -> Result<Arc<Consumer>> {
-    let consumer: Arc<Consumer> = Arc::new(create(config, Context::default())?);
+    let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
+    let consumer: Arc<Consumer> = Arc::new(create(config, Context { servers, ..Context::default() })?);
     let weak = Arc::downgrade(&consumer);
     std::thread::Builder::new()
         .name(format!("kafka-{table}").chars().take(15).collect())
@@ -173,10 +258,10 @@ fn lower(text: &str) -> String {
 }
 
 /// Partition numbers of a topic, ascending; `None` if there is no such topic.
-pub(super) fn partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Result<Option<Vec<i32>>> {
+pub(super) fn partitions(consumer: &Consumer, topic: &str) -> Result<Option<Vec<i32>>> {
     let what = format!("the partitions of topic \"{topic}\" are not known");
     let metadata =
-        consumer.fetch_metadata(Some(topic), REQUEST_TIME_MAX).map_err(|e| unreachable_brokers(&what, &e))?;
+        consumer.fetch_metadata(Some(topic), REQUEST_TIME_MAX).map_err(|e| unanswered(consumer, &what, &e))?;
     let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(None) };
     match found.error().map(RDKafkaErrorCode::from) {
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Ok(None),
@@ -203,7 +288,7 @@ pub(super) fn topic_id(consumer: &Consumer, topic: &str) -> Result<Option<String
 pub(super) fn topics(consumer: &Consumer) -> Result<Vec<String>> {
     let metadata = consumer
         .fetch_metadata(None, REQUEST_TIME_MAX)
-        .map_err(|e| unreachable_brokers("the topics are not known", &e))?;
+        .map_err(|e| unanswered(consumer, "the topics are not known", &e))?;
     let mut names: Vec<String> =
         metadata.topics().iter().map(|t| t.name().to_owned()).filter(|n| !n.starts_with("__")).collect();
     names.sort_unstable();
@@ -213,7 +298,7 @@ pub(super) fn topics(consumer: &Consumer) -> Result<Vec<String>> {
 /// First offset and end offset of a partition, as its leader tells them now.
 pub(super) fn watermarks(consumer: &Consumer, topic: &str, partition: i32) -> Result<(i64, i64)> {
     consumer.fetch_watermarks(topic, partition, REQUEST_TIME_MAX).map_err(|e| {
-        unreachable_brokers(&format!("the offsets of partition {partition} of topic \"{topic}\" are not known"), &e)
+        unanswered(consumer, &format!("the offsets of partition {partition} of topic \"{topic}\" are not known"), &e)
     })
 }
 
@@ -222,7 +307,7 @@ pub(super) fn committed(consumer: &Consumer, topic: &str, partition: i32) -> Res
     let mut list = TopicPartitionList::new();
     list.add_partition(topic, partition);
     let what = format!("the group's offset of partition {partition} of topic \"{topic}\" is not known");
-    let found = consumer.committed_offsets(list, REQUEST_TIME_MAX).map_err(|e| unreachable_brokers(&what, &e))?;
+    let found = consumer.committed_offsets(list, REQUEST_TIME_MAX).map_err(|e| unanswered(consumer, &what, &e))?;
     single_offset(&found, topic, partition, &what)
 }
 
@@ -231,7 +316,7 @@ pub(super) fn offset_at(consumer: &Consumer, topic: &str, partition: i32, timest
     let mut list = TopicPartitionList::new();
     let what = format!("the offset of a time stamp in partition {partition} of topic \"{topic}\" is not known");
     list.add_partition_offset(topic, partition, Offset::Offset(timestamp)).map_err(|e| from_kafka(&what, &e))?;
-    let found = consumer.offsets_for_times(list, REQUEST_TIME_MAX).map_err(|e| unreachable_brokers(&what, &e))?;
+    let found = consumer.offsets_for_times(list, REQUEST_TIME_MAX).map_err(|e| unanswered(consumer, &what, &e))?;
     single_offset(&found, topic, partition, &what)
 }
 
@@ -257,9 +342,61 @@ pub(super) fn commit(consumer: &Consumer, positions: &[(&str, i32, i64)]) {
     }
 }
 
-fn unreachable_brokers(what: &str, error: &KafkaError) -> Error {
-    with_hint(
-        from_kafka(what, error),
-        "check \"properties.bootstrap.servers\", and that the brokers' advertised addresses can be reached from here",
-    )
+/// A question that no broker answered: who was asked, why the last attempt failed, and what to try.
+pub(super) fn unanswered(consumer: &Consumer, what: &str, error: &KafkaError) -> Error {
+    use RDKafkaErrorCode as Code;
+    let hint = "start the brokers, or correct \"properties.bootstrap.servers\"; their advertised addresses must be \
+                reachable from here, too";
+    let context = consumer.context();
+    let silent = matches!(
+        error.rdkafka_error_code(),
+        Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut | Code::Resolve)
+    );
+    match context.refused().filter(|_| silent) {
+        Some(reason) => Error::unavailable(format!("no kafka broker answers at \"{}\": {reason}", context.servers))
+            .detail(format!("{what}; it was tried for {} s", REQUEST_TIME_MAX.as_secs()))
+            .hint(hint),
+        None => with_hint(from_kafka(what, error), hint),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: RDKafkaErrorCode, text: &str) -> Option<(String, String)> {
+        Failure::of(&KafkaError::Global(code), text).map(|f| (f.broker, f.reason))
+    }
+
+    #[test]
+    fn a_failed_connection_in_a_few_words() {
+        use RDKafkaErrorCode as Code;
+        let cases = [
+            (
+                "127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)",
+                "127.0.0.1:1",
+                "connection refused",
+            ),
+            (
+                "nowhere:9092/bootstrap: Failed to resolve 'nowhere:9092': Name or service not known (after 4ms in state CONNECT)",
+                "nowhere:9092",
+                "failed to resolve 'nowhere:9092': Name or service not known",
+            ),
+            ("kafka:9092/2: Disconnected (after 812ms in state UP)", "kafka:9092", "disconnected"),
+            ("sasl_plaintext://kafka:9092/2: Disconnected", "kafka:9092", "disconnected"),
+        ];
+        for (text, broker, reason) in cases {
+            let found = failure(Code::BrokerTransportFailure, text);
+            assert_eq!(found, Some((broker.to_owned(), reason.to_owned())), "{text}");
+        }
+        assert_eq!(failure(Code::AllBrokersDown, "1/1 brokers are down"), None);
+        assert_eq!(failure(Code::BrokerTransportFailure, "no address"), None);
+    }
+
+    #[test]
+    fn a_warning_is_told_once_in_a_while() {
+        assert!(due("a warning of this test"));
+        assert!(!due("a warning of this test"));
+        assert!(due("another warning of this test"));
+    }
 }

@@ -211,7 +211,7 @@ impl Checker<'_> {
     }
 
     fn missing(&mut self, what: &str, hint: &str) {
-        let error = Error::config(format!("table \"{}\" has no {what}", self.table.name)).or_at(self.table.span);
+        let error = Error::config(format!("table \"{}\" lacks the {what}", self.table.name)).or_at(self.table.span);
         self.errors.push(error.hint(hint));
     }
 
@@ -284,7 +284,7 @@ impl Checker<'_> {
         match self.get(key) {
             Some(text) => text.to_owned(),
             None => {
-                let hint = "add 'properties.bootstrap.servers' = 'host:port', or 'embedded' for the cluster inside the process";
+                let hint = "add 'properties.bootstrap.servers' = 'host:port' to WITH, or 'embedded' for the cluster inside the process";
                 self.missing("option \"properties.bootstrap.servers\"", hint);
                 String::new()
             }

@@ -233,9 +233,9 @@ fn every_wrong_option_is_told_at_its_place() {
 fn missing_options_are_told_at_the_table() {
     let table = table_of(device_columns(), &[("connector", "kafka")]);
     let expected = [
-        "99: table \"readings\" has no option \"topic\" [add 'topic' = '…' to WITH]",
-        "99: table \"readings\" has no option \"properties.bootstrap.servers\" [add 'properties.bootstrap.servers' = 'host:port', or 'embedded' for the cluster inside the process]",
-        "99: table \"readings\" has no option \"format\" [add 'format' = 'json' to WITH]",
+        "99: table \"readings\" lacks the option \"topic\" [add 'topic' = '…' to WITH]",
+        "99: table \"readings\" lacks the option \"properties.bootstrap.servers\" [add 'properties.bootstrap.servers' = 'host:port' to WITH, or 'embedded' for the cluster inside the process]",
+        "99: table \"readings\" lacks the option \"format\" [add 'format' = 'json' to WITH]",
     ];
     assert_eq!(problems(&table, Usage::Source), expected);
 }

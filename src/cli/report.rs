@@ -1,0 +1,183 @@
+//! What a person reads before and after a job: the start banner, and the summary with the row ledger.
+
+use std::path::Path;
+
+use crate::cli::embedded::{Embedded, embedded};
+use crate::cli::script::{LoadedScript, StateLayout};
+use crate::cli::status::{clock_time, ledger_table};
+use crate::connectors::filesystem;
+use crate::plan::StreamPlan;
+use crate::runtime::{COLLECT, Opened, Outcome, Summary};
+use crate::server::Server;
+use crate::sql::{Job, JobKind};
+use crate::table::TableSpec;
+
+/// The last line of a banner.
+pub(super) const HOW_TO_STOP: &str =
+    "  stop        Ctrl-C ends the epoch, commits and tells where the rows are; a second one leaves at once";
+
+/// The first lines of a banner: what is true for all jobs.
+pub(super) fn head(loaded: &LoadedScript, embedded: Option<&Embedded>) -> String {
+    let cluster = embedded.map(Embedded::banner).unwrap_or_default();
+    format!("streamer {} · {}\n{cluster}", env!("CARGO_PKG_VERSION"), loaded.path)
+}
+
+/// What a job is called where there are several.
+pub(super) fn title(place: usize, job: &Job) -> String {
+    let what = match &job.kind {
+        JobKind::Select { .. } => "SELECT".to_owned(),
+        JobKind::Insert | JobKind::StatementSet => {
+            let tables: Vec<&str> = job.plan.sinks().map(|(_, sink)| sink.table.name.as_str()).collect();
+            format!("INSERT INTO {}", tables.join(", "))
+        }
+    };
+    format!("job {} · {what} · line {}", place + 1, job.span.line)
+}
+
+/// A job that is about to run.
+pub(super) struct Start<'a> {
+    pub(super) plan: &'a StreamPlan,
+    pub(super) layout: &'a StateLayout,
+    pub(super) opened: &'a Opened,
+    pub(super) keeps_state: bool,
+    pub(super) server: Option<&'a Server>,
+}
+
+impl Start<'_> {
+    /// Lines of the banner: where rows come from and go to.
+    pub(super) fn lines(&self) -> String {
+        let mut text = String::new();
+        for (_, source) in self.plan.sources() {
+            let table = &source.table;
+            let mut starts = String::new();
+            for p in self.opened.partitions.iter().filter(|p| p.table == table.name) {
+                starts += &format!(" {}:{}", p.partition, p.next_offset);
+            }
+            text += &format!("  source      {} ← {} · partition:offset{starts}\n", table.name, place(table));
+        }
+        for (_, sink) in self.plan.sinks() {
+            text += &format!("  sink        {} → {}\n", sink.table.name, place(&sink.table));
+        }
+        text += &format!("  state       {}\n", self.state());
+        text += &self.earlier_files();
+        if let Some(server) = self.server {
+            text += &format!("  metrics     http://{}/metrics\n", server.address);
+        }
+        text
+    }
+
+    fn state(&self) -> String {
+        let root = self.layout.root.display();
+        match self.opened.restored {
+            _ if !self.keeps_state => {
+                "none: the input is bounded, every run starts anew (--state DIR keeps it)".to_owned()
+            }
+            Some((epoch, at)) => format!("{root} · epoch {epoch} of {} UTC restored", clock_time(at)),
+            None => format!("{root} · new"),
+        }
+    }
+
+    /// A job that starts anew appends to the files of earlier runs, as in Flink: said before it happens.
+    fn earlier_files(&self) -> String {
+        if self.opened.restored.is_some() {
+            return String::new();
+        }
+        let mut text = String::new();
+        for (_, sink) in self.plan.sinks().filter(|(_, sink)| sink.table.connector() == "filesystem") {
+            let table = &sink.table;
+            let count = filesystem::visible_files(table).map_or(0, |files| files.len());
+            if count > 0 {
+                let (path, files) = (option(table, "path"), if count == 1 { "file" } else { "files" });
+                text += &format!(
+                    "  note        {path} holds {count} {files} of earlier runs, and this run adds to them: remove \
+                     them first if its rows must not be there twice\n"
+                );
+            }
+        }
+        text
+    }
+}
+
+/// A job whose state says that there is nothing left to read.
+pub(super) fn nothing_left(loaded: &LoadedScript, plan: &StreamPlan, layout: &StateLayout, opened: &Opened) -> String {
+    let epoch = opened.restored.map_or(0, |(epoch, _)| epoch);
+    let mut text =
+        format!("nothing left to do: epoch {epoch} of {} has read every input to its end\n", layout.root.display());
+    text += &whereabouts(loaded, plan, true);
+    text + "  --fresh reads everything again, and adds to the output that is there"
+}
+
+/// What a job has done.
+pub(super) fn summary(summary: &Summary, loaded: &LoadedScript, plan: &StreamPlan, layout: &StateLayout) -> String {
+    let how = match summary.outcome {
+        Outcome::Finished => "finished: every input has ended",
+        Outcome::Stopped | Outcome::PartitionsAdded => "stopped",
+    };
+    let mut text = format!("{how} · epoch {} committed\n", summary.epoch);
+    text.push_str(&ledger_table(summary.partitions.iter().map(|p| (p.topic.as_str(), p.partition, p.counts))));
+    text += &whereabouts(loaded, plan, false);
+    let total = summary
+        .partitions
+        .iter()
+        .fold((0, 0, 0), |t, p| (t.0 + p.counts.late, t.1 + p.counts.bad, t.2 + p.counts.future));
+    for (count, name) in [(total.0, "late"), (total.1, "bad"), (total.2, "future")] {
+        if count > 0 {
+            let state = state_argument(loaded, &layout.root);
+            text += &format!(
+                "  {name} rows:  streamer sql -f {}{state} -c 'SELECT * FROM ledger.{name} LIMIT 10'\n",
+                loaded.path
+            );
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+/// `--state DIR`, where `streamer sql` would look elsewhere.
+fn state_argument(loaded: &LoadedScript, root: &Path) -> String {
+    let usual = StateLayout::new(None, &loaded.name, 0, 1);
+    if usual.root == root { String::new() } else { format!(" --state {}", root.display()) }
+}
+
+/// Where the rows of each sink are, and the line that reads them; `earlier`: those of an earlier run.
+fn whereabouts(loaded: &LoadedScript, plan: &StreamPlan, earlier: bool) -> String {
+    let mut text = String::new();
+    for (_, sink) in plan.sinks() {
+        let (name, table) = (&sink.table.name, &sink.table);
+        text += &match table.connector() {
+            COLLECT => continue,
+            "print" | "blackhole" if earlier => continue,
+            "kafka" if earlier && embedded(table) => continue,
+            "print" => format!("  rows of {name} were printed\n"),
+            "blackhole" => format!("  rows of {name} were counted and dropped (blackhole)\n"),
+            "kafka" if embedded(table) => {
+                format!(
+                    "  rows of {name} were in {} of the embedded cluster, which is gone with this run\n",
+                    place(table)
+                )
+            }
+            _ => format!("  rows of {name} are in {}\n", place(table)),
+        };
+    }
+    let readable = plan.sinks().map(|(_, s)| s.table.as_ref()).find(|t| t.connector() == "filesystem");
+    if let Some(table) = readable {
+        text += &format!("  read them:  streamer sql -f {} -c 'SELECT * FROM {} LIMIT 10'\n", loaded.path, table.name);
+    }
+    text
+}
+
+fn option(table: &TableSpec, key: &str) -> String {
+    table.options.get(key).unwrap_or("?").to_owned()
+}
+
+/// Where a table's rows are, in a few words without secrets.
+fn place(table: &TableSpec) -> String {
+    match table.connector() {
+        "kafka" => format!(
+            "kafka topic {}",
+            table.options.get("topic").or_else(|| table.options.get("topic-pattern")).unwrap_or("?")
+        ),
+        "filesystem" => format!("{} ({})", option(table, "path"), option(table, "format")),
+        COLLECT => "standard output".to_owned(),
+        other => other.to_owned(),
+    }
+}
