@@ -12,6 +12,7 @@
 mod architecture;
 mod cli;
 mod files;
+mod ground_truth;
 mod main_job;
 mod recovery;
 mod support;

@@ -1,5 +1,6 @@
 //! Stops, kills and broker failures of the real binary on a real Kafka: no row is lost, the state goes on.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use crate::support::{kafka, oracle, parquet, start, text, visible_files, wait_un
 /// How long after its first epoch with rows each run of the kill loop is killed.
 const KILLED_AFTER_MS: [u64; 4] = [50, 350, 600, 150];
 
-/// Number of the newest manifest; 1 only pins where the job starts.
-fn newest_epoch(job: &Job) -> u64 {
-    let names = visible_files(&job.path().join("data/state/anomaly/checkpoint/m"));
+/// Number of the newest manifest of a directory; 1 only pins where the job starts.
+pub(crate) fn newest_epoch(manifests: &Path) -> u64 {
+    let names = visible_files(manifests);
     names.iter().filter_map(|path| path.file_stem()?.to_str()?.parse().ok()).max().unwrap_or(0)
 }
 
@@ -19,10 +20,11 @@ fn newest_epoch(job: &Job) -> u64 {
 fn kill_minus_nine_loses_no_row() {
     let Some(job) = Job::new("kill_minus_nine_loses_no_row") else { return };
     job.simulate(&["--rows", "400000", "--rate", "0", "--seed", "11"]);
+    let manifests = job.path().join("data/state/anomaly/checkpoint/m");
     for killed_after_ms in KILLED_AFTER_MS {
-        let before = newest_epoch(&job).max(1);
+        let before = newest_epoch(&manifests).max(1);
         let running = start(job.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()));
-        wait_until("an epoch of this run", || newest_epoch(&job) > before);
+        wait_until("an epoch of this run", || newest_epoch(&manifests) > before);
         std::thread::sleep(Duration::from_millis(killed_after_ms));
         running.signal("KILL");
         drop(running.finish());

@@ -4,6 +4,7 @@
 pub(crate) mod kafka;
 pub(crate) mod oracle;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -74,6 +75,26 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(90), "waited too long: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// The ledger of a run's summary: per partition, and for `total`, the rows read, processed, late, bad, in the
+/// future, and tombstones.
+pub(crate) fn ledger(shown: &str) -> BTreeMap<String, [u64; 6]> {
+    let table = shown.lines().skip_while(|line| !line.contains("processed +")).skip(1);
+    let lines = table.map_while(|line| {
+        let (name, numbers) = line.trim().split_once(' ')?;
+        let numbers: Vec<u64> =
+            numbers.split(['=', '+']).map_while(|n| n.trim().replace(',', "").parse().ok()).collect();
+        Some((name.to_owned(), numbers.try_into().ok()?))
+    });
+    lines.collect()
+}
+
+/// The most memory a running process has held, in kB.
+pub(crate) fn peak_resident_kb(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// All rows of the visible Parquet files below a directory.
