@@ -83,7 +83,7 @@ fn the_default_fleet_scores_well_against_its_labels() {
     });
     let archive = directory.path().join("results/anomalies");
     wait_until("alerts in the archive", || rows(&archive) >= ALERTS);
-    let resident_kb = peak_resident_kb(running.0.id());
+    let resident_kb = peak_resident_kb(running.0.id()).unwrap();
     running.signal("INT");
     let output = running.finish();
     let shown = text(&output);

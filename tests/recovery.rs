@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::main_job::{Job, assert_alerts, assert_windows, expected_at_stop};
+use crate::main_job::{CATCHING_UP_KB_MAX, Job, assert_alerts, assert_resident, assert_windows, expected_at_stop};
 use crate::support::{kafka, oracle, parquet, start, text, visible_files, wait_until};
 
 /// How long after its first epoch with rows each run of the kill loop is killed.
@@ -98,6 +98,7 @@ fn catch_up_over_unevenly_drained_partitions_loses_nothing() {
     }
     job.simulate(&["--rows", "1000000", "--rate", "0", "--seed", "19"]);
     let running = start(job.command(&["--rows", "1000000"]).stderr(Stdio::piped()));
+    let memory = running.watch_memory();
     wait_until("an epoch with rows", || visible_files(&job.path().join("data/state/anomaly/checkpoint/m")).len() >= 2);
     for turn in 0..12 {
         let held: Vec<String> = (1..=4).filter(|node| *node != turn % 4 + 1).map(|node| node.to_string()).collect();
@@ -106,6 +107,7 @@ fn catch_up_over_unevenly_drained_partitions_loses_nothing() {
         held.iter().for_each(|node| drop(kafka::script(&["resume", node])));
     }
     let output = running.finish();
+    assert_resident(memory.join().unwrap(), CATCHING_UP_KB_MAX);
     let shown = text(&output);
     assert!(output.status.success(), "{shown}");
     assert!(shown.contains("1,000,000 =") && !shown.contains("late rows") && !shown.contains("unaccounted"), "{shown}");

@@ -56,6 +56,20 @@ impl Running {
         assert!(sent.success());
     }
 
+    /// Watches from now to the end of the process; then tells the most memory it held, in kB.
+    pub(crate) fn watch_memory(&self) -> std::thread::JoinHandle<u64> {
+        let process = self.0.id();
+        std::thread::spawn(move || {
+            let mut peak_kb = 0;
+            // An ended process has no memory to tell of.
+            while let Some(kb) = peak_resident_kb(process) {
+                peak_kb = kb;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            peak_kb
+        })
+    }
+
     /// Waits for the end and returns what was printed.
     pub(crate) fn finish(mut self) -> Output {
         let child = std::mem::replace(&mut self.0, Command::new("true").spawn().unwrap());
@@ -90,11 +104,11 @@ pub(crate) fn ledger(shown: &str) -> BTreeMap<String, [u64; 6]> {
     lines.collect()
 }
 
-/// The most memory a running process has held, in kB.
-pub(crate) fn peak_resident_kb(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+/// The most memory a running process has held, in kB; `None` if it has none any more.
+pub(crate) fn peak_resident_kb(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// All rows of the visible Parquet files below a directory.
