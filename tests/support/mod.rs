@@ -5,8 +5,10 @@ pub(crate) mod kafka;
 pub(crate) mod oracle;
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -74,6 +76,27 @@ impl Running {
     pub(crate) fn finish(mut self) -> Output {
         let child = std::mem::replace(&mut self.0, Command::new("true").spawn().unwrap());
         child.wait_with_output().unwrap()
+    }
+}
+
+/// Lines a running process writes to standard output, as they come.
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// Takes over the output of `running`.
+    pub(crate) fn of(running: &mut Running) -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (out, to) = (BufReader::new(running.0.stdout.take().unwrap()), Arc::clone(&lines));
+        std::thread::spawn(move || out.lines().map_while(Result::ok).for_each(|line| to.lock().unwrap().push(line)));
+        Self(lines)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
     }
 }
 
