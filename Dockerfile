@@ -2,7 +2,9 @@
 #   docker build -t streamer . && docker run --rm streamer run queries/anomaly.sql --duration 20s
 
 FROM rust:1.95-trixie AS build
-# librdkafka is C, built by its own configure; zlib and zstd come vendored with their crates.
+# librdkafka is C, built by its own configure; zlib and zstd come vendored with their crates. This image has zlib's
+# headers: without the next line the program would be linked against a libz.so.1 that the last image need not have.
+ENV LIBZ_SYS_STATIC=1
 RUN apt-get update && apt-get install --yes --no-install-recommends build-essential && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 # Dependencies first: they are built once and kept as long as the lock file stands.

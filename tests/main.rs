@@ -12,6 +12,8 @@
 mod architecture;
 mod cli;
 mod files;
+mod ground_truth;
+mod kafka_tables;
 mod main_job;
 mod recovery;
 mod support;

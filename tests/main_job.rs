@@ -134,11 +134,43 @@ pub(crate) fn expected_at_stop(input: &oracle::Input) -> (Alerts, Windows) {
     (alerts, windows)
 }
 
+/// What the main job may hold in memory while it keeps up with a stream.
+const STEADY_KB_MAX: u64 = 150 << 10;
+/// The same while it reads a backlog as fast as it can: fetched records wait in every queue, and partitions
+/// that are ahead wait for the others.
+pub(crate) const CATCHING_UP_KB_MAX: u64 = 256 << 10;
+
+pub(crate) fn assert_resident(peak_kb: u64, most_kb: u64) {
+    println!("{peak_kb} kB resident");
+    assert!(peak_kb > 0 && peak_kb <= most_kb, "{peak_kb} kB resident, at most {most_kb}");
+}
+
+/// A stream the debug build can follow: nothing waits, the job tells so, memory stays small.
+#[test]
+fn a_steady_stream_is_followed_in_little_memory() {
+    let Some(job) = Job::new("a_steady_stream_is_followed_in_little_memory") else { return };
+    let running = support::start(&mut job.command(&["--rows", "60000"]));
+    let memory = running.watch_memory();
+    job.simulate(&["--rows", "60000", "--rate", "6000", "--no-faults"]);
+    let sent = std::time::Instant::now();
+    let output = running.finish();
+    let behind = sent.elapsed();
+    let shown = text(&output);
+    assert!(output.status.success(), "{shown}");
+    assert_eq!(support::ledger(&shown)["total"], [60_000, 60_000, 0, 0, 0, 0], "{shown}");
+    assert!(behind < std::time::Duration::from_secs(5), "the job ended {behind:?} after the last reading");
+    assert_resident(memory.join().unwrap(), STEADY_KB_MAX);
+}
+
 #[test]
 fn alerts_and_windows_equal_the_recomputation() {
     let Some(job) = Job::new("alerts_and_windows_equal_the_recomputation") else { return };
     job.simulate(&["--rows", "300000", "--rate", "0", "--seed", "7"]);
-    let output = job.drain(&[]);
+    let running = support::start(&mut job.command(&["--drain"]));
+    let memory = running.watch_memory();
+    let output = running.finish();
+    assert!(output.status.success(), "{}", text(&output));
+    assert_resident(memory.join().unwrap(), CATCHING_UP_KB_MAX);
     let records = kafka::records(&job.bootstrap, &job.input);
     assert_eq!(records.len(), 300_000);
     let input = oracle::input(&records);

@@ -1,17 +1,18 @@
 //! Stops, kills and broker failures of the real binary on a real Kafka: no row is lost, the state goes on.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::main_job::{Job, assert_alerts, assert_windows, expected_at_stop};
+use crate::main_job::{CATCHING_UP_KB_MAX, Job, assert_alerts, assert_resident, assert_windows, expected_at_stop};
 use crate::support::{kafka, oracle, parquet, start, text, visible_files, wait_until};
 
 /// How long after its first epoch with rows each run of the kill loop is killed.
 const KILLED_AFTER_MS: [u64; 4] = [50, 350, 600, 150];
 
-/// Number of the newest manifest; 1 only pins where the job starts.
-fn newest_epoch(job: &Job) -> u64 {
-    let names = visible_files(&job.path().join("data/state/anomaly/checkpoint/m"));
+/// Number of the newest manifest of a directory; 1 only pins where the job starts.
+pub(crate) fn newest_epoch(manifests: &Path) -> u64 {
+    let names = visible_files(manifests);
     names.iter().filter_map(|path| path.file_stem()?.to_str()?.parse().ok()).max().unwrap_or(0)
 }
 
@@ -19,10 +20,11 @@ fn newest_epoch(job: &Job) -> u64 {
 fn kill_minus_nine_loses_no_row() {
     let Some(job) = Job::new("kill_minus_nine_loses_no_row") else { return };
     job.simulate(&["--rows", "400000", "--rate", "0", "--seed", "11"]);
+    let manifests = job.path().join("data/state/anomaly/checkpoint/m");
     for killed_after_ms in KILLED_AFTER_MS {
-        let before = newest_epoch(&job).max(1);
+        let before = newest_epoch(&manifests).max(1);
         let running = start(job.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()));
-        wait_until("an epoch of this run", || newest_epoch(&job) > before);
+        wait_until("an epoch of this run", || newest_epoch(&manifests) > before);
         std::thread::sleep(Duration::from_millis(killed_after_ms));
         running.signal("KILL");
         drop(running.finish());
@@ -96,6 +98,7 @@ fn catch_up_over_unevenly_drained_partitions_loses_nothing() {
     }
     job.simulate(&["--rows", "1000000", "--rate", "0", "--seed", "19"]);
     let running = start(job.command(&["--rows", "1000000"]).stderr(Stdio::piped()));
+    let memory = running.watch_memory();
     wait_until("an epoch with rows", || visible_files(&job.path().join("data/state/anomaly/checkpoint/m")).len() >= 2);
     for turn in 0..12 {
         let held: Vec<String> = (1..=4).filter(|node| *node != turn % 4 + 1).map(|node| node.to_string()).collect();
@@ -104,6 +107,7 @@ fn catch_up_over_unevenly_drained_partitions_loses_nothing() {
         held.iter().for_each(|node| drop(kafka::script(&["resume", node])));
     }
     let output = running.finish();
+    assert_resident(memory.join().unwrap(), CATCHING_UP_KB_MAX);
     let shown = text(&output);
     assert!(output.status.success(), "{shown}");
     assert!(shown.contains("1,000,000 =") && !shown.contains("late rows") && !shown.contains("unaccounted"), "{shown}");

@@ -1,10 +1,12 @@
 //! The real four-broker Kafka that `scripts/test` starts: `STREAMER_TEST_KAFKA` names its brokers.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rdkafka::Message;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -31,6 +33,17 @@ pub(crate) fn topic(name: &str) -> String {
 /// Runs `scripts/kafka` and returns what it printed.
 pub(crate) fn script(arguments: &[&str]) -> String {
     let output = Command::new(root().join("scripts/kafka")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "scripts/kafka {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The same with text on its standard input.
+pub(crate) fn script_with_input(arguments: &[&str], input: &str) -> String {
+    let mut command = Command::new(root().join("scripts/kafka"));
+    let mut child =
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "scripts/kafka {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -87,19 +100,106 @@ pub(crate) fn records(bootstrap: &str, topic: &str) -> Vec<Record> {
     records
 }
 
+/// A record to send.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) partition: i32,
+    /// ms since 1970
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<String>,
+    pub(crate) value: String,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self { partition: 0, timestamp: 1_700_000_000_000, key: None, value: String::new(), headers: Vec::new() }
+    }
+}
+
+/// Sends records and returns when all are acknowledged by all replicas.
+pub(crate) fn send(bootstrap: &str, topic: &str, records: &[Sent]) {
+    use rdkafka::message::{Header, OwnedHeaders};
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).set("acks", "all").create().unwrap();
+    for sent in records {
+        let headers = sent
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
+        let mut record = BaseRecord::<str, str>::to(topic).partition(sent.partition).timestamp(sent.timestamp);
+        record = record.payload(&sent.value).headers(headers);
+        record.key = sent.key.as_deref();
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+}
+
+fn group_member(bootstrap: &str, group: &str) -> BaseConsumer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap).set("group.id", group).set("enable.auto.commit", "false");
+    config.create().unwrap()
+}
+
+/// Sets a group's offsets: (partition, next offset).
+pub(crate) fn commit(bootstrap: &str, group: &str, topic: &str, offsets: &[(i32, i64)]) {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in offsets {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).unwrap();
+    }
+    group_member(bootstrap, group).commit(&list, rdkafka::consumer::CommitMode::Sync).unwrap();
+}
+
+/// A group's offsets of the first partitions; -1 where it has none.
+pub(crate) fn committed(bootstrap: &str, group: &str, topic: &str, partitions: i32) -> Vec<i64> {
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition(topic, partition);
+    }
+    let found = group_member(bootstrap, group).committed_offsets(list, Duration::from_secs(30)).unwrap();
+    found
+        .elements()
+        .iter()
+        .map(|element| element.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(-1))
+        .collect()
+}
+
+fn admin(bootstrap: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap()
+}
+
+/// Runs a call of the admin client; its answers must be good.
+fn done<T: std::fmt::Debug, E: std::fmt::Debug>(
+    call: impl Future<Output = Result<Vec<Result<T, E>>, rdkafka::error::KafkaError>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for result in runtime.block_on(call).unwrap() {
+        result.unwrap();
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)))
+}
+
+/// Creates a topic with so many partitions, three replicas each.
+pub(crate) fn create_topic(bootstrap: &str, name: &str, partitions: i32) {
+    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(3));
+    done(admin(bootstrap).create_topics([&topic], &options()));
+}
+
+/// Gives a topic more partitions, so that it has `total`.
+pub(crate) fn add_partitions(bootstrap: &str, name: &str, total: usize) {
+    done(admin(bootstrap).create_partitions([&NewPartitions::new(name, total)], &options()));
+}
+
 /// Creates topics of four partitions, partition i led by broker i.
 pub(crate) fn create_topics(bootstrap: &str, names: &[&str]) {
-    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-    let admin: AdminClient<rdkafka::client::DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
     let assignment: [&[i32]; 4] = [&[1, 2, 3], &[2, 3, 4], &[3, 4, 1], &[4, 1, 2]];
     let topics: Vec<NewTopic<'_>> = names
         .iter()
         .map(|name| NewTopic::new(name, 4, TopicReplication::Variable(&assignment)).set("min.insync.replicas", "2"))
         .collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
-    for result in runtime.block_on(admin.create_topics(&topics, &options)).unwrap() {
-        result.unwrap();
-    }
+    done(admin(bootstrap).create_topics(&topics, &options()));
 }

@@ -4,8 +4,11 @@
 pub(crate) mod kafka;
 pub(crate) mod oracle;
 
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -55,10 +58,45 @@ impl Running {
         assert!(sent.success());
     }
 
+    /// Watches from now to the end of the process; then tells the most memory it held, in kB.
+    pub(crate) fn watch_memory(&self) -> std::thread::JoinHandle<u64> {
+        let process = self.0.id();
+        std::thread::spawn(move || {
+            let mut peak_kb = 0;
+            // An ended process has no memory to tell of.
+            while let Some(kb) = peak_resident_kb(process) {
+                peak_kb = kb;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            peak_kb
+        })
+    }
+
     /// Waits for the end and returns what was printed.
     pub(crate) fn finish(mut self) -> Output {
         let child = std::mem::replace(&mut self.0, Command::new("true").spawn().unwrap());
         child.wait_with_output().unwrap()
+    }
+}
+
+/// Lines a running process writes to standard output, as they come.
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// Takes over the output of `running`.
+    pub(crate) fn of(running: &mut Running) -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (out, to) = (BufReader::new(running.0.stdout.take().unwrap()), Arc::clone(&lines));
+        std::thread::spawn(move || out.lines().map_while(Result::ok).for_each(|line| to.lock().unwrap().push(line)));
+        Self(lines)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
     }
 }
 
@@ -74,6 +112,26 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(90), "waited too long: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// The ledger of a run's summary: per partition, and for `total`, the rows read, processed, late, bad, in the
+/// future, and tombstones.
+pub(crate) fn ledger(shown: &str) -> BTreeMap<String, [u64; 6]> {
+    let table = shown.lines().skip_while(|line| !line.contains("processed +")).skip(1);
+    let lines = table.map_while(|line| {
+        let (name, numbers) = line.trim().split_once(' ')?;
+        let numbers: Vec<u64> =
+            numbers.split(['=', '+']).map_while(|n| n.trim().replace(',', "").parse().ok()).collect();
+        Some((name.to_owned(), numbers.try_into().ok()?))
+    });
+    lines.collect()
+}
+
+/// The most memory a running process has held, in kB; `None` if it has none any more.
+pub(crate) fn peak_resident_kb(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// All rows of the visible Parquet files below a directory.
