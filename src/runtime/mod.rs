@@ -232,7 +232,7 @@ impl Pipeline {
         let drain = options.drain;
         let layout = Layout::new(&plan, &options.metrics, options.parallelism, snapshots);
         layout.check_parallelism()?;
-        let mut spawning = Spawning { plan: &plan, options: &options, layout, tasks, reporter, first_epoch };
+        let mut spawning = Spawning { plan: &plan, options: &options, layout, tasks, reporter, first_epoch, rows_max };
         spawning.sources(partitions, &barrier, &unfinished)?;
         spawning.keyed()?;
         let commits = spawning.sinks(sinks, &committer)?;
@@ -270,6 +270,7 @@ struct Spawning<'a> {
     tasks: &'a mut JoinSet<Result<()>>,
     reporter: mpsc::Sender<TaskReport>,
     first_epoch: u64,
+    rows_max: Option<u64>,
 }
 
 impl Spawning<'_> {
@@ -292,6 +293,8 @@ impl Spawning<'_> {
                 progress: Arc::clone(&progress[&open.source]),
                 place: open.place,
                 metrics: partition_metrics(&self.options.metrics, &open.position),
+                rows_max: self.rows_max,
+                job_metrics: Arc::clone(&self.options.metrics),
                 barriers: barrier.clone(),
                 reports: self.reporter.clone(),
                 unfinished: Arc::clone(unfinished),

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use crate::connectors::{BadRecords, Fetched, SourceBatch, SplitReader};
 use crate::error::{Error, Result};
 use crate::limits::SOURCE_TICK;
-use crate::metrics::PartitionMetrics;
+use crate::metrics::{Metrics, PartitionMetrics};
 use crate::operators::Snapshot;
 use crate::operators::watermark::{Casualty, CasualtyKind, WatermarkAssigner};
 use crate::runtime::checkpoint::{TaskReport, snapshot_kind};
@@ -32,6 +32,9 @@ pub(crate) struct SourceTask {
     /// Place among the partitions of its source.
     pub(crate) place: usize,
     pub(crate) metrics: Arc<PartitionMetrics>,
+    /// Take no more once all partitions of the job have read so many records, those of earlier runs included.
+    pub(crate) rows_max: Option<u64>,
+    pub(crate) job_metrics: Arc<Metrics>,
     pub(crate) barriers: watch::Receiver<Option<Barrier>>,
     pub(crate) reports: mpsc::Sender<TaskReport>,
     /// Partitions of the job that have not ended.
@@ -94,7 +97,8 @@ impl SourceTask {
             self.finish().await?;
         }
         loop {
-            let waits = self.progress.must_wait(self.place, self.ahead.told(self.progress.told()));
+            let enough = self.rows_max.is_some_and(|rows| self.job_metrics.total().read >= rows);
+            let waits = enough || self.progress.must_wait(self.place, self.ahead.told(self.progress.told()));
             match self.turn(&mut tick, waits).await? {
                 Turn::Barrier(barrier) => {
                     self.on_barrier(barrier).await?;

@@ -277,7 +277,7 @@ pub(super) fn partitions(consumer: &Consumer, topic: &str) -> Result<Option<Vec<
 pub(super) fn topic_id(consumer: &Consumer, topic: &str) -> Result<Option<String>> {
     let what = format!("the id of topic \"{topic}\" is not known");
     let metadata =
-        consumer.fetch_metadata(Some(topic), REQUEST_TIME_MAX).map_err(|e| unreachable_brokers(&what, &e))?;
+        consumer.fetch_metadata(Some(topic), REQUEST_TIME_MAX).map_err(|e| unanswered(consumer, &what, &e))?;
     // The broker that has just answered, unless it is known by its address only.
     let answering = Some(metadata.orig_broker_id()).filter(|id| *id >= 0);
     let broker = answering.or_else(|| metadata.brokers().first().map(|broker| broker.id()));

@@ -104,6 +104,8 @@ async fn run_with(source: plan::Source, bad_records: BadRecords, batches: Vec<So
         progress: Arc::new(SourceProgress::new(&[WATERMARK_MIN])),
         place: 0,
         metrics: Arc::default(),
+        rows_max: None,
+        job_metrics: Arc::default(),
         barriers,
         reports,
         unfinished: Arc::clone(&unfinished),
