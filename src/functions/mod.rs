@@ -21,8 +21,8 @@ use datafusion::functions::core::{coalesce, nullif};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult};
 use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF};
 
-use self::time::zone::Zone;
 use crate::error::Result;
+use crate::time::zone::Zone;
 
 /// What functions depend on besides their arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]

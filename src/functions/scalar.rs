@@ -18,8 +18,8 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::cast::number::is_number;
-use super::time::zone::Zone;
 use crate::error::Error;
+use crate::time::zone::Zone;
 
 /// One scalar function.
 pub(super) struct Entry {

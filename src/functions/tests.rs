@@ -10,8 +10,8 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 
 use super::cast::text::text_at;
-use super::time::zone::Zone;
 use super::{FunctionContext, aggregate_functions, names, reference, scalar_functions, syntax_planner};
+use crate::time::zone::Zone;
 
 fn session(zone: &str) -> SessionContext {
     let functions = FunctionContext { time_zone: zone.to_owned() };

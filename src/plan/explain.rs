@@ -64,6 +64,9 @@ impl fmt::Display for WindowSpec {
         if self.offset_ms != 0 {
             write!(f, ", offset {} ms", self.offset_ms)?;
         }
+        if let Some(zone) = self.zone {
+            write!(f, ", clock of {}", zone.name())?;
+        }
         f.write_str(")")
     }
 }

@@ -18,6 +18,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
 use crate::table::TableSpec;
+use crate::time::zone::Zone;
 
 /// A compiled expression and the text a person would write for it.
 #[derive(Debug, Clone)]
@@ -145,6 +146,8 @@ pub struct WindowSpec {
     pub offset_ms: i64,
     /// Place of the event-time column in the input.
     pub rowtime: usize,
+    /// By whose clock windows begin and end: the session's for `TIMESTAMP_LTZ`; `None` if it is UTC, and for `TIMESTAMP`.
+    pub zone: Option<Zone>,
 }
 
 /// `GROUP BY window_start, window_end, keys` over a window table function.

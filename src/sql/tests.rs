@@ -148,6 +148,41 @@ fn a_window_over_window_time_cascades() {
 }
 
 #[test]
+fn group_windows_are_window_functions_in_an_older_form() {
+    let plan_of = |query: &str| {
+        let script = plan(query).unwrap_or_else(|e| panic!("{query}\n{e}"));
+        let columns: Vec<String> = match &script.jobs[0].kind {
+            JobKind::Select { columns } => columns.clone(),
+            other => panic!("{other:?}"),
+        };
+        (script.jobs[0].plan.explain(), columns)
+    };
+    let (older, columns) = plan_of(
+        "SELECT r.site, HOP_START(r.ts, INTERVAL '1' MINUTE, INTERVAL '1' HOUR) AS s, HOP_ROWTIME(r.ts, INTERVAL '1' MINUTE, INTERVAL '1' HOUR) AS t, COUNT(*) AS c \
+         FROM readings AS r WHERE v > 1 GROUP BY HOP(r.ts, INTERVAL '1' MINUTE, INTERVAL '1' HOUR), r.site HAVING HOP_END(r.ts, INTERVAL '1' MINUTE, INTERVAL '1' HOUR) > TIMESTAMP '2024-01-01 00:00:00';",
+    );
+    let newer = plan_of(
+        "SELECT r.site, window_start AS s, window_time AS t, COUNT(*) AS c \
+         FROM TABLE(HOP(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE, INTERVAL '1' HOUR)) AS r WHERE v > 1 \
+         GROUP BY window_start, window_end, window_time, r.site HAVING window_end > TIMESTAMP '2024-01-01 00:00:00';",
+    );
+    assert_eq!((older, columns), newer);
+    let inner = "SELECT TUMBLE_END(ts, INTERVAL '1' MINUTE), COUNT(*) FROM (SELECT ts, n FROM readings WHERE n > 3) GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE);";
+    assert_eq!(plan_of(inner).1, ["EXPR$0", "EXPR$1"], "a part of the window has no name of its own");
+
+    refused(
+        "SELECT ⟦TUMBLE_START⟧(ts, INTERVAL '2' MINUTE), COUNT(*) FROM readings GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE)",
+        "does not belong to the window",
+        "ts, INTERVAL '1' MINUTE",
+    );
+    refused(
+        "SELECT COUNT(*) FROM readings GROUP BY ⟦TUMBLE⟧(ts + INTERVAL '1' MINUTE, INTERVAL '1' MINUTE)",
+        "must be an event-time column",
+        "WATERMARK FOR",
+    );
+}
+
+#[test]
 fn over_in_all_its_frames() {
     for (frame, shown) in [
         ("ROWS BETWEEN 99 PRECEDING AND CURRENT ROW", "ROWS 99"),
@@ -327,11 +362,7 @@ fn what_streams_cannot_do() {
         "needs both window_start and window_end",
         "GROUP BY window_start, window_end",
     );
-    refused(
-        "SELECT site, COUNT(*) FROM readings GROUP BY site, ⟦TUMBLE⟧(ts, INTERVAL '1' MINUTE)",
-        "TUMBLE in GROUP BY",
-        "FROM TABLE(TUMBLE(",
-    );
+    refused("SELECT site, ⟦TUMBLE⟧(ts, INTERVAL '1' MINUTE) FROM readings", "TUMBLE in GROUP BY", "FROM TABLE(TUMBLE(");
     refused(
         "SELECT * FROM TABLE(⟦SESSION⟧(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
         "SESSION is not supported",

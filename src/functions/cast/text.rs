@@ -11,7 +11,7 @@ use super::number::{Number, number_at, power_of_ten};
 use crate::error::Error;
 use crate::functions::time::calendar::{DAY_MS, Date};
 use crate::functions::time::value::moment_at;
-use crate::functions::time::zone::Zone;
+use crate::time::zone::Zone;
 
 /// The text of a value; `None` for NULL.
 ///

@@ -4,7 +4,6 @@ pub(in crate::functions) mod calendar;
 pub(in crate::functions) mod pattern;
 pub(in crate::functions) mod unit;
 pub(in crate::functions) mod value;
-pub(in crate::functions) mod zone;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit};
@@ -14,12 +13,12 @@ use self::calendar::{DAY_MS, Date};
 use self::pattern::{Pattern, Reading, to_ms};
 use self::unit::Unit;
 use self::value::{dates, from_local, moment_at, timestamps};
-use self::zone::Twice;
 use super::cast::number::{Number, number_at};
 use super::cast::parse::{read_date, read_timestamp};
 use super::scalar::Takes::{Any, Integer, Moment as AMoment, Number as ANumber, Text};
 use super::scalar::{At, Call, Entry, Types};
 use crate::error::Error;
+use crate::time::zone::Twice;
 
 const fn entry(
     name: &'static str,

@@ -12,8 +12,8 @@ use arrow::datatypes::{
 use datafusion::error::Result;
 
 use super::calendar::DAY_MS;
-use super::zone::{Twice, Zone};
 use crate::error::Error;
+use crate::time::zone::{Twice, Zone};
 
 /// A point in time of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

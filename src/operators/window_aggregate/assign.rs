@@ -89,7 +89,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn slices(kind: WindowKind, offset_ms: i64) -> Slices {
-        Slices::new(&WindowSpec { kind, offset_ms, rowtime: 0 }).unwrap()
+        Slices::new(&WindowSpec { kind, offset_ms, rowtime: 0, zone: None }).unwrap()
     }
 
     /// All windows `[start, end)` that contain `time`, by definition.
@@ -141,8 +141,13 @@ mod tests {
         assert_eq!(s.first_open(1000, i64::MIN), Some(1000));
         assert_eq!(s.first_open(1000, i64::MAX), None);
         assert!(
-            Slices::new(&WindowSpec { kind: WindowKind::Hop { slide_ms: 7, size_ms: 10 }, offset_ms: 0, rowtime: 0 })
-                .is_err()
+            Slices::new(&WindowSpec {
+                kind: WindowKind::Hop { slide_ms: 7, size_ms: 10 },
+                offset_ms: 0,
+                rowtime: 0,
+                zone: None
+            })
+            .is_err()
         );
     }
 }

@@ -145,7 +145,7 @@ impl GlobalWindowAggregate {
             columns.push(match *output {
                 WindowOutput::Start => instant(start)?,
                 WindowOutput::End => instant(end)?,
-                WindowOutput::Time => instant(end.saturating_sub(1))?,
+                WindowOutput::Time => instant(self.query.clock.event_time(end.saturating_sub(1)))?,
                 WindowOutput::Key(i) => Arc::clone(&keys[i]),
                 WindowOutput::Aggregate(i) => Arc::clone(&results[i]),
             });
@@ -206,6 +206,7 @@ impl Operator for GlobalWindowAggregate {
     }
 
     fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
+        let watermark = self.query.clock.watermark(watermark);
         if watermark <= self.watermark {
             return Ok(());
         }

@@ -61,18 +61,19 @@ impl LocalWindowAggregate {
     /// The rows of each pane; the late ones go to `output`.
     fn assign(&self, batch: &RecordBatch, output: &mut Output) -> Result<BTreeMap<PaneId, Vec<u32>>> {
         let origin = Origin::of(batch)?;
-        let times = row_times(batch, self.query.rowtime)?;
+        let event_times = row_times(batch, self.query.rowtime)?;
+        let times = self.query.clock.times(event_times.clone());
         let mut panes: BTreeMap<PaneId, Vec<u32>> = BTreeMap::new();
         for (row, (&time, &watermark)) in times.values().iter().zip(origin.watermark.values()).enumerate() {
             let slice_end = self.query.slices.slice_end(time)?;
-            match self.query.slices.first_open(slice_end, watermark) {
+            match self.query.slices.first_open(slice_end, self.query.clock.watermark(watermark)) {
                 Some(from_end) => {
                     panes.entry((from_end, slice_end, origin.partition.value(row))).or_default().push(row as u32);
                 }
                 None => output.late.push(LateRow {
                     partition: PartitionId(origin.partition.value(row)),
                     offset: origin.offset.value(row),
-                    event_time: time,
+                    event_time: event_times.value(row),
                     watermark,
                     operator: NAME.into(),
                 }),
@@ -141,6 +142,7 @@ impl Operator for LocalWindowAggregate {
     }
 
     fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
+        let watermark = self.query.clock.watermark(watermark);
         self.watermark = self.watermark.max(watermark);
         let (mut complete, mut rows) = (Vec::new(), 0);
         while let Some(entry) = self.panes.first_entry() {

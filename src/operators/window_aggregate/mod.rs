@@ -12,6 +12,7 @@
 //! ```
 
 mod assign;
+mod clock;
 mod global;
 mod local;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
 use self::assign::Slices;
+use self::clock::WindowClock;
 use super::accumulate::GroupSpec;
 use crate::error::Result;
 use crate::plan::WindowAggregate;
@@ -38,6 +40,8 @@ const NAME: &str = "window_aggregate";
 /// What both halves know of the query.
 #[derive(Debug)]
 struct WindowQuery {
+    /// Windows, slices and the watermarks they are compared with are in its time.
+    clock: WindowClock,
     slices: Slices,
     rowtime: usize,
     keys: Vec<Arc<dyn PhysicalExpr>>,
@@ -60,6 +64,7 @@ impl WindowQuery {
             partial.push(Arc::new(Field::new(name, DataType::Int64, false)));
         }
         Ok(Self {
+            clock: WindowClock::new(plan.window.zone),
             slices: Slices::new(&plan.window)?,
             rowtime: plan.window.rowtime,
             keys,

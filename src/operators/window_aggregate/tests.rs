@@ -19,7 +19,7 @@ fn plan(kind: WindowKind, offset_ms: i64, keyed: bool) -> WindowAggregate {
     output.extend(keyed.then_some(WindowOutput::Key(0)));
     output.extend((0..aggregates().len()).map(WindowOutput::Aggregate));
     WindowAggregate {
-        window: WindowSpec { kind, offset_ms, rowtime: 0 },
+        window: WindowSpec { kind, offset_ms, rowtime: 0, zone: None },
         keys: if keyed { vec![plan_expr("k")] } else { vec![] },
         aggregates: aggregates(),
         output,

@@ -35,7 +35,7 @@ fn source() -> NodeKind {
 }
 
 fn window() -> NodeKind {
-    let window = WindowSpec { kind: WindowKind::Tumble { size_ms: 10 }, offset_ms: 0, rowtime: 0 };
+    let window = WindowSpec { kind: WindowKind::Tumble { size_ms: 10 }, offset_ms: 0, rowtime: 0, zone: None };
     NodeKind::WindowAggregate(WindowAggregate { window, keys: vec![], aggregates: vec![], output: vec![] })
 }
 

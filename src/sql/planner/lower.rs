@@ -28,6 +28,7 @@ use crate::sql::planner::context::{Registry, table_name};
 use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
 use crate::sql::planner::sink::{self, Given};
 use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, is_time_attribute, unaliased, window_tvf};
+use crate::time::zone::Zone;
 
 /// Adds the nodes of one job to a plan.
 pub(crate) struct Lowering<'a> {
@@ -249,7 +250,9 @@ impl Lowering<'_> {
             None => return Err(Error::internal("an event-time column became an expression")),
         };
         stream.columns.extend((0..WINDOW_COLUMNS.len()).map(window_mark));
-        stream.window = Some(WindowSpec { rowtime, ..tvf.spec });
+        let zoned = matches!(self.schema(&stream).field(rowtime).data_type(), DataType::Timestamp(_, Some(_)));
+        let zone = if zoned { Some(Zone::parse(&self.settings.time_zone)?) } else { None };
+        stream.window = Some(WindowSpec { rowtime, zone: zone.filter(|zone| *zone != Zone::UTC), ..tvf.spec });
         Ok(stream)
     }
 

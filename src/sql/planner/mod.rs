@@ -27,7 +27,7 @@ use datafusion::sql::sqlparser::ast;
 use crate::error::{Error, Result};
 use crate::sql::planner::context::{Context, Registry, Relations, parser_options};
 use crate::sql::planner::errors::translate;
-use crate::sql::rewrite;
+use crate::sql::{group_window, rewrite};
 
 /// Steps of one query, views filled in; bounds the time of planning.
 const QUERY_STEPS_MAX: usize = 1_000;
@@ -44,11 +44,13 @@ impl Planner<'_> {
     /// # Errors
     /// All refusals of the query, or the first thing that does not resolve.
     pub(crate) fn stream(&self, query: &ast::Query) -> Result<LogicalPlan, Vec<Error>> {
-        let refused = refuse::query(query, self.registry);
+        let mut query = query.clone();
+        let mut refused = group_window::to_table_functions(&mut query);
+        refused.extend(refuse::query(&query, self.registry));
         if !refused.is_empty() {
             return Err(refused);
         }
-        self.query(query)
+        self.query(&query)
     }
 
     /// The analysed plan of any query.

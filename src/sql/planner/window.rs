@@ -275,7 +275,7 @@ impl Call {
         if matches!(kind, WindowKind::Tumble { .. }) && offset_ms.saturating_abs() >= size_ms {
             return Err(self.error("OFFSET", "the offset must be smaller than the size of the window").into());
         }
-        let spec = WindowSpec { kind, offset_ms, rowtime };
+        let spec = WindowSpec { kind, offset_ms, rowtime, zone: None };
         WindowTvf::new(input, spec).map_err(|e| e.or_at(self.span).into())
     }
 

@@ -1,6 +1,8 @@
-//! Event time, durations as people write them, and the one clock of the process.
+//! Event time, durations as people write them, time zones, and the one clock of the process.
 //!
 //! Only this module reads a clock or seeds randomness; everything else is handed a [`Clock`].
+
+pub mod zone;
 
 use std::sync::Arc;
 use std::time::Duration;

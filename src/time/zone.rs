@@ -5,9 +5,11 @@ use chrono_tz::Tz;
 
 use crate::error::{Error, Result};
 
+const DAY_MS: i64 = 86_400_000;
+
 /// A zone by rules, or a fixed distance from UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::functions) enum Zone {
+pub enum Zone {
     /// `Europe/Berlin`.
     Region(Tz),
     /// `+02:00`, `GMT+02:00`.
@@ -16,7 +18,7 @@ pub(in crate::functions) enum Zone {
 
 /// Which instant a local time means that comes twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::functions) enum Twice {
+pub enum Twice {
     /// The first pass, as `LocalDateTime.atZone` and so every cast.
     Earlier,
     /// The second pass, as the old `Calendar` and so UNIX_TIMESTAMP.
@@ -25,13 +27,13 @@ pub(in crate::functions) enum Twice {
 
 impl Zone {
     /// Without summer time and without doubt.
-    pub(in crate::functions) const UTC: Self = Self::Region(Tz::UTC);
+    pub const UTC: Self = Self::Region(Tz::UTC);
 
     /// A zone by its name.
     ///
     /// # Errors
     /// `Config` if there is no such zone.
-    pub(in crate::functions) fn parse(name: &str) -> Result<Self> {
+    pub fn parse(name: &str) -> Result<Self> {
         if let Ok(region) = name.parse::<Tz>() {
             return Ok(Self::Region(region));
         }
@@ -50,7 +52,7 @@ impl Zone {
     }
 
     /// The name Arrow writes in a type.
-    pub(in crate::functions) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         match self {
             Self::Region(region) => region.name().to_owned(),
             Self::Fixed(offset) => offset.to_string(),
@@ -58,7 +60,7 @@ impl Zone {
     }
 
     /// Milliseconds that the local clock is ahead of UTC at an instant.
-    pub(in crate::functions) fn offset_ms(&self, instant_ms: i64) -> i64 {
+    pub fn offset_ms(&self, instant_ms: i64) -> i64 {
         let Some(utc) = naive(instant_ms) else { return 0 };
         let offset = match self {
             Self::Region(region) => region.offset_from_utc_datetime(&utc).fix(),
@@ -68,12 +70,12 @@ impl Zone {
     }
 
     /// What the local clock shows at an instant, both in ms since 1970.
-    pub(in crate::functions) fn to_local(self, instant_ms: i64) -> i64 {
+    pub fn to_local(self, instant_ms: i64) -> i64 {
         instant_ms.saturating_add(self.offset_ms(instant_ms))
     }
 
     /// The instant at which the local clock shows a time. A time that is skipped moves forward by the gap.
-    pub(in crate::functions) fn to_instant(self, local_ms: i64, twice: Twice) -> i64 {
+    pub fn to_instant(self, local_ms: i64, twice: Twice) -> i64 {
         let ahead = |offset: FixedOffset| i64::from(offset.local_minus_utc()) * 1000;
         let offset = match (&self, naive(local_ms)) {
             (Self::Fixed(offset), _) => ahead(*offset),
@@ -86,10 +88,26 @@ impl Zone {
                     if twice == Twice::Earlier { one.max(other) } else { one.min(other) }
                 }
                 // the offset before the gap moves the time past it; no gap is longer than a day
-                LocalResult::None => self.offset_ms(local_ms.saturating_sub(super::calendar::DAY_MS)),
+                LocalResult::None => self.offset_ms(local_ms.saturating_sub(DAY_MS)),
             },
         };
         local_ms.saturating_sub(offset)
+    }
+
+    /// The last local time that is over at an instant, so that no later instant shows it or an earlier one. In the
+    /// first pass of an hour that comes twice that is the moment before the hour.
+    pub fn over_at(self, instant_ms: i64) -> i64 {
+        let local = self.to_local(instant_ms);
+        let again = self.to_instant(local, Twice::Later).saturating_sub(instant_ms);
+        if again <= 0 {
+            return local;
+        }
+        let (mut over, mut open) = (local.saturating_sub(again), local);
+        while open - over > 1 {
+            let middle = over + (open - over) / 2;
+            if self.to_instant(middle, Twice::Later) <= instant_ms { over = middle } else { open = middle }
+        }
+        over
     }
 }
 
@@ -100,10 +118,10 @@ fn naive(ms: i64) -> Option<NaiveDateTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::time::calendar::{DAY_MS, Date};
 
-    fn at(year: i64, month: i64, day: i64, minutes: i64) -> i64 {
-        Date { year, month, day }.to_days() * DAY_MS + minutes * 60_000
+    fn at(year: i32, month: u32, day: u32, minutes: i64) -> i64 {
+        let date = chrono::NaiveDate::from_ymd_opt(year, month, day).unwrap();
+        date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis() + minutes * 60_000
     }
 
     #[test]
@@ -116,6 +134,19 @@ mod tests {
         assert_eq!(zone.to_instant(at(2024, 11, 3, 60), Twice::Earlier), at(2024, 11, 3, 300));
         assert_eq!(zone.to_instant(at(2024, 11, 3, 60), Twice::Later), at(2024, 11, 3, 360));
         assert_eq!(zone.to_local(at(2024, 11, 3, 360)), at(2024, 11, 3, 60));
+    }
+
+    #[test]
+    fn what_is_over_in_an_hour_that_comes_twice() {
+        let zone = Zone::parse("America/New_York").unwrap();
+        let first_pass = at(2024, 11, 3, 5 * 60 + 30);
+        assert_eq!(zone.over_at(first_pass), at(2024, 11, 3, 60) - 1, "01:30 will come again");
+        assert_eq!(zone.over_at(first_pass + 60 * 60_000), at(2024, 11, 3, 90));
+        assert_eq!(zone.over_at(at(2024, 3, 10, 7 * 60)), at(2024, 3, 10, 3 * 60), "after the gap");
+        assert_eq!((zone.over_at(i64::MIN), zone.over_at(i64::MAX)), (i64::MIN, i64::MAX));
+        // Event time never goes back.
+        let changes = (at(2024, 11, 3, 3 * 60)..at(2024, 11, 3, 8 * 60)).step_by(600_000);
+        assert!(changes.map(|instant| zone.over_at(instant)).is_sorted());
     }
 
     #[test]
