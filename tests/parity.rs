@@ -49,7 +49,10 @@ fn main() {
     let shared = root().join("../shared/flink_parity/cases");
     if shared.is_dir() {
         cases.extend(cases_below(&shared).unwrap());
+        let gone: Vec<&String> = pending.keys().filter(|name| cases.iter().all(|case| case.name != **name)).collect();
+        assert!(gone.is_empty(), "no such cases in tests/parity/pending.txt: {gone:?}");
     }
+    assert!(!cases.is_empty(), "no cases");
     let trials = cases.into_iter().map(|case| {
         let reason = pending.get(&case.name).cloned();
         let kind = if reason.is_some() { "pending" } else { "" };

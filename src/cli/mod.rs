@@ -209,6 +209,9 @@ fn dispatch(verb: Verb) -> u8 {
     })
 }
 
+/// How the report of an internal error begins.
+const BUG: &str = "This is a bug of streamer";
+
 /// An error on its way to the user, with the script it is about.
 struct Failure {
     error: Error,
@@ -230,7 +233,7 @@ impl Failure {
             text.push_str(&format!("\n\n{errors} errors"));
         }
         if self.error.kind() == ErrorKind::Internal {
-            text.push_str("\n\nThis is a bug of streamer: please report it with the command and the script.");
+            text.push_str(&format!("\n\n{BUG}: please report it with the command and the script."));
         }
         show::error_line(&text);
     }

@@ -1,6 +1,6 @@
 //! Rows of an output against the expected ones.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::value::RawValue;
@@ -42,7 +42,7 @@ impl Rules<'_> {
             differences.extend(updates.map(|row| format!("update in an append-only result {}", json(row))));
             found
         };
-        let mut left: HashMap<String, Vec<(Vec<Value>, Row)>> = HashMap::new();
+        let mut left: BTreeMap<String, Vec<(Vec<Value>, Row)>> = BTreeMap::new();
         for row in found {
             let keyed = self.keyed(&row)?;
             left.entry(keyed.exact).or_default().push((keyed.loose, row));
@@ -70,7 +70,7 @@ impl Rules<'_> {
 
     /// What a changelog leaves: `+I` and `+U` add a row, `-U` and `-D` take an equal one away.
     fn apply(&self, changes: Vec<Row>) -> Problem<Vec<Row>> {
-        let mut live: HashMap<String, Vec<(Vec<Value>, Row)>> = HashMap::new();
+        let mut live: BTreeMap<String, Vec<(Vec<Value>, Row)>> = BTreeMap::new();
         for row in changes {
             let keyed = self.keyed(&row)?;
             let rows = live.entry(keyed.exact).or_default();

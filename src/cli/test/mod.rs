@@ -112,7 +112,7 @@ fn report(cases: &[Case], done: Vec<(usize, Result<Vec<String>>)>, shown: usize)
         let case = &cases[at];
         let area = areas.entry(&case.area).or_default();
         area.1 += 1;
-        let differences = differences?;
+        let differences = differences.unwrap_or_else(|error| vec![error.to_string()]);
         if differences.is_empty() {
             area.0 += 1;
             continue;

@@ -8,7 +8,8 @@
 //!
 //! # Source
 //! Flink `RowTimeRowsBoundedPrecedingFunction`, `RowTimeRangeBoundedPrecedingFunction`: a timer in the past fires
-//! when the watermark next moves; state is cleared by a timer that is set anew only when it would come too soon.
+//! when the watermark next moves; state is cleared by a timer that is set anew only when it would come too soon, and
+//! the one it replaces still counts as the last that fired.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -22,13 +23,13 @@ pub(super) const NEVER: i64 = i64::MIN;
 #[derive(Debug)]
 pub(super) struct Fired {
     pub(super) partition: i32,
-    /// Highest accepted time that had fired; [`NEVER`] before the first.
+    /// Time of the last timer that had fired; [`NEVER`] before the first.
     pub(super) last: i64,
     /// When the key was last forgotten.
     pub(super) forgotten: i64,
-    /// Accepted rows that had not fired: when they do, and their times.
+    /// Timers that had not fired, of accepted rows and for forgetting: when they do, and their times.
     pub(super) ahead: BinaryHeap<Reverse<(i64, i64)>>,
-    /// When the key is to be forgotten: as it was set, and the watermark at which that happens.
+    /// When the key is to be forgotten: time of the timer, and the watermark at which it fires.
     pub(super) cleanup: Option<(i64, i64)>,
 }
 
@@ -50,11 +51,13 @@ impl Fired {
     /// Takes note of all that is complete at `watermark`. No later row has a lower one.
     fn advance(&mut self, watermark: EventTime) {
         while let Some(Reverse((_, time))) = self.ahead.peek().copied().filter(|next| next.0.0 <= watermark) {
-            self.last = self.last.max(time);
+            match self.cleanup {
+                Some((cleanup, at)) if cleanup <= time => {
+                    (self.last, self.forgotten, self.cleanup) = (NEVER, at, None);
+                }
+                _ => self.last = self.last.max(time),
+            }
             self.ahead.pop();
-        }
-        if let Some((_, at)) = self.cleanup.filter(|(_, at)| *at <= watermark) {
-            (self.last, self.forgotten, self.cleanup) = (NEVER, at, None);
         }
     }
 
@@ -74,7 +77,9 @@ impl Fired {
             && self.cleanup.is_none_or(|(set, _)| set <= time.saturating_add(length))
         {
             let cleanup = forgets_at(time, length);
-            self.cleanup = Some((cleanup, fires_at(cleanup, watermark)));
+            let at = fires_at(cleanup, watermark);
+            self.cleanup = Some((cleanup, at));
+            self.ahead.push(Reverse((at, cleanup)));
         }
         true
     }
@@ -104,9 +109,11 @@ mod tests {
         assert!(fired.accept(60, 0, Some(100)), "161 is soon enough for 60");
         assert_eq!(fired.cleanup, Some((161, 161)));
         assert!(!fired.accept(10, 160, Some(100)));
-        assert!(fired.accept(10, 161, Some(100)));
+        assert!(fired.accept(10, 161, Some(100)), "forgotten");
         assert_eq!((fired.forgotten, fired.cleanup), (161, Some((161, 162))));
         assert!(fired.accept(61, 161, Some(100)));
         assert_eq!(fired.cleanup, Some((212, 212)), "161 is too soon for 61");
+        assert!(!fired.accept(160, 170, Some(100)), "and has fired since, without forgetting");
+        assert!(fired.accept(162, 170, Some(100)));
     }
 }

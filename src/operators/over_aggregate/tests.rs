@@ -113,15 +113,16 @@ fn a_range_lets_keys_go() {
     assert!(operator.keys.len() <= 3);
 }
 
-/// What Flink's functions know of a key: its rows, timers, and the time of forgetting.
+/// What Flink's functions know of a key.
 #[derive(Default)]
 struct Known {
-    /// Rows to fire, those that have, in order.
+    /// Rows that have not fired, and those that have, in order.
     waiting: Vec<Row>,
     rows: Vec<Row>,
+    /// Time, and the watermark at which it was set.
+    timers: Vec<(i64, i64)>,
     last: Option<i64>,
-    /// When, and the watermark at which that was decided.
-    cleanup: Option<(i64, i64)>,
+    cleanup: Option<i64>,
 }
 
 /// `(partition, offset) → (count, sum)` by acting as Flink does, row by row with timers, for keys that come from
@@ -140,10 +141,13 @@ fn naive(frame: OverFrame, rows: &[Row]) -> BTreeMap<(i32, i64), (usize, f64)> {
             continue;
         }
         known.waiting.push(row.clone());
+        known.timers.push((row.time, row.watermark));
         if let OverFrame::Range(Some(length)) = frame
-            && known.cleanup.is_none_or(|(at, _)| at < row.time + length + 1)
+            && known.cleanup.is_none_or(|at| at < row.time + length + 1)
         {
-            known.cleanup = Some((row.time + length * 3 / 2 + 1, row.watermark));
+            let cleanup = row.time + length * 3 / 2 + 1;
+            known.cleanup = Some(cleanup);
+            known.timers.push((cleanup, row.watermark));
         }
     }
     for known in keys.values_mut() {
@@ -152,25 +156,21 @@ fn naive(frame: OverFrame, rows: &[Row]) -> BTreeMap<(i32, i64), (usize, f64)> {
     results
 }
 
-/// Timers up to `watermark` that were set while it was lower, in their order.
+/// The timers up to `watermark` that were set while it was lower, in their order.
 fn advance(frame: OverFrame, known: &mut Known, watermark: i64, results: &mut BTreeMap<(i32, i64), (usize, f64)>) {
-    loop {
-        // Rows that came at this very watermark fire when it moves.
-        let next =
-            known.waiting.iter().filter(|r| r.time <= watermark && r.watermark < watermark).map(|r| r.time).min();
-        let forgets = |at: i64, set: i64| at <= watermark && set < watermark && next.is_none_or(|next| at < next);
-        if known.cleanup.is_some_and(|(at, set)| forgets(at, set)) {
+    let due = |timer: &(i64, i64)| timer.0 <= watermark && timer.1 < watermark;
+    while let Some(time) = known.timers.iter().filter(|timer| due(timer)).map(|timer| timer.0).min() {
+        known.timers.retain(|timer| timer.0 != time || !due(timer));
+        if known.cleanup.is_some_and(|at| at <= time) {
             (known.rows, known.last, known.cleanup) = (Vec::new(), None, None);
             continue;
         }
-        let Some(time) = next else { return };
-        let fire = |r: &Row| r.time == time && r.watermark < watermark;
-        let mut peers: Vec<Row> = known.waiting.iter().filter(|r| fire(r)).cloned().collect();
-        known.waiting.retain(|r| !fire(r));
+        known.last = Some(time);
+        let mut peers: Vec<Row> = known.waiting.iter().filter(|r| r.time == time).cloned().collect();
+        known.waiting.retain(|r| r.time != time);
         peers.sort_by_key(|r| r.offset);
-        known.last = Some(known.last.map_or(time, |last| last.max(time)));
+        let all = [&known.rows[..], &peers[..]].concat();
         for (at, row) in peers.iter().enumerate() {
-            let all = [&known.rows[..], &peers[..]].concat();
             let here = known.rows.len() + at;
             let covered: Vec<&Row> = match frame {
                 OverFrame::Rows(n) => {
@@ -182,7 +182,7 @@ fn advance(frame: OverFrame, known: &mut Known, watermark: i64, results: &mut BT
             let sum = covered.iter().filter_map(|r| r.value).sum();
             results.insert((row.partition, row.offset), (covered.len(), sum));
         }
-        known.rows.extend(peers);
+        known.rows = all;
     }
 }
 

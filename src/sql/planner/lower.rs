@@ -11,23 +11,20 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
-use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{
-    Aggregate, Expr, LogicalPlan, Projection, Union, Volatility, Window, WindowFrame, WindowFrameBound,
-    WindowFrameUnits, WindowFunctionDefinition, lit,
-};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection, Union, Volatility, Window, lit};
 
 use crate::error::{Error, Result, Span};
 use crate::plan::{
-    Calc, Node, NodeId, NodeKind, OverAggregate, OverFrame, PlanBuilder, Settings, Sink, Source, WatermarkSpec,
-    WindowAggregate, WindowOutput, WindowSpec,
+    Calc, Node, NodeId, NodeKind, OverAggregate, PlanBuilder, Settings, Sink, Source, WatermarkSpec, WindowAggregate,
+    WindowOutput, WindowSpec,
 };
 use crate::sql::catalog::Table;
 use crate::sql::planner::context::{Registry, table_name};
 use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
+use crate::sql::planner::over::{OverSpec, aggregate_over, different_windows};
 use crate::sql::planner::sink::{self, Given};
-use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, is_time_attribute, unaliased, window_tvf};
+use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, unaliased, window_tvf};
 use crate::time::zone::Zone;
 
 /// Adds the nodes of one job to a plan.
@@ -446,87 +443,6 @@ impl Lowering<'_> {
     }
 }
 
-/// What the calls of one `OVER` node share, over the columns of its input.
-struct OverSpec {
-    keys: Vec<Expr>,
-    rowtime: usize,
-    frame: OverFrame,
-}
-
-impl OverSpec {
-    /// `input` is the logical input; its columns stand at the same places in the node.
-    fn of(functions: &[Expr], input: &LogicalPlan) -> Result<Self> {
-        let mut shared: Option<Self> = None;
-        for function in functions {
-            let (_, params) = aggregate_over(function)?;
-            let [order] = &params.order_by[..] else {
-                return Err(Error::sql("OVER needs ORDER BY an event-time column").hint("write ORDER BY ts"));
-            };
-            let rowtime = match place_of(&order.expr) {
-                Some(rowtime) if is_time_attribute(input, rowtime) => rowtime,
-                found => {
-                    let name = found.map_or_else(
-                        || "the expression".into(),
-                        |i| format!("column \"{}\"", input.schema().field(i).name()),
-                    );
-                    return Err(Error::sql(format!("OVER must be ordered by an event-time column, {name} is none"))
-                        .detail("An event-time column is the one of WATERMARK FOR, or window_time, passed on as it is.")
-                        .hint("ORDER BY the column of WATERMARK FOR"));
-                }
-            };
-            if !order.asc {
-                return Err(
-                    Error::sql("OVER with ORDER BY … DESC is not supported on streams").hint("write ORDER BY ts")
-                );
-            }
-            let spec = Self { keys: params.partition_by.clone(), rowtime, frame: frame(&params.window_frame)? };
-            match &shared {
-                Some(first) if first.keys != spec.keys || first.rowtime != rowtime || first.frame != spec.frame => {
-                    return Err(different_windows());
-                }
-                _ => shared = Some(spec),
-            }
-        }
-        shared.ok_or_else(|| Error::internal("an OVER without a call"))
-    }
-}
-
-fn frame(frame: &WindowFrame) -> Result<OverFrame> {
-    let wrong = || {
-        Error::sql("the frame of OVER must start before the current row and end with it")
-            .hint("write ROWS BETWEEN 99 PRECEDING AND CURRENT ROW, or RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW")
-    };
-    let (WindowFrameBound::Preceding(start), WindowFrameBound::CurrentRow) = (&frame.start_bound, &frame.end_bound)
-    else {
-        return Err(wrong());
-    };
-    match (frame.units, start) {
-        (WindowFrameUnits::Rows, start) if start.is_null() => Ok(OverFrame::Rows(None)),
-        (WindowFrameUnits::Range, start) if start.is_null() => Ok(OverFrame::Range(None)),
-        (WindowFrameUnits::Rows, ScalarValue::UInt64(Some(n))) => Ok(OverFrame::Rows(Some(*n))),
-        (WindowFrameUnits::Range, ScalarValue::IntervalMonthDayNano(Some(i))) if i.months == 0 => {
-            let ms = i64::from(i.days).checked_mul(86_400_000).and_then(|d| d.checked_add(i.nanoseconds / 1_000_000));
-            ms.filter(|ms| *ms >= 0).map(|ms| OverFrame::Range(Some(ms))).ok_or_else(wrong)
-        }
-        _ => Err(wrong()),
-    }
-}
-
-fn aggregate_over(
-    function: &Expr,
-) -> Result<(&Arc<datafusion::logical_expr::AggregateUDF>, &datafusion::logical_expr::expr::WindowFunctionParams)> {
-    let Expr::WindowFunction(function) = function else {
-        return Err(Error::internal("an OVER that is no call"));
-    };
-    let WindowFunction { fun, params } = function.as_ref();
-    match fun {
-        WindowFunctionDefinition::AggregateUDF(aggregate) => Ok((aggregate, params)),
-        WindowFunctionDefinition::WindowUDF(other) => {
-            Err(unsupported(&format!("{} with OVER", other.name().to_uppercase())))
-        }
-    }
-}
-
 /// Whether expressions can be evaluated in one step with what they read: nothing is computed twice.
 fn can_fuse(exprs: &[Expr], names: &DFSchema, columns: &[Expr]) -> bool {
     let mut uses: BTreeMap<usize, usize> = BTreeMap::new();
@@ -570,18 +486,13 @@ fn is_volatile(expr: &Expr) -> bool {
     expr.exists(|e| Ok(volatile(e))).unwrap_or(true)
 }
 
-fn unsupported(what: &str) -> Error {
+pub(super) fn unsupported(what: &str) -> Error {
     Error::sql(format!("{what} is not supported on streams")).hint("see the list of supported SQL in the README")
 }
 
 fn window_without_aggregate() -> Error {
     Error::sql("a window function without GROUP BY window_start, window_end is not supported yet")
         .hint("aggregate: SELECT window_start, window_end, COUNT(*) FROM TABLE(…) GROUP BY window_start, window_end")
-}
-
-fn different_windows() -> Error {
-    Error::sql("all OVER windows of one SELECT must be the same")
-        .hint("compute the second window in a view over the first, or name one: WINDOW w AS (…) and OVER w")
 }
 
 /// An aggregate whose result would change with every row.

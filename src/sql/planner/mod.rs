@@ -8,6 +8,7 @@ pub(crate) mod errors;
 pub(crate) mod expr;
 pub(crate) mod interval;
 pub(crate) mod lower;
+mod over;
 pub(crate) mod refuse;
 pub(crate) mod sink;
 pub(crate) mod window;

@@ -1,0 +1,100 @@
+//! The windows of `OVER`: what the calls of one node share.
+
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, LogicalPlan, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+};
+
+use crate::error::{Error, Result};
+use crate::plan::OverFrame;
+use crate::sql::planner::expr::place_of;
+use crate::sql::planner::lower::unsupported;
+use crate::sql::planner::window::is_time_attribute;
+
+/// What the calls of one `OVER` node share, over the columns of its input.
+pub(super) struct OverSpec {
+    pub(super) keys: Vec<Expr>,
+    pub(super) rowtime: usize,
+    pub(super) frame: OverFrame,
+}
+
+impl OverSpec {
+    /// `input` is the logical input; its columns stand at the same places in the node.
+    pub(super) fn of(functions: &[Expr], input: &LogicalPlan) -> Result<Self> {
+        let mut shared: Option<Self> = None;
+        for function in functions {
+            let (_, params) = aggregate_over(function)?;
+            let [order] = &params.order_by[..] else {
+                return Err(Error::sql("OVER needs ORDER BY an event-time column").hint("write ORDER BY ts"));
+            };
+            let rowtime = match place_of(&order.expr) {
+                Some(rowtime) if is_time_attribute(input, rowtime) => rowtime,
+                found => {
+                    let name = found.map_or_else(
+                        || "the expression".into(),
+                        |i| format!("column \"{}\"", input.schema().field(i).name()),
+                    );
+                    return Err(Error::sql(format!("OVER must be ordered by an event-time column, {name} is none"))
+                        .detail("An event-time column is the one of WATERMARK FOR, or window_time, passed on as it is.")
+                        .hint("ORDER BY the column of WATERMARK FOR"));
+                }
+            };
+            if !order.asc {
+                return Err(
+                    Error::sql("OVER with ORDER BY … DESC is not supported on streams").hint("write ORDER BY ts")
+                );
+            }
+            let spec = Self { keys: params.partition_by.clone(), rowtime, frame: frame(&params.window_frame)? };
+            match &shared {
+                Some(first) if first.keys != spec.keys || first.rowtime != rowtime || first.frame != spec.frame => {
+                    return Err(different_windows());
+                }
+                _ => shared = Some(spec),
+            }
+        }
+        shared.ok_or_else(|| Error::internal("an OVER without a call"))
+    }
+}
+
+fn frame(frame: &WindowFrame) -> Result<OverFrame> {
+    let wrong = || {
+        Error::sql("the frame of OVER must start before the current row and end with it")
+            .hint("write ROWS BETWEEN 99 PRECEDING AND CURRENT ROW, or RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW")
+    };
+    let (WindowFrameBound::Preceding(start), WindowFrameBound::CurrentRow) = (&frame.start_bound, &frame.end_bound)
+    else {
+        return Err(wrong());
+    };
+    match (frame.units, start) {
+        (WindowFrameUnits::Rows, start) if start.is_null() => Ok(OverFrame::Rows(None)),
+        (WindowFrameUnits::Range, start) if start.is_null() => Ok(OverFrame::Range(None)),
+        (WindowFrameUnits::Rows, ScalarValue::UInt64(Some(n))) => Ok(OverFrame::Rows(Some(*n))),
+        (WindowFrameUnits::Range, ScalarValue::IntervalMonthDayNano(Some(i))) if i.months == 0 => {
+            let ms = i64::from(i.days).checked_mul(86_400_000).and_then(|d| d.checked_add(i.nanoseconds / 1_000_000));
+            ms.filter(|ms| *ms >= 0).map(|ms| OverFrame::Range(Some(ms))).ok_or_else(wrong)
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// Function and parameters of a call with `OVER`.
+pub(super) fn aggregate_over(function: &Expr) -> Result<(&Arc<AggregateUDF>, &WindowFunctionParams)> {
+    let Expr::WindowFunction(function) = function else {
+        return Err(Error::internal("an OVER that is no call"));
+    };
+    let WindowFunction { fun, params } = function.as_ref();
+    match fun {
+        WindowFunctionDefinition::AggregateUDF(aggregate) => Ok((aggregate, params)),
+        WindowFunctionDefinition::WindowUDF(other) => {
+            Err(unsupported(&format!("{} with OVER", other.name().to_uppercase())))
+        }
+    }
+}
+
+pub(super) fn different_windows() -> Error {
+    Error::sql("all OVER windows of one SELECT must be the same")
+        .hint("compute the second window in a view over the first, or name one: WINDOW w AS (…) and OVER w")
+}

@@ -1,0 +1,100 @@
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.table.api.EnvironmentSettings;
+import org.apache.flink.table.api.TableEnvironment;
+
+/** Runs the scripts of cases on Flink and keeps what their sinks hold: RunCases CASES NAME… */
+public final class RunCases {
+  private static final Pattern SET = Pattern.compile("(?is)SET\\s+'([^']*)'\\s*=\\s*'([^']*)'");
+
+  public static void main(String[] args) throws Exception {
+    for (int i = 1; i < args.length; i++) {
+      run(Path.of(args[0], args[i]));
+      System.out.println(args[i]);
+    }
+  }
+
+  private static void run(Path directory) throws Exception {
+    Path work = Files.createTempDirectory("streamer-case");
+    if (Files.isDirectory(directory.resolve("input"))) {
+      copy(directory.resolve("input"), work.resolve("input"));
+    }
+    Configuration configuration = new Configuration();
+    configuration.setString("execution.target", "local");
+    configuration.setString("rest.port", "0");
+    configuration.setString("parallelism.default", "1");
+    TableEnvironment tables =
+        TableEnvironment.create(
+            EnvironmentSettings.newInstance().inStreamingMode().withConfiguration(configuration).build());
+    String script = Files.readString(directory.resolve("query.sql")).replace("{{dir}}", work.toString());
+    for (String statement : statements(script)) {
+      Matcher set = SET.matcher(statement);
+      if (set.matches()) {
+        tables.getConfig().set(set.group(1), set.group(2));
+      } else {
+        tables.executeSql(statement).await();
+      }
+    }
+    keep(work.resolve("out"), directory.resolve("expected"));
+  }
+
+  /** Statements of a script; those between BEGIN and END are one. Comments are lines of their own here. */
+  private static List<String> statements(String script) {
+    List<String> statements = new ArrayList<>();
+    StringBuilder statement = new StringBuilder();
+    boolean set = false;
+    for (String line : script.split("\n")) {
+      if (line.startsWith("--")) {
+        continue;
+      }
+      set |= line.startsWith("EXECUTE STATEMENT SET");
+      statement.append(line).append('\n');
+      if (line.endsWith(";") && (!set || line.equals("END;"))) {
+        String text = statement.toString().strip();
+        statements.add(text.substring(0, text.length() - 1));
+        statement.setLength(0);
+        set = false;
+      }
+    }
+    return statements;
+  }
+
+  /** One file per table, its rows sorted by text. */
+  private static void keep(Path out, Path expected) throws IOException {
+    Files.createDirectories(expected);
+    try (Stream<Path> tables = Files.list(out)) {
+      for (Path table : tables.sorted().toList()) {
+        List<String> rows = new ArrayList<>();
+        try (Stream<Path> files = Files.walk(table)) {
+          for (Path file : files.filter(RunCases::isVisible).toList()) {
+            rows.addAll(Files.readAllLines(file));
+          }
+        }
+        rows.sort(null);
+        Files.writeString(
+            expected.resolve(table.getFileName() + ".jsonl"),
+            String.join("\n", rows) + (rows.isEmpty() ? "" : "\n"));
+      }
+    }
+  }
+
+  private static boolean isVisible(Path file) {
+    String name = file.getFileName().toString();
+    return Files.isRegularFile(file) && !name.startsWith(".") && !name.startsWith("_");
+  }
+
+  private static void copy(Path from, Path to) throws IOException {
+    try (Stream<Path> all = Files.walk(from)) {
+      for (Path path : all.toList()) {
+        Files.copy(path, to.resolve(from.relativize(path).toString()));
+      }
+    }
+  }
+}
