@@ -82,6 +82,17 @@ Examples:
   streamer score                                            after a run of queries/anomaly.sql
   streamer score --min-recall 0.95 --min-precision 0.9";
 
+const TEST_EXAMPLES: &str = "\
+Examples:
+  streamer test tests/parity/cases                      every case of a directory, counted by area
+  streamer test my_case --differences 20                one case: query.sql, input/, expected/, case.json
+  streamer test cases --filter window";
+
+const HEALTHCHECK_EXAMPLES: &str = "\
+Examples:
+  streamer healthcheck                                  exit 0 if the job on this machine is ready
+  streamer healthcheck --metrics-addr 127.0.0.1:9465";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   source <(streamer completions bash)                       for this shell
@@ -108,8 +119,10 @@ enum Verb {
     #[command(after_help = SCORE_EXAMPLES)]
     Score(score::ScoreArguments),
     /// Run test cases: scripts with inputs and the rows they must give.
+    #[command(after_help = TEST_EXAMPLES)]
     Test(test::TestArguments),
     /// Ask a running job whether it is ready (exit 0), for container health checks.
+    #[command(after_help = HEALTHCHECK_EXAMPLES)]
     Healthcheck(health::HealthArguments),
     /// Print a completion script for a shell.
     #[command(after_help = COMPLETIONS_EXAMPLES)]

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::stream::{RowCounts, SourcePosition};
 
 /// The format of manifests this program writes, and the only one it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Everything a restart needs to know of one epoch. Durable means committed: there is no other commit point.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -439,7 +439,10 @@ impl Operator for OverAggregateOperator {
         let keys: usize = self
             .keys
             .iter()
-            .map(|key| 2 * key.bytes.len() + key.history.bytes() + key.running.as_ref().map_or(0, Running::bytes))
+            .map(|key| {
+                let timers: usize = key.fired.iter().map(|fired| fired.ahead.len() * size_of::<(i64, i64)>()).sum();
+                2 * key.bytes.len() + timers + key.history.bytes() + key.running.as_ref().map_or(0, Running::bytes)
+            })
             .sum();
         waiting + keys + self.order.len() * (size_of::<Position>() + size_of::<Place>())
     }
