@@ -209,6 +209,9 @@ GROUP BY device_id, window_start, window_end;"
     write(directory.path(), "q.sql", &query);
     let output = run(directory.path(), &["run", "q.sql"]);
     assert!(output.status.success(), "{}", text(&output));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("note: 1 row is late and not in the result: streamer sql -f q.sql -c"), "{told}");
+    assert!(told.contains("note: 1 row is bad and not in the result"), "{told}");
     let ask = |query: &str| run(directory.path(), &["sql", "-f", "q.sql", "--format", "csv", "-c", query]);
     let output = ask("SELECT reason, event_time FROM ledger.late; SELECT COUNT(*) AS n FROM ledger.bad");
     assert_eq!(

@@ -116,20 +116,33 @@ pub(super) fn summary(summary: &Summary, loaded: &LoadedScript, plan: &StreamPla
     let mut text = format!("{how} · epoch {} committed\n", summary.epoch);
     text.push_str(&ledger_table(summary.partitions.iter().map(|p| (p.topic.as_str(), p.partition, p.counts))));
     text += &whereabouts(loaded, plan, false);
+    for (_, name) in in_ledgers(summary) {
+        text += &format!("  {name} rows:  {}\n", ledger_query(loaded, layout, name));
+    }
+    text.trim_end().to_owned()
+}
+
+/// What a final SELECT that ended without a summary did not return: `note: 3 rows are late and not in the result: …`.
+pub(super) fn not_in_the_result(summary: &Summary, loaded: &LoadedScript, layout: &StateLayout) -> Vec<String> {
+    let note = |(count, name)| {
+        let rows = if count == 1 { "1 row is".to_owned() } else { format!("{count} rows are") };
+        format!("note: {rows} {name} and not in the result: {}", ledger_query(loaded, layout, name))
+    };
+    in_ledgers(summary).into_iter().map(note).collect()
+}
+
+/// The ledgers that got rows in this job, and how many.
+fn in_ledgers(summary: &Summary) -> Vec<(u64, &'static str)> {
     let total = summary
         .partitions
         .iter()
         .fold((0, 0, 0), |t, p| (t.0 + p.counts.late, t.1 + p.counts.bad, t.2 + p.counts.future));
-    for (count, name) in [(total.0, "late"), (total.1, "bad"), (total.2, "future")] {
-        if count > 0 {
-            let state = state_argument(loaded, &layout.root);
-            text += &format!(
-                "  {name} rows:  streamer sql -f {}{state} -c 'SELECT * FROM ledger.{name} LIMIT 10'\n",
-                loaded.path
-            );
-        }
-    }
-    text.trim_end().to_owned()
+    [(total.0, "late"), (total.1, "bad"), (total.2, "future")].into_iter().filter(|(count, _)| *count > 0).collect()
+}
+
+fn ledger_query(loaded: &LoadedScript, layout: &StateLayout, name: &str) -> String {
+    let state = state_argument(loaded, &layout.root);
+    format!("streamer sql -f {}{state} -c 'SELECT * FROM ledger.{name} LIMIT 10'", loaded.path)
 }
 
 /// `--state DIR`, where `streamer sql` would look elsewhere.

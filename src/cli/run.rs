@@ -350,6 +350,9 @@ impl Runner<'_> {
             status.end();
         }
         if task.quiet() {
+            for note in report::not_in_the_result(summary, self.loaded, &task.layout) {
+                status.note(&note);
+            }
             return;
         }
         let title = if titled { format!("{}: ", report::title(task.place, task.job)) } else { String::new() };
@@ -404,7 +407,14 @@ impl Runner<'_> {
         };
         match start(address).await {
             // The usual port is taken, as by a second job: any other does, the banner tells which.
-            Err(_) if self.arguments.metrics_addr.is_none() => start(([127, 0, 0, 1], 0).into()).await.map(Some),
+            Err(_) if self.arguments.metrics_addr.is_none() => {
+                let server = start(([127, 0, 0, 1], 0).into()).await?;
+                let place = server.address;
+                show::error_line(&format!(
+                    "note: {METRICS_ADDRESS} is taken; metrics and health of this job are at {place} (\"streamer healthcheck --metrics-addr {place}\")"
+                ));
+                Ok(Some(server))
+            }
             started => started.map(Some),
         }
     }

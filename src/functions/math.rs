@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8T
 use datafusion::error::Result;
 
 use super::cast::number::{Number, divide_half_up, number_at, power_of_ten, rescale};
+use super::decimal::as_decimal;
 use super::scalar::Takes::{Any, Double, Integer, Number as ANumber};
 use super::scalar::{At, Call, Entry, Types};
 use crate::error::Error;
@@ -338,19 +339,11 @@ fn ceil(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// Integers give the divisor's type, decimals the larger scale; DOUBLE is refused as Flink does.
 fn remainder_type(types: &Types<'_>) -> Option<DataType> {
-    let decimal = |data_type: &DataType| match data_type {
-        DataType::Int8 => Some((3, 0)),
-        DataType::Int16 => Some((5, 0)),
-        DataType::Int32 => Some((10, 0)),
-        DataType::Int64 => Some((19, 0)),
-        DataType::Decimal128(precision, scale) => Some((i16::from(*precision), *scale)),
-        _ => None,
-    };
     let (left, right) = (types.get(0)?, types.get(1)?);
     if left.is_signed_integer() && right.is_signed_integer() {
         return Some(right);
     }
-    let ((p1, s1), (p2, s2)) = (decimal(&left)?, decimal(&right)?);
+    let ((p1, s1), (p2, s2)) = (as_decimal(&left)?, as_decimal(&right)?);
     let scale = s1.max(s2);
     let precision = ((p1 - i16::from(s1)).min(p2 - i16::from(s2)) + i16::from(scale)).clamp(1, 38);
     Some(DataType::Decimal128(u8::try_from(precision).ok()?, scale))

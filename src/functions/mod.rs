@@ -6,6 +6,7 @@
 mod aggregate;
 mod cast;
 mod condition;
+mod decimal;
 mod math;
 mod regex;
 mod scalar;
@@ -32,7 +33,7 @@ pub struct FunctionContext {
 }
 
 /// The lists of scalar functions, by theme.
-const SCALARS: &[&[scalar::Entry]] = &[math::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES];
+const SCALARS: &[&[scalar::Entry]] = &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES];
 
 /// Functions of Flink that are not supported yet, and what to do instead.
 pub const UNSUPPORTED: &[(&str, &str)] = &[
@@ -107,7 +108,7 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
 ];
 
 /// The scalar functions, under their lower-case Flink names; and what the planner writes for syntax of its own:
-/// `date_part` (EXTRACT), `floor_to`, `ceil_to`, `flink_cast`, `flink_try_cast`, `flink_cast_string`.
+/// `date_part` (EXTRACT), `floor_to`, `ceil_to`, `decimal_divide`, `flink_cast`, `flink_try_cast`, `flink_cast_string`.
 ///
 /// COALESCE and NULLIF are DataFusion's: they have Flink's results. A zone that does not exist counts as UTC:
 /// check it with [`check_time_zone`] where it is set.
@@ -131,8 +132,17 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 }
 
 /// What the planner writes for syntax; no name of Flink.
-const INTERNAL: &[&str] =
-    &["date_part", "floor_to", "ceil_to", "flink_cast", "flink_try_cast", "flink_cast_string", "btrim", "strpos"];
+const INTERNAL: &[&str] = &[
+    "date_part",
+    "decimal_divide",
+    "floor_to",
+    "ceil_to",
+    "flink_cast",
+    "flink_try_cast",
+    "flink_cast_string",
+    "btrim",
+    "strpos",
+];
 
 /// Flink's names of all functions, in upper case: for "did you mean".
 pub fn names() -> Vec<&'static str> {

@@ -15,7 +15,7 @@ use datafusion::common::{DFSchema, Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
 use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, Value, VisitMut, VisitorMut};
 
 use crate::error::Error;
@@ -199,11 +199,26 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         Expr::BinaryExpr(binary) if binary.op.is_numerical_operators() || binary.op.supports_propagation() => {
             let (left, right) = (binary.left.get_type(schema)?, binary.right.get_type(schema)?);
             if !approximate(&left) && !approximate(&right) {
-                return Ok(Transformed::no(Expr::BinaryExpr(binary)));
+                let decimal = [&left, &right].into_iter().any(|side| matches!(side, DataType::Decimal128(..)));
+                let function = registry.scalar("decimal_divide").filter(|_| decimal && binary.op == Operator::Divide);
+                return Ok(match function {
+                    Some(function) => Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(
+                        Arc::clone(function),
+                        vec![*binary.left, *binary.right],
+                    ))),
+                    None => Transformed::no(Expr::BinaryExpr(binary)),
+                });
             }
             let left = as_double(*binary.left, &left);
             let right = as_double(*binary.right, &right);
             Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), binary.op, Box::new(right)))))
+        }
+        // The digits kept decide the type, and are known to the planner only as the very literal the function takes.
+        Expr::ScalarFunction(mut call) if matches!(call.name(), "round" | "truncate") => {
+            if let Some(Expr::Literal(digits @ ScalarValue::Int32(Some(_)), _)) = call.args.get_mut(1) {
+                *digits = digits.cast_to(&DataType::Int64)?;
+            }
+            Ok(Transformed::yes(Expr::ScalarFunction(call)))
         }
         Expr::Between(between) if approximate(&between.expr.get_type(schema)?) => {
             let (low, high) = (between.low.get_type(schema)?, between.high.get_type(schema)?);
