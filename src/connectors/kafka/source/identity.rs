@@ -27,6 +27,21 @@ pub(super) fn fingerprint(id: Option<&str>) -> serde_json::Value {
     serde_json::json!({ TOPIC_ID: id })
 }
 
+/// Asks, up to [`ID_ATTEMPTS`] times, as long as there is no answer.
+async fn until_answered<T, F: Future<Output = Result<T>>>(ask: impl Fn(usize) -> F) -> Result<T> {
+    let mut attempt = 0;
+    loop {
+        match ask(attempt).await {
+            Err(error) if attempt + 1 < ID_ATTEMPTS && error.kind() == ErrorKind::Unavailable => {
+                tracing::debug!(%error, "a topic's id is asked for again");
+            }
+            answer => return answer,
+        }
+        attempt += 1;
+        tokio::time::sleep(ID_ATTEMPT_WAIT).await;
+    }
+}
+
 impl KafkaSource {
     /// The id of a topic, which tells it from one made anew under its name; `None` where the brokers know none.
     pub(super) async fn topic_id(&mut self, topic: &str) -> Result<Option<String>> {
@@ -36,18 +51,12 @@ impl KafkaSource {
         if let Some(known) = self.ids.get(topic) {
             return Ok(known.clone());
         }
-        let mut attempt = 0;
-        let id = loop {
+        let id = until_answered(|attempt| {
             let (consumer, name) = (Arc::clone(&self.consumer), topic.to_owned());
-            match client::blocking(move || client::topic_id(&consumer, &name, attempt)).await {
-                Err(error) if attempt + 1 < ID_ATTEMPTS && error.kind() == ErrorKind::Unavailable => {
-                    tracing::debug!(%error, topic, "the topic's id is asked for again");
-                }
-                answer => break answer.map_err(|e| e.or_at(self.table.options.span("topic").or(self.table.span)))?,
-            }
-            attempt += 1;
-            tokio::time::sleep(ID_ATTEMPT_WAIT).await;
-        };
+            client::blocking(move || client::topic_id(&consumer, &name, attempt))
+        })
+        .await
+        .map_err(|e| e.or_at(self.table.options.span("topic").or(self.table.span)))?;
         self.ids.insert(topic.to_owned(), id.clone());
         Ok(id)
     }
@@ -104,5 +113,31 @@ impl KafkaSource {
                 "start over with --fresh, which forgets that state, or keep it and name another directory with \
                  --state DIR; {back}"
             ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// How often is asked if the answers before number `answered` do not come, and what is told then.
+    async fn asked(answered: usize, missing: fn(&str) -> Error) -> (usize, Option<ErrorKind>) {
+        let asked = Cell::new(0);
+        let told = until_answered(|attempt| {
+            assert_eq!(asked.replace(attempt + 1), attempt);
+            std::future::ready(if attempt < answered { Err(missing("no answer")) } else { Ok(attempt) })
+        });
+        let told = told.await.err().map(|error| error.kind());
+        (asked.get(), told)
+    }
+
+    #[tokio::test]
+    async fn what_is_not_answered_is_asked_again_a_few_times() {
+        assert_eq!(asked(0, |text| Error::unavailable(text)).await, (1, None));
+        assert_eq!(asked(2, |text| Error::unavailable(text)).await, (3, None));
+        assert_eq!(asked(3, |text| Error::unavailable(text)).await, (3, Some(ErrorKind::Unavailable)));
+        assert_eq!(asked(1, |text| Error::config(text)).await, (1, Some(ErrorKind::Config)), "refused, not silent");
     }
 }
