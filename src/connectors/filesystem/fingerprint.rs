@@ -4,6 +4,9 @@
 //! takes up the file it was in and goes on to those after it. It refuses, by name: a file that was changed after
 //! it was read, or while it was; a file that was being read and is gone; a file that has come before one already
 //! read, whose rows would never be read. A file read to its end may go: nothing more is wanted of it.
+//!
+//! Limit: every file ever read keeps its mark, about 100 bytes with a path of 60, and every epoch stores all of them
+//! anew. A hundred thousand files make that 10 MB each epoch; for more, put the rows into fewer, larger files.
 
 use std::fs::Metadata;
 use std::path::Path;

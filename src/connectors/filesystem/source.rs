@@ -369,7 +369,8 @@ impl TableReader {
         if ended && offsets.is_empty() && bad.is_empty() {
             return Ok(None);
         }
-        if ended {
+        // The file's last row may have filled the batch.
+        if ended || reader.ended().map_err(|e| files::failure("read", &file.path, e))? {
             // Nothing more is wanted of the file: it may go.
             self.read.end(self.position);
         }

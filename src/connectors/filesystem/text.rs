@@ -113,6 +113,11 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
+    /// Whether no byte is left. Line ends behind the last record are bytes.
+    pub(super) fn ended(&mut self) -> io::Result<bool> {
+        Ok(self.input.fill_buf()?.is_empty())
+    }
+
     /// Appends a line without its `\n`, within the limit for the whole record.
     fn line(&mut self, record: &mut Vec<u8>) -> io::Result<Record> {
         let room = self.bytes_max.saturating_sub(record.len()) as u64;

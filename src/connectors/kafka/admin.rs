@@ -10,7 +10,6 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer};
@@ -347,9 +346,8 @@ impl TopicAdmin {
     async fn leaders(&self, topic: &str) -> Result<Option<Vec<i32>>> {
         let (consumer, topic) = (Arc::clone(&self.consumer), topic.to_owned());
         client::blocking(move || {
-            let metadata = consumer.fetch_metadata(Some(&topic), client::REQUEST_TIME_MAX).map_err(|e| {
-                client::unanswered(&consumer, &format!("the leaders of topic \"{topic}\" are not known"), &e)
-            })?;
+            let what = format!("the leaders of topic \"{topic}\" are not known");
+            let metadata = client::metadata(&consumer, Some(&topic), &what)?;
             let Some(found) = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none()) else {
                 return Ok(None);
             };
@@ -368,9 +366,7 @@ impl TopicAdmin {
     pub async fn brokers(&self) -> Result<Vec<i32>> {
         let consumer = Arc::clone(&self.consumer);
         client::blocking(move || {
-            let metadata = consumer
-                .fetch_metadata(None, client::REQUEST_TIME_MAX)
-                .map_err(|e| client::unanswered(&consumer, "the brokers are not known", &e))?;
+            let metadata = client::metadata(&consumer, None, "the brokers are not known")?;
             let mut brokers: Vec<i32> = metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::id).collect();
             brokers.sort_unstable();
             Ok(brokers)
@@ -385,9 +381,7 @@ impl TopicAdmin {
     pub async fn topics(&self) -> Result<Vec<String>> {
         let consumer = Arc::clone(&self.consumer);
         client::blocking(move || {
-            let metadata = consumer
-                .fetch_metadata(None, client::REQUEST_TIME_MAX)
-                .map_err(|e| client::unanswered(&consumer, "the topics are not known", &e))?;
+            let metadata = client::metadata(&consumer, None, "the topics are not known")?;
             Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
         })
         .await

@@ -11,7 +11,8 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::ffi;
@@ -23,6 +24,10 @@ pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// How long the question for a topic's id may take, which a broker that has just answered is asked.
 const ID_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long the reason of a failed connection is believed. librdkafka keeps one that repeats itself to itself for
+/// 30 s, and a question takes its own time.
+const REFUSED_HOLDS: Duration = Duration::from_secs(60);
 
 /// How long the event thread sleeps at most before it looks whether it is still needed.
 const EVENT_WAIT: Duration = Duration::from_millis(250);
@@ -39,14 +44,20 @@ pub(super) struct Context {
     /// Addresses asked first.
     servers: String,
     fatal: Mutex<Option<String>>,
-    /// Why the last connection failed.
-    refused: Mutex<Option<String>>,
+    /// Why the last connection failed, and when; nothing once a broker has answered.
+    refused: Mutex<Option<(Duration, String)>>,
 }
 
 impl Context {
-    /// Why no broker answers, as far as the last attempt tells.
-    fn refused(&self) -> Option<String> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Why no broker answers, as far as the last attempt before `now` tells: a failure of long ago says nothing.
+    fn refused(&self, now: Duration) -> Option<String> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.as_ref().filter(|(then, _)| now.saturating_sub(*then) < REFUSED_HOLDS).map(|(_, why)| why.clone())
+    }
+
+    /// A broker has answered: what failed before is over.
+    fn answered(&self) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The error after which the client is of no use.
@@ -66,14 +77,14 @@ impl ClientContext for Context {
             *self.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
         if let Some(failure) = Failure::of(&error, reason) {
-            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.reason);
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((CLOCK.elapsed(), failure.reason));
         }
         warn(&error, reason);
     }
 }
 
 impl ConsumerContext for Context {
-    fn commit_callback(&self, result: rdkafka::error::KafkaResult<()>, _offsets: &TopicPartitionList) {
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         if let Err(error) = result {
             tracing::warn!(error = %code_text(&error), "group offsets not told; lag tools show old ones");
         }
@@ -103,9 +114,11 @@ impl Failure {
     }
 }
 
-/// When each warning was told last; and the clock that says so.
-static TOLD: LazyLock<(Clock, Mutex<BTreeMap<String, Duration>>)> =
-    LazyLock::new(|| (system_clock(), Mutex::new(BTreeMap::new())));
+/// The clock of all clients' warnings and questions.
+static CLOCK: LazyLock<Clock> = LazyLock::new(system_clock);
+
+/// When each warning was told last.
+static TOLD: LazyLock<Mutex<BTreeMap<String, Duration>>> = LazyLock::new(Mutex::default);
 
 /// Warnings remembered; there are few brokers and few reasons.
 const TOLD_MAX: usize = 1000;
@@ -113,9 +126,8 @@ const TOLD_MAX: usize = 1000;
 /// Whether a warning is due: the first of its kind, or the first in a long while. Every client of the process
 /// meets the same brokers, so they share what was told.
 fn due(warning: &str) -> bool {
-    let (clock, told) = &*TOLD;
-    let now = clock.elapsed();
-    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = CLOCK.elapsed();
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     if told.get(warning).is_some_and(|then| now.saturating_sub(*then) < WARN_AGAIN) {
         return false;
     }
@@ -260,8 +272,7 @@ fn lower(text: &str) -> String {
 /// Partition numbers of a topic, ascending; `None` if there is no such topic.
 pub(super) fn partitions(consumer: &Consumer, topic: &str) -> Result<Option<Vec<i32>>> {
     let what = format!("the partitions of topic \"{topic}\" are not known");
-    let metadata =
-        consumer.fetch_metadata(Some(topic), REQUEST_TIME_MAX).map_err(|e| unanswered(consumer, &what, &e))?;
+    let metadata = metadata(consumer, Some(topic), &what)?;
     let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(None) };
     match found.error().map(RDKafkaErrorCode::from) {
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Ok(None),
@@ -273,22 +284,24 @@ pub(super) fn partitions(consumer: &Consumer, topic: &str) -> Result<Option<Vec<
     Ok((!numbers.is_empty()).then_some(numbers))
 }
 
-/// The id of a topic, which tells it from one made anew under its name; `None` where brokers know none.
-pub(super) fn topic_id(consumer: &Consumer, topic: &str) -> Result<Option<String>> {
+/// The id of a topic, which tells it from one made anew under its name; `None` where brokers know none. Not answered
+/// is an error and no `None`: what cannot be compared must not pass for the same. Every `attempt` asks another broker.
+pub(super) fn topic_id(consumer: &Consumer, topic: &str, attempt: usize) -> Result<Option<String>> {
     let what = format!("the id of topic \"{topic}\" is not known");
-    let metadata =
-        consumer.fetch_metadata(Some(topic), REQUEST_TIME_MAX).map_err(|e| unanswered(consumer, &what, &e))?;
-    // The broker that has just answered, unless it is known by its address only.
+    let metadata = metadata(consumer, Some(topic), &what)?;
+    // First the broker that has just answered, unless it is known by its address only.
     let answering = Some(metadata.orig_broker_id()).filter(|id| *id >= 0);
-    let broker = answering.or_else(|| metadata.brokers().first().map(|broker| broker.id()));
-    Ok(broker.and_then(|broker| ffi::topic_id(consumer, topic, broker, ID_TIME_MAX)))
+    let others = metadata.brokers().iter().map(|broker| broker.id()).filter(|id| Some(*id) != answering);
+    let brokers: Vec<i32> = answering.into_iter().chain(others).collect();
+    let Some(broker) = attempt.checked_rem(brokers.len()).and_then(|place| brokers.get(place)) else {
+        return Err(Error::unavailable(format!("{what}: the cluster names no broker")));
+    };
+    asked(consumer, &what, || ffi::topic_id(consumer, topic, *broker, ID_TIME_MAX))
 }
 
 /// Names of all topics the user may see, sorted, without Kafka's own.
 pub(super) fn topics(consumer: &Consumer) -> Result<Vec<String>> {
-    let metadata = consumer
-        .fetch_metadata(None, REQUEST_TIME_MAX)
-        .map_err(|e| unanswered(consumer, "the topics are not known", &e))?;
+    let metadata = metadata(consumer, None, "the topics are not known")?;
     let mut names: Vec<String> =
         metadata.topics().iter().map(|t| t.name().to_owned()).filter(|n| !n.starts_with("__")).collect();
     names.sort_unstable();
@@ -297,9 +310,8 @@ pub(super) fn topics(consumer: &Consumer) -> Result<Vec<String>> {
 
 /// First offset and end offset of a partition, as its leader tells them now.
 pub(super) fn watermarks(consumer: &Consumer, topic: &str, partition: i32) -> Result<(i64, i64)> {
-    consumer.fetch_watermarks(topic, partition, REQUEST_TIME_MAX).map_err(|e| {
-        unanswered(consumer, &format!("the offsets of partition {partition} of topic \"{topic}\" are not known"), &e)
-    })
+    let what = format!("the offsets of partition {partition} of topic \"{topic}\" are not known");
+    asked(consumer, &what, || consumer.fetch_watermarks(topic, partition, REQUEST_TIME_MAX))
 }
 
 /// Next offset of the group in a partition, if it has committed one.
@@ -307,7 +319,7 @@ pub(super) fn committed(consumer: &Consumer, topic: &str, partition: i32) -> Res
     let mut list = TopicPartitionList::new();
     list.add_partition(topic, partition);
     let what = format!("the group's offset of partition {partition} of topic \"{topic}\" is not known");
-    let found = consumer.committed_offsets(list, REQUEST_TIME_MAX).map_err(|e| unanswered(consumer, &what, &e))?;
+    let found = asked(consumer, &what, || consumer.committed_offsets(list, REQUEST_TIME_MAX))?;
     single_offset(&found, topic, partition, &what)
 }
 
@@ -316,7 +328,7 @@ pub(super) fn offset_at(consumer: &Consumer, topic: &str, partition: i32, timest
     let mut list = TopicPartitionList::new();
     let what = format!("the offset of a time stamp in partition {partition} of topic \"{topic}\" is not known");
     list.add_partition_offset(topic, partition, Offset::Offset(timestamp)).map_err(|e| from_kafka(&what, &e))?;
-    let found = consumer.offsets_for_times(list, REQUEST_TIME_MAX).map_err(|e| unanswered(consumer, &what, &e))?;
+    let found = asked(consumer, &what, || consumer.offsets_for_times(list, REQUEST_TIME_MAX))?;
     single_offset(&found, topic, partition, &what)
 }
 
@@ -342,19 +354,42 @@ pub(super) fn commit(consumer: &Consumer, positions: &[(&str, i32, i64)]) {
     }
 }
 
-/// A question that no broker answered: who was asked, why the last attempt failed, and what to try.
-pub(super) fn unanswered(consumer: &Consumer, what: &str, error: &KafkaError) -> Error {
+/// Metadata of one topic or of all, from any broker.
+pub(super) fn metadata(consumer: &Consumer, topic: Option<&str>, what: &str) -> Result<Metadata> {
+    asked(consumer, what, || consumer.fetch_metadata(topic, REQUEST_TIME_MAX))
+}
+
+/// Asks the brokers; without an answer `what` is the consequence.
+fn asked<T>(consumer: &Consumer, what: &str, question: impl FnOnce() -> KafkaResult<T>) -> Result<T> {
+    let start = CLOCK.elapsed();
+    let answer = question();
+    let now = CLOCK.elapsed();
+    let context = consumer.context();
+    match answer {
+        Ok(answer) => {
+            context.answered();
+            Ok(answer)
+        }
+        Err(error) => Err(unanswered(context, what, &error, (start, now))),
+    }
+}
+
+/// A question that no broker answered from `start` to `now`: who was asked, why the last attempt failed, and what
+/// to try.
+fn unanswered(context: &Context, what: &str, error: &KafkaError, (start, now): (Duration, Duration)) -> Error {
     use RDKafkaErrorCode as Code;
     let hint = "start the brokers, or correct \"properties.bootstrap.servers\"; their advertised addresses must be \
                 reachable from here, too";
-    let context = consumer.context();
     let silent = matches!(
         error.rdkafka_error_code(),
         Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut | Code::Resolve)
     );
-    match context.refused().filter(|_| silent) {
+    match context.refused(now).filter(|_| silent) {
         Some(reason) => Error::unavailable(format!("no kafka broker answers at \"{}\": {reason}", context.servers))
-            .detail(format!("{what}; it was tried for {} s", REQUEST_TIME_MAX.as_secs()))
+            .detail(match now.saturating_sub(start).as_secs() {
+                0 => what.to_owned(),
+                tried => format!("{what}; it was tried for {tried} s"),
+            })
             .hint(hint),
         None => with_hint(from_kafka(what, error), hint),
     }
@@ -391,6 +426,27 @@ mod tests {
         }
         assert_eq!(failure(Code::AllBrokersDown, "1/1 brokers are down"), None);
         assert_eq!(failure(Code::BrokerTransportFailure, "no address"), None);
+    }
+
+    #[test]
+    fn a_failed_connection_explains_only_what_comes_soon_after_it() {
+        let context = Context { servers: "kafka:9092".into(), ..Context::default() };
+        let failed = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+        context.error(failed, "kafka:9092/2: Connect to ipv4#10.0.0.1:9092 failed: Connection refused");
+        let start = CLOCK.elapsed();
+        let told = |start, now| {
+            let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+            let error = unanswered(&context, "the offsets are not known", &timed_out, (start, now));
+            (error.message().to_owned(), error.to_string().contains("it was tried for 7 s"))
+        };
+        let refused = "no kafka broker answers at \"kafka:9092\": connection refused";
+        assert_eq!(told(start, start + Duration::from_secs(7)), (refused.into(), true));
+        assert_eq!(told(start, start), (refused.into(), false));
+        let later = start + Duration::from_secs(3600);
+        let timed_out = told(later, later + Duration::from_secs(15)).0;
+        assert!(timed_out.starts_with("the offsets are not known: "), "{timed_out}");
+        context.answered();
+        assert_eq!(told(start, start).0, timed_out);
     }
 
     #[test]

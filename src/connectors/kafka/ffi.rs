@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka_sys as sys;
 use tokio::sync::Notify;
 
@@ -248,10 +248,10 @@ impl<'b> Iterator for Headers<'b> {
 }
 
 /// The id a broker gave a topic when it was made, which no topic made anew has; `None` if the broker knows none
-/// (before Kafka 2.8) or does not answer in time. Any broker knows; by default librdkafka would wait for the
+/// (before Kafka 2.8). No answer in time is an error. Any broker knows; by default librdkafka would wait for the
 /// controller, which the mock cluster does not have.
-pub(super) fn topic_id(consumer: &Consumer, topic: &str, broker: i32, wait: Duration) -> Option<String> {
-    let name = CString::new(topic).ok()?;
+pub(super) fn topic_id(consumer: &Consumer, topic: &str, broker: i32, wait: Duration) -> KafkaResult<Option<String>> {
+    let name = CString::new(topic)?;
     let client = consumer.client().native_ptr();
     let wait_ms = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
     // SAFETY: the client is live, and all that is made here is given back here. The request copies the names; the
@@ -266,43 +266,57 @@ pub(super) fn topic_id(consumer: &Consumer, topic: &str, broker: i32, wait: Dura
         sys::rd_kafka_AdminOptions_set_broker(options, broker, ptr::null_mut(), 0);
         sys::rd_kafka_DescribeTopics(client, topics, options, queue);
         let event = sys::rd_kafka_queue_poll(queue, wait_ms);
-        let id = if event.is_null() { None } else { described_id(event) };
+        let timed_out = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT;
+        let id = if event.is_null() { Err(timed_out) } else { described_id(event) };
         if !event.is_null() {
             sys::rd_kafka_event_destroy(event);
         }
         sys::rd_kafka_AdminOptions_destroy(options);
         sys::rd_kafka_TopicCollection_destroy(topics);
         sys::rd_kafka_queue_destroy(queue);
-        id
+        match id {
+            Err(sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE) => Ok(None),
+            id => id.map_err(|code| KafkaError::MetadataFetch(code.into())),
+        }
     }
 }
 
-/// The id in the answer to a question about one topic; the caller vouches for the event.
-unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Option<String> {
+/// The id in the answer to a question about one topic; `None` if the broker knows no ids. The caller vouches for the
+/// event.
+unsafe fn described_id(
+    event: *mut sys::rd_kafka_event_t,
+) -> std::result::Result<Option<String>, sys::rd_kafka_resp_err_t> {
+    let fine = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    let strange = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_MSG;
     // SAFETY: the event is live, and what it gives out lives as long.
     unsafe {
+        let code = sys::rd_kafka_event_error(event);
+        if code != fine {
+            return Err(code);
+        }
         let result = sys::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {
-            return None;
+            return Err(strange);
         }
         let mut count = 0;
         let found = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
         if found.is_null() || count != 1 {
-            return None;
+            return Err(strange);
         }
-        let error = sys::rd_kafka_TopicDescription_error(*found);
-        if sys::rd_kafka_error_code(error) != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return None;
+        let code = sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(*found));
+        if code != fine {
+            return Err(code);
         }
         let id = sys::rd_kafka_TopicDescription_topic_id(*found);
+        if id.is_null() {
+            return Err(strange);
+        }
         // Zero: the broker knows no ids.
-        if id.is_null()
-            || (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id)) == (0, 0)
-        {
-            return None;
+        if (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id)) == (0, 0) {
+            return Ok(None);
         }
         let text = sys::rd_kafka_Uuid_base64str(id);
-        (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
+        if text.is_null() { Err(strange) } else { Ok(Some(CStr::from_ptr(text).to_string_lossy().into_owned())) }
     }
 }
 

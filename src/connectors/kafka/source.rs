@@ -4,6 +4,8 @@
 //! start and end are numbers before the first row; an offset that is gone is an error with the number of
 //! records lost, never a silent new start.
 
+mod identity;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +26,6 @@ use crate::limits::{BATCH_ROWS_MAX, KAFKA_QUEUE_BYTES_MAX};
 use crate::stream::SourcePosition;
 use crate::table::TableSpec;
 
-/// Name of the topic's id in a fingerprint.
-const TOPIC_ID: &str = "topic_id";
-
 const FRESH: &str = "start over with --fresh: it forgets the job's state and reads from the table's configured start";
 
 /// A table opened for reading.
@@ -40,7 +39,7 @@ pub struct KafkaSource {
     consumer: Arc<Consumer>,
     // changes while running: topics in the order they were found, which is part of the order of ties
     topics: Vec<String>,
-    /// Ids of the topics asked for so far; `None` where the broker knows none.
+    /// Ids of the topics asked for so far; `None` where the brokers know none.
     ids: BTreeMap<String, Option<String>>,
 }
 
@@ -74,41 +73,6 @@ impl KafkaSource {
             topics,
             ids: BTreeMap::new(),
         })
-    }
-
-    /// The id of a topic, which tells it from one made anew under its name. The embedded cluster is made anew at
-    /// every start and goes on by its offsets: its ids say nothing.
-    async fn topic_id(&mut self, topic: &str) -> Result<Option<String>> {
-        if self.embedded {
-            return Ok(None);
-        }
-        if let Some(known) = self.ids.get(topic) {
-            return Ok(known.clone());
-        }
-        let (consumer, name) = (Arc::clone(&self.consumer), topic.to_owned());
-        let id = client::blocking(move || client::topic_id(&consumer, &name)).await?;
-        self.ids.insert(topic.to_owned(), id.clone());
-        Ok(id)
-    }
-
-    /// Refuses a topic that was deleted and made anew since `position` was stored.
-    async fn recognize_topic(&mut self, split: &Split, position: &SourcePosition) -> Result<()> {
-        let stored = position.fingerprint.as_ref().and_then(|f| f.get(TOPIC_ID)).and_then(|id| id.as_str());
-        let (Some(stored), Some(now)) = (stored, self.topic_id(&split.topic).await?) else { return Ok(()) };
-        if stored == now {
-            return Ok(());
-        }
-        let Split { topic, partition, .. } = split;
-        let (consumer, name, number) = (Arc::clone(&self.consumer), topic.clone(), *partition);
-        let (low, high) = client::blocking(move || client::watermarks(&consumer, &name, number)).await?;
-        Err(Error::data(format!(
-            "topic \"{topic}\" was deleted and made anew: partition {partition} was read up to offset {}, and the new \
-             one holds offsets {low} up to {high}",
-            position.next_offset
-        ))
-        .detail(format!("The topic that was read has the id {stored}, this one {now}."))
-        .hint(FRESH)
-        .or_at(self.table.options.span("topic").or(self.table.span)))
     }
 
     /// Logical minus physical offset.
@@ -170,7 +134,7 @@ impl KafkaSource {
         Ok(Box::new(PartitionReader {
             consumer,
             place,
-            fingerprint: id.map(|id| serde_json::json!({ TOPIC_ID: id })),
+            fingerprint: identity::fingerprint(id.as_deref()),
             decoder,
             bound,
             queue,
@@ -392,7 +356,7 @@ struct PartitionReader {
     // fixed at start
     consumer: Arc<Consumer>,
     place: Place,
-    fingerprint: Option<serde_json::Value>,
+    fingerprint: serde_json::Value,
     /// First offset not to read, physical.
     bound: Option<i64>,
     /// End of the partition when it was opened, physical.
@@ -538,7 +502,7 @@ impl SplitReader for PartitionReader {
     }
 
     fn fingerprint(&self) -> Option<serde_json::Value> {
-        self.fingerprint.clone()
+        Some(self.fingerprint.clone())
     }
 
     fn lag(&self) -> Option<u64> {

@@ -12,6 +12,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type, TimeUnit, TimestampMillisecondType};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::RDKafkaApiKey;
 
 use super::*;
 use crate::connectors::{Fetched, JobContext, Sink, Source, SourceBatch, Split, SplitReader, StartAt};
@@ -898,7 +899,7 @@ async fn a_full_queue_waits_and_a_refused_row_fails_the_epoch() {
     let admin = TopicAdmin::connect(&cluster.bootstrap_servers(), []).unwrap();
     assert_eq!(soon(admin.offsets("t")).await.unwrap()[&0], (0, 500));
     cluster.request_errors(
-        rdkafka::types::RDKafkaApiKey::Produce,
+        RDKafkaApiKey::Produce,
         &[rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 5],
     );
     let error = match soon(sink.write(batch())).await {
@@ -1069,13 +1070,85 @@ async fn a_topic_made_anew_is_recognized_by_its_id() {
         "topic \"t\" was deleted and made anew: partition 0 was read up to offset 2, and the new one holds offsets 0 up to 3"
     );
     assert!(error.hint_text().unwrap().contains("--fresh"), "{error}");
-    // State of an older version, or of a broker without ids: offsets are what there is.
+    // State of an older version: offsets are what there is.
     soon(source.recognize(&split("t", 0), &position_at(2, None))).await.unwrap();
-    // The embedded cluster is made anew at every start.
-    let table = text_table(&new, "t", &[("properties.bootstrap.servers", "embedded")]);
-    let job = JobContext { embedded_bootstrap: Some(new.bootstrap_servers()), ..job() };
-    let mut source = KafkaSource::open(&table, &job).unwrap();
-    soon(source.recognize(&split("t", 0), &position_at(2, fingerprint))).await.unwrap();
-    let reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
-    assert_eq!(reader.fingerprint(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_cluster_and_brokers_do_not_go_on_from_each_other() {
+    let (first, second) = (cluster(&[("t", 1)]), cluster(&[("t", 1)]));
+    fill(&first, "t", 0, &["a", "b"]).await;
+    fill(&second, "t", 0, &["x", "y", "z"]).await;
+    let embedded = |cluster: &Cluster, offset: Option<i64>| {
+        let table = text_table(cluster, "t", &[("properties.bootstrap.servers", "embedded")]);
+        let embedded_offsets = offset.map(|offset| (("t".to_owned(), 0), offset)).into_iter().collect();
+        let job = JobContext { embedded_bootstrap: Some(cluster.bootstrap_servers()), embedded_offsets, ..job() };
+        KafkaSource::open(&table, &job).unwrap()
+    };
+    let brokers = || KafkaSource::open(&text_table(&second, "t", &[]), &job()).unwrap();
+    let mut source = embedded(&first, None);
+    let of_embedded = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await.fingerprint();
+    let of_brokers = soon(open(&mut brokers(), &split("t", 0), StartAt::Configured)).await.fingerprint();
+
+    // Embedded to embedded: made anew, it goes on by its offsets.
+    let stored = position_at(2, of_embedded.clone());
+    let mut source = embedded(&second, Some(2));
+    soon(source.recognize(&split("t", 0), &stored)).await.unwrap();
+    let reader = soon(open(&mut source, &split("t", 0), StartAt::Offset(2))).await;
+    assert_eq!((reader.next_offset(), reader.fingerprint()), (2, of_embedded));
+    // An older version stored nothing.
+    soon(source.recognize(&split("t", 0), &position_at(2, None))).await.unwrap();
+
+    let error = soon(brokers().recognize(&split("t", 0), &stored)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    let servers = second.bootstrap_servers();
+    assert_eq!(
+        error.message(),
+        format!(
+            "the stored state read topic \"t\" from the embedded cluster, and this start reads it from the brokers at \"{servers}\""
+        )
+    );
+    assert!(["--fresh", "--state DIR"].iter().all(|typed| error.hint_text().unwrap().contains(typed)), "{error}");
+    let no_ids = Some(serde_json::json!({ "topic_id": null }));
+    for stored in [of_brokers, no_ids] {
+        let error = soon(source.recognize(&split("t", 0), &position_at(2, stored))).await.unwrap_err();
+        assert_eq!(
+            error.message(),
+            "the stored state read topic \"t\" from kafka brokers, and this start reads it from the embedded cluster"
+        );
+        let hint = error.hint_text().unwrap();
+        assert!(["--fresh", "--state DIR", "KAFKA_BOOTSTRAP_SERVERS"].iter().all(|typed| hint.contains(typed)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_whose_id_is_not_told_is_not_taken_for_the_same() {
+    use rdkafka::types::RDKafkaRespErr;
+    let cluster = cluster(&[("t", 1)]);
+    fill(&cluster, "t", 0, &["a", "b"]).await;
+    let mut source = KafkaSource::open(&text_table(&cluster, "t", &[]), &job()).unwrap();
+    let another = position_at(2, Some(serde_json::json!({ "topic_id": "another" })));
+    cluster.topic_error("t", RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE).unwrap();
+    let error = soon(source.recognize(&split("t", 0), &another)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.message().contains("the id of topic \"t\" is not known"), "{error}");
+    // The missing answer is not remembered as "no id".
+    cluster.topic_error("t", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
+    let error = soon(source.recognize(&split("t", 0), &another)).await.unwrap_err();
+    assert!(error.message().contains("made anew"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn brokers_without_ids_do_not_make_the_state_forget_one() {
+    let cluster = cluster(&[("t", 1), ("u", 1)]);
+    // The last version of the answer that has no ids.
+    cluster.apiversion(RDKafkaApiKey::Metadata, Some(0), Some(9)).unwrap();
+    fill(&cluster, "t", 0, &["a", "b"]).await;
+    let mut source = KafkaSource::open(&text_table(&cluster, "t;u", &[]), &job()).unwrap();
+    let known = Some(serde_json::json!({ "topic_id": "known" }));
+    soon(source.recognize(&split("t", 0), &position_at(2, known.clone()))).await.unwrap();
+    let reader = soon(open(&mut source, &split("t", 0), StartAt::Offset(2))).await;
+    assert_eq!(reader.fingerprint(), known);
+    let reader = soon(open(&mut source, &split("u", 0), StartAt::Configured)).await;
+    assert_eq!(reader.fingerprint(), Some(serde_json::json!({ "topic_id": null })));
 }

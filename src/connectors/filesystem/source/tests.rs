@@ -563,6 +563,20 @@ async fn a_file_that_was_being_read_must_be_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_file_whose_last_row_fills_a_batch_is_read_to_its_end() {
+    let dir = TempDir::new().unwrap();
+    let lines = |values: std::ops::Range<usize>| values.map(|n| format!("{{\"n\":{n}}}\n")).collect::<String>();
+    std::fs::write(dir.path().join("a"), lines(0..BATCH_ROWS_MAX)).unwrap();
+    std::fs::write(dir.path().join("b"), lines(7..9)).unwrap();
+    let table = table(dir.path(), vec![n()], &[("format", "json")]);
+    let stop = stopped_after(&table, 1).await;
+    assert_eq!(stop.next_offset, BATCH_ROWS_MAX as i64);
+    assert_eq!(goes_on(&table, &stop).await.unwrap().0, [7, 8]);
+    std::fs::remove_file(dir.path().join("a")).unwrap();
+    assert_eq!(goes_on(&table, &stop).await.unwrap().0, [7, 8], "nothing more was wanted of it");
+}
+
+#[tokio::test]
 async fn a_table_of_one_file_is_recognized_too() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("one.json");
