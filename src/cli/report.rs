@@ -1,15 +1,17 @@
 //! What a person reads before and after a job: the start banner, and the summary with the row ledger.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::cli::embedded::{Embedded, embedded};
 use crate::cli::script::{LoadedScript, StateLayout};
 use crate::cli::status::{clock_time, ledger_table};
-use crate::connectors::filesystem;
+use crate::connectors::{BadRecords, filesystem};
 use crate::plan::StreamPlan;
 use crate::runtime::{COLLECT, Opened, Outcome, Summary};
 use crate::server::Server;
 use crate::sql::{Job, JobKind};
+use crate::stream::{RowCounts, SourcePosition};
 use crate::table::TableSpec;
 
 /// The last line of a banner.
@@ -116,11 +118,8 @@ pub(super) fn summary(summary: &Summary, loaded: &LoadedScript, plan: &StreamPla
     let mut text = format!("{how} · epoch {} committed\n", summary.epoch);
     text.push_str(&ledger_table(summary.partitions.iter().map(|p| (p.topic.as_str(), p.partition, p.counts))));
     text += &whereabouts(loaded, plan, false);
-    let total = summary
-        .partitions
-        .iter()
-        .fold((0, 0, 0), |t, p| (t.0 + p.counts.late, t.1 + p.counts.bad, t.2 + p.counts.future));
-    for (count, name) in [(total.0, "late"), (total.1, "bad"), (total.2, "future")] {
+    let (kept, dropped) = casualties(&summary.partitions, plan);
+    for (count, name) in [(kept.late, "late"), (kept.bad, "bad"), (kept.future, "future")] {
         if count > 0 {
             let state = state_argument(loaded, &layout.root);
             text += &format!(
@@ -129,7 +128,27 @@ pub(super) fn summary(summary: &Summary, loaded: &LoadedScript, plan: &StreamPla
             );
         }
     }
+    for table in dropped {
+        text += &format!("  bad rows of {table} were counted and dropped: 'bad-records' = 'drop'\n");
+    }
     text.trim_end().to_owned()
+}
+
+/// The rows that are in the ledger, and the tables whose bad rows are not, by their policy.
+fn casualties<'a>(partitions: &[SourcePosition], plan: &'a StreamPlan) -> (RowCounts, BTreeSet<&'a str>) {
+    let drops = |table: &TableSpec| matches!(BadRecords::of(table), Ok(BadRecords::Drop));
+    let dropping: BTreeSet<&str> =
+        plan.sources().filter(|(_, s)| drops(&s.table)).map(|(_, s)| s.table.name.as_str()).collect();
+    let (mut kept, mut dropped) = (RowCounts::default(), BTreeSet::new());
+    for partition in partitions {
+        let mut counts = partition.counts;
+        if let Some(table) = dropping.get(partition.table.as_str()).filter(|_| counts.bad > 0) {
+            dropped.insert(*table);
+            counts.bad = 0;
+        }
+        kept += counts;
+    }
+    (kept, dropped)
 }
 
 /// `--state DIR`, where `streamer sql` would look elsewhere.

@@ -36,7 +36,7 @@ pub(super) struct RunArguments {
     /// Stop after this time, as Ctrl-C would: "30s", "5 min".
     #[arg(long, value_parser = parse_duration)]
     duration: Option<Duration>,
-    /// Stop after so many records have been read.
+    /// Stop when at least so many records have been read; each partition ends its batch.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rows: Option<u64>,
     /// Stop when every record there is has been read.
