@@ -84,7 +84,7 @@ struct Started {
 }
 
 fn start(
-    source: plan::Source,
+    source: &plan::Source,
     bad_records: BadRecords,
     rows_max: Option<u64>,
     batches: Vec<SourceBatch>,
@@ -127,7 +127,7 @@ fn start(
         unfinished: Arc::clone(&unfinished),
         clock: system_clock(),
         first_epoch: 1,
-        assigner: WatermarkAssigner::new(&source, position.id, position.watermark)?,
+        assigner: WatermarkAssigner::new(source, position.id, position.watermark)?,
         fragment,
         position,
         idle: false,
@@ -138,7 +138,7 @@ fn start(
 }
 
 async fn run_with(source: plan::Source, bad_records: BadRecords, batches: Vec<SourceBatch>) -> Result<TaskReport> {
-    let Started { task, barrier, mut reported, unfinished, .. } = start(source, bad_records, None, batches)?;
+    let Started { task, barrier, mut reported, unfinished, .. } = start(&source, bad_records, None, batches)?;
     let task = tokio::spawn(task.run());
     while unfinished.load(Ordering::Acquire) > 0 && !task.is_finished() {
         tokio::task::yield_now().await;
@@ -180,7 +180,7 @@ async fn bad_records_are_kept_unless_the_policy_drops_them() {
 #[tokio::test]
 async fn no_batch_is_read_once_the_job_has_read_enough() {
     let Started { task, barrier, mut reported, job_metrics, .. } =
-        start(source(), BadRecords::Ledger, Some(2), vec![batch(&[0, 1, 2], 3, 3), batch(&[3, 4], 2, 5)]).unwrap();
+        start(&source(), BadRecords::Ledger, Some(2), vec![batch(&[0, 1, 2], 3, 3), batch(&[3, 4], 2, 5)]).unwrap();
     let task = tokio::spawn(task.run());
     while job_metrics.total().read < 2 && !task.is_finished() {
         tokio::task::yield_now().await;
