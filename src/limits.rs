@@ -26,6 +26,11 @@ pub const RECORD_BYTES_MAX: usize = 4 << 20;
 /// Raw bytes of a bad record kept in the ledger.
 pub const BAD_RECORD_BYTES_MAX: usize = 64 << 10;
 
+/// Late rows of a job remembered until every operator has met them, so that none counts twice; in JSON about
+/// 110 bytes of the manifest each. Beyond it the oldest are given up: rows of a partition up to there that an
+/// operator behind an OVER still finds late are kept in the ledger as in the count already, so it is never too high.
+pub const LATE_ROWS_REMEMBERED_MAX: usize = 50_000;
+
 /// Nesting of JSON values.
 pub const JSON_DEPTH_MAX: usize = 100;
 

@@ -190,8 +190,8 @@ pub struct SourcePosition {
 /// The row ledger of one partition: `read = processed + late + bad + future + tombstones`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCounts {
-    /// Records read from the partition (an array message of n rows counts n), as the connector counted them
-    /// before decoding.
+    /// Records read from the partition, as the connector counted them when it took them; an array message of n
+    /// rows counts n, as its decoder found them.
     pub read: u64,
     /// Rows taken by every operator that saw them.
     pub processed: u64,

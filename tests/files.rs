@@ -224,6 +224,35 @@ GROUP BY device_id, window_start, window_end;"
 }
 
 #[test]
+fn rows_that_are_counted_are_kept_unless_the_policy_drops_them() {
+    let directory = tempfile::tempdir().unwrap();
+    // An empty array stops no job; a row without event time does, unless it is to be kept or dropped.
+    write(directory.path(), "input/a.json", &format!("{}[]\n", rows()));
+    let query = "CREATE TABLE counts (n BIGINT) WITH ('connector' = 'blackhole');
+INSERT INTO counts SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+GROUP BY window_start, window_end;";
+    write(directory.path(), "fail.sql", &format!("{TABLE}{query}"));
+    let output = run(directory.path(), &["run", "fail.sql"]);
+    assert!(output.status.success() && text(&output).contains("FROM ledger.bad"), "{}", text(&output));
+    let bad = "SELECT reason, field, raw IS NOT NULL AS raw FROM ledger.bad ORDER BY reason";
+    let ask = |script: &str| run(directory.path(), &["sql", "-f", script, "--format", "csv", "-c", bad]);
+    let output = ask("fail.sql");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "reason,field,raw\nNO_ROW,,true\n", "{}", text(&output));
+
+    write(directory.path(), "input/a.json", &format!("{}[]\n{{\"device_id\":\"a\"}}\n", rows()));
+    for (policy, told) in [("ledger", "FROM ledger.bad"), ("drop", "bad rows of readings were counted and dropped")] {
+        let table = TABLE.replace("'json')", &format!("'json', 'bad-records' = '{policy}')"));
+        write(directory.path(), &format!("{policy}.sql"), &format!("{table}{query}"));
+        let output = run(directory.path(), &["run", &format!("{policy}.sql")]);
+        assert!(output.status.success() && text(&output).contains(told), "{}", text(&output));
+        assert_eq!(text(&output).contains("ledger.bad"), policy == "ledger", "{}", text(&output));
+    }
+    let output = ask("ledger.sql");
+    let expected = "reason,field,raw\nNO_ROW,,true\nNULL_EVENT_TIME,ts,false\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", text(&output));
+}
+
+#[test]
 fn a_row_late_before_and_behind_an_over_is_one_late_row() {
     let directory = tempfile::tempdir().unwrap();
     // The OVER takes it, for it is the first of its device; neither window does.

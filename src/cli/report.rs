@@ -1,15 +1,17 @@
 //! What a person reads before and after a job: the start banner, and the summary with the row ledger.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::cli::embedded::{Embedded, embedded};
 use crate::cli::script::{LoadedScript, StateLayout};
 use crate::cli::status::{clock_time, ledger_table};
-use crate::connectors::filesystem;
+use crate::connectors::{BadRecords, filesystem};
 use crate::plan::StreamPlan;
 use crate::runtime::{COLLECT, Opened, Outcome, Summary};
 use crate::server::Server;
 use crate::sql::{Job, JobKind};
+use crate::stream::{RowCounts, SourcePosition};
 use crate::table::TableSpec;
 
 /// The last line of a banner.
@@ -116,33 +118,60 @@ pub(super) fn summary(summary: &Summary, loaded: &LoadedScript, plan: &StreamPla
     let mut text = format!("{how} · epoch {} committed\n", summary.epoch);
     text.push_str(&ledger_table(summary.partitions.iter().map(|p| (p.topic.as_str(), p.partition, p.counts))));
     text += &whereabouts(loaded, plan, false);
-    for (_, name) in in_ledgers(summary) {
+    let (ledgers, dropped) = outside(summary, plan);
+    for (_, name) in ledgers {
         text += &format!("  {name} rows:  {}\n", ledger_query(loaded, layout, name));
+    }
+    for table in dropped {
+        text += &format!("  bad rows of {table} were counted and dropped: 'bad-records' = 'drop'\n");
     }
     text.trim_end().to_owned()
 }
 
 /// What a final SELECT that ended without a summary did not return: `note: 3 rows are late and not in the result: …`.
-pub(super) fn not_in_the_result(summary: &Summary, loaded: &LoadedScript, layout: &StateLayout) -> Vec<String> {
-    let note = |(count, name)| {
+pub(super) fn not_in_the_result(
+    summary: &Summary,
+    loaded: &LoadedScript,
+    plan: &StreamPlan,
+    layout: &StateLayout,
+) -> Vec<String> {
+    let (ledgers, dropped) = outside(summary, plan);
+    let kept = ledgers.into_iter().map(|(count, name)| {
         let rows = if count == 1 { "1 row is".to_owned() } else { format!("{count} rows are") };
         format!("note: {rows} {name} and not in the result: {}", ledger_query(loaded, layout, name))
-    };
-    in_ledgers(summary).into_iter().map(note).collect()
+    });
+    let dropped =
+        dropped.into_iter().map(|table| format!("note: bad rows of {table} were dropped: 'bad-records' = 'drop'"));
+    kept.chain(dropped).collect()
 }
 
-/// The ledgers that got rows in this job, and how many.
-fn in_ledgers(summary: &Summary) -> Vec<(u64, &'static str)> {
-    let total = summary
-        .partitions
-        .iter()
-        .fold((0, 0, 0), |t, p| (t.0 + p.counts.late, t.1 + p.counts.bad, t.2 + p.counts.future));
-    [(total.0, "late"), (total.1, "bad"), (total.2, "future")].into_iter().filter(|(count, _)| *count > 0).collect()
+/// The ledgers that got rows in this job, and how many; and the tables whose bad rows are in none.
+fn outside<'a>(summary: &Summary, plan: &'a StreamPlan) -> (Vec<(u64, &'static str)>, BTreeSet<&'a str>) {
+    let (kept, dropped) = casualties(&summary.partitions, plan);
+    let ledgers = [(kept.late, "late"), (kept.bad, "bad"), (kept.future, "future")];
+    (ledgers.into_iter().filter(|(count, _)| *count > 0).collect(), dropped)
 }
 
 fn ledger_query(loaded: &LoadedScript, layout: &StateLayout, name: &str) -> String {
     let state = state_argument(loaded, &layout.root);
     format!("streamer sql -f {}{state} -c 'SELECT * FROM ledger.{name} LIMIT 10'", loaded.path)
+}
+
+/// The rows that are in the ledger, and the tables whose bad rows are not, by their policy.
+fn casualties<'a>(partitions: &[SourcePosition], plan: &'a StreamPlan) -> (RowCounts, BTreeSet<&'a str>) {
+    let drops = |table: &TableSpec| matches!(BadRecords::of(table), Ok(BadRecords::Drop));
+    let dropping: BTreeSet<&str> =
+        plan.sources().filter(|(_, s)| drops(&s.table)).map(|(_, s)| s.table.name.as_str()).collect();
+    let (mut kept, mut dropped) = (RowCounts::default(), BTreeSet::new());
+    for partition in partitions {
+        let mut counts = partition.counts;
+        if let Some(table) = dropping.get(partition.table.as_str()).filter(|_| counts.bad > 0) {
+            dropped.insert(*table);
+            counts.bad = 0;
+        }
+        kept += counts;
+    }
+    (kept, dropped)
 }
 
 /// `--state DIR`, where `streamer sql` would look elsewhere.

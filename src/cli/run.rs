@@ -36,7 +36,7 @@ pub(super) struct RunArguments {
     /// Stop after this time, as Ctrl-C would: "30s", "5 min".
     #[arg(long, value_parser = parse_duration)]
     duration: Option<Duration>,
-    /// Stop after so many records have been read.
+    /// Stop when at least so many records have been read; each partition ends its batch.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rows: Option<u64>,
     /// Stop when every record there is has been read.
@@ -350,7 +350,7 @@ impl Runner<'_> {
             status.end();
         }
         if task.quiet() {
-            for note in report::not_in_the_result(summary, self.loaded, &task.layout) {
+            for note in report::not_in_the_result(summary, self.loaded, &task.job.plan, &task.layout) {
                 status.note(&note);
             }
             return;

@@ -153,8 +153,9 @@ pub struct SourceBatch {
     pub bad: Vec<BadRecord>,
     /// Records without a value.
     pub tombstones: u64,
-    /// Records of the stretch, counted where the connector takes them, before and apart from decoding; a record
-    /// of n rows counts n. The row ledger holds it against `n + bad + tombstones`, so it must not be made of them.
+    /// Records of the stretch, counted one by one as the connector takes them; a record that its decoder says holds
+    /// n rows counts n, and a Parquet file what its reader gives, held against its footer. The row ledger holds
+    /// this against `n + bad + tombstones`, so it must not be made of the batch.
     pub read: u64,
     /// The first offset after the stretch.
     pub next_offset: i64,
@@ -173,7 +174,8 @@ pub struct BadRecord {
     pub field: Option<String>,
     /// What is wrong.
     pub message: String,
-    /// Its bytes, cut at [`crate::limits::BAD_RECORD_BYTES_MAX`]; `None` under the policy `drop`: counted only.
+    /// Its bytes, cut at [`crate::limits::BAD_RECORD_BYTES_MAX`]; `None` under the policy `drop`, which only counts,
+    /// and for a row of columns (Parquet), which has no bytes of its own.
     pub raw: Option<Vec<u8>>,
 }
 

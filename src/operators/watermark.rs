@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::columns::{evaluate, event_millis};
@@ -51,6 +51,10 @@ pub struct Casualty {
     pub code: &'static str,
     /// The reason, for people.
     pub message: String,
+    /// The column at fault.
+    pub field: Option<String>,
+    /// Its record's own time stamp in ms, where the system has one.
+    pub record_time: Option<i64>,
     /// Its event time in ms, if there is one.
     pub event_time: Option<i64>,
     /// The partition's watermark just before it.
@@ -91,6 +95,15 @@ struct Computed {
     declared: RecordBatch,
     /// Value of the watermark expression, if the table has one.
     marks: Option<Int64Array>,
+}
+
+/// A row whose declared columns or watermark cannot be computed.
+struct Failed {
+    /// Its place in the batch.
+    place: usize,
+    /// The first column that fails.
+    field: Option<String>,
+    error: Error,
 }
 
 /// A stretch of consecutive rows of which every one could be computed.
@@ -167,7 +180,7 @@ impl WatermarkAssigner {
     fn judge(
         &mut self,
         computed: &Computed,
-        failed: Vec<(usize, Error)>,
+        failed: Vec<Failed>,
         offsets: &Int64Array,
         timestamps: Option<&Int64Array>,
     ) -> Result<(Vec<bool>, Vec<i64>, Vec<Casualty>)> {
@@ -175,36 +188,49 @@ impl WatermarkAssigner {
         let (mut keep, mut watermarks) = (vec![true; count], vec![WATERMARK_MIN; count]);
         let mut casualties = Vec::new();
         let mut failed = failed.into_iter().peekable();
+        let stamp = |place| timestamps.and_then(|t| t.is_valid(place).then(|| t.value(place)));
         let judged = match (&self.rule, &computed.marks) {
             (Some(rule), Some(marks)) => Some((rule, event_millis(computed.declared.column(rule.rowtime))?, marks)),
             _ => None,
         };
         let mut watermark = self.watermark;
         for (row, &place) in computed.places.iter().enumerate() {
-            while let Some((place, error)) = failed.next_if(|(at, _)| *at < place) {
-                casualties.push(computed_column(offsets.value(place), &error, watermark));
+            while let Some(failed) = failed.next_if(|failed| failed.place < place) {
+                let record_time = stamp(failed.place);
+                casualties.push(failed.into_casualty(offsets, record_time, watermark));
             }
             let Some((rule, times, marks)) = &judged else { continue };
             watermarks[row] = watermark;
             let time = times.is_valid(row).then(|| times.value(row));
-            let record = timestamps.and_then(|t| t.is_valid(place).then(|| t.value(place)));
-            match rule.refuse(time, record) {
+            let record_time = stamp(place);
+            match rule.refuse(time, record_time) {
                 None if marks.is_valid(row) => watermark = watermark.max(marks.value(row).min(EVENT_TIME_MAX)),
                 None => {}
                 Some((kind, code, message)) => {
                     keep[row] = false;
-                    let offset = offsets.value(place);
-                    casualties.push(Casualty { offset, kind, code, message, event_time: time, watermark });
+                    casualties.push(Casualty {
+                        offset: offsets.value(place),
+                        kind,
+                        code,
+                        message,
+                        field: Some(self.declared.field(rule.rowtime).name().clone()),
+                        record_time,
+                        event_time: time,
+                        watermark,
+                    });
                 }
             }
         }
-        casualties.extend(failed.map(|(place, error)| computed_column(offsets.value(place), &error, watermark)));
+        casualties.extend(failed.map(|failed| {
+            let record_time = stamp(failed.place);
+            failed.into_casualty(offsets, record_time, watermark)
+        }));
         self.watermark = watermark;
         Ok((keep, watermarks, casualties))
     }
 
     /// Computes declared columns and watermarks of all rows, leaving out those that fail.
-    fn compute(&self, rows: &RecordBatch, failed: &mut Vec<(usize, Error)>) -> Result<Computed> {
+    fn compute(&self, rows: &RecordBatch, failed: &mut Vec<Failed>) -> Result<Computed> {
         let mut stretches = Vec::new();
         self.compute_stretch(rows, 0..rows.num_rows(), &mut stretches, failed)?;
         let marks = match &self.rule {
@@ -230,14 +256,16 @@ impl WatermarkAssigner {
         rows: &RecordBatch,
         range: std::ops::Range<usize>,
         stretches: &mut Vec<Stretch>,
-        failed: &mut Vec<(usize, Error)>,
+        failed: &mut Vec<Failed>,
     ) -> Result<()> {
         let whole = range.len() == rows.num_rows();
         let part = if whole { rows.clone() } else { rows.slice(range.start, range.len()) };
         match self.evaluate(&part) {
             Ok((declared, mark)) => stretches.push((range, declared, mark)),
             Err(error) if error.kind() != ErrorKind::Data => return Err(error),
-            Err(error) if range.len() <= 1 => failed.extend(range.map(|place| (place, error.clone()))),
+            Err(error) if range.len() <= 1 => {
+                failed.push(Failed { place: range.start, field: self.at_fault(&part), error });
+            }
             Err(_) => {
                 let middle = range.start + range.len() / 2;
                 self.compute_stretch(rows, range.start..middle, stretches, failed)?;
@@ -250,11 +278,7 @@ impl WatermarkAssigner {
     fn evaluate(&self, rows: &RecordBatch) -> Result<(RecordBatch, Option<ArrayRef>)> {
         let mut columns = Vec::with_capacity(self.columns.len());
         for (expr, field) in self.columns.iter().zip(self.declared.fields()) {
-            let column = evaluate(expr, rows)?;
-            if !field.is_nullable() && column.null_count() > 0 {
-                return Err(Error::data(format!("column \"{}\" is NOT NULL, but its value is NULL", field.name())));
-            }
-            columns.push(column);
+            columns.push(declared_column(expr, field, rows)?);
         }
         let declared = RecordBatch::try_new(Arc::clone(&self.declared), columns)?;
         let mark = match &self.rule {
@@ -263,6 +287,22 @@ impl WatermarkAssigner {
         };
         Ok((declared, mark))
     }
+
+    /// The column for which a row fails; if the watermark does, that is the event time.
+    fn at_fault(&self, row: &RecordBatch) -> Option<String> {
+        let mut columns = self.columns.iter().zip(self.declared.fields());
+        let column = columns.find(|(expr, field)| declared_column(expr, field, row).is_err()).map(|(_, field)| field);
+        let rowtime = || self.rule.as_ref().and_then(|rule| self.declared.fields().get(rule.rowtime));
+        column.or_else(rowtime).map(|field| field.name().clone())
+    }
+}
+
+fn declared_column(expr: &Arc<dyn PhysicalExpr>, field: &Field, rows: &RecordBatch) -> Result<ArrayRef> {
+    let column = evaluate(expr, rows)?;
+    if !field.is_nullable() && column.null_count() > 0 {
+        return Err(Error::data(format!("column \"{}\" is NOT NULL, but its value is NULL", field.name())));
+    }
+    Ok(column)
 }
 
 impl Rule {
@@ -284,9 +324,19 @@ impl Rule {
     }
 }
 
-fn computed_column(offset: i64, error: &Error, watermark: EventTime) -> Casualty {
-    let message = error.to_string();
-    Casualty { offset, kind: CasualtyKind::Bad, code: COMPUTED_COLUMN, message, event_time: None, watermark }
+impl Failed {
+    fn into_casualty(self, offsets: &Int64Array, record_time: Option<i64>, watermark: EventTime) -> Casualty {
+        Casualty {
+            offset: offsets.value(self.place),
+            kind: CasualtyKind::Bad,
+            code: COMPUTED_COLUMN,
+            message: self.error.to_string(),
+            field: self.field,
+            record_time,
+            event_time: None,
+            watermark,
+        }
+    }
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -391,13 +441,15 @@ mod tests {
         ];
         let stamps = Int64Array::from(vec![Some(100), Some(100), Some(100), Some(100), Some(150), None, None]);
         let out = assigner.assign(&rows(&input), &offsets(0, 7), Some(&stamps)).unwrap();
-        let found: Vec<_> = out.casualties.iter().map(|c| (c.offset, c.code, c.watermark)).collect();
+        let found = out.casualties.iter();
+        let found: Vec<_> =
+            found.map(|c| (c.offset, c.code, c.field.as_deref().unwrap(), c.record_time, c.watermark)).collect();
         let expected = [
-            (1, COMPUTED_COLUMN, 90),
-            (2, NULL_EVENT_TIME, 90),
-            (3, FUTURE_EVENT_TIME, 90),
-            (5, COMPUTED_COLUMN, 1140),
-            (6, COMPUTED_COLUMN, 1140),
+            (1, COMPUTED_COLUMN, "share", Some(100), 90),
+            (2, NULL_EVENT_TIME, "ts", Some(100), 90),
+            (3, FUTURE_EVENT_TIME, "ts", Some(100), 90),
+            (5, COMPUTED_COLUMN, "share", None, 1140),
+            (6, COMPUTED_COLUMN, "share", None, 1140),
         ];
         assert_eq!(found, expected);
         assert_eq!(out.casualties[2].kind, CasualtyKind::Future);

@@ -72,12 +72,14 @@ impl LedgerEntry {
         }
     }
 
-    /// A row taken out where event time is given.
+    /// A row taken out where event time is given. Its bytes are gone by then: topic, partition and offset lead to them.
     pub(crate) fn of_casualty(position: &SourcePosition, kind: LedgerKind, casualty: Casualty) -> Self {
         Self {
+            record_time: casualty.record_time,
             event_time: casualty.event_time,
             watermark: Some(casualty.watermark),
             reason: casualty.code.into(),
+            field: casualty.field,
             message: casualty.message,
             ..Self::at(position, kind, casualty.offset)
         }
@@ -95,6 +97,12 @@ impl LedgerEntry {
             ),
             ..Self::at(position, LedgerKind::Late, row.offset)
         }
+    }
+
+    /// The column at fault, and the record's own time stamp.
+    #[cfg(test)]
+    pub(crate) fn fault(&self) -> (Option<&str>, Option<i64>) {
+        (self.field.as_deref(), self.record_time)
     }
 
     fn at(position: &SourcePosition, kind: LedgerKind, offset: i64) -> Self {

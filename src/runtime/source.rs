@@ -172,11 +172,9 @@ impl SourceTask {
             ..RowCounts::default()
         };
         self.position.next_offset = batch.next_offset;
-        for bad in batch.bad {
-            // Dropped by policy: counted, not kept.
-            if bad.raw.is_some() {
-                self.ledger.push(LedgerEntry::of_bad_record(&self.position, bad));
-            }
+        // `fail` lets records without a row through: these are kept, too.
+        if self.bad_records != BadRecords::Drop {
+            self.ledger.extend(batch.bad.into_iter().map(|bad| LedgerEntry::of_bad_record(&self.position, bad)));
         }
         if batch.rows.num_rows() > 0 {
             let assigned = self.assigner.assign(&batch.rows, &batch.offsets, batch.timestamps.as_ref())?;

@@ -88,10 +88,13 @@ impl Rows {
     /// # Errors
     /// `Data` if the file is damaged or a value does not fit the column's type.
     pub(super) fn next(&mut self, path: &Path) -> Result<Option<(u64, RecordBatch)>> {
-        let Some(batch) = self.reader.as_mut().and_then(Iterator::next) else { return Ok(None) };
+        let Some(batch) = self.reader.as_mut().and_then(Iterator::next) else {
+            return if self.left == 0 { Ok(None) } else { Err(other_count(path, self.left, "fewer")) };
+        };
         let batch = batch.map_err(|e| unreadable(path, e))?;
         let rows = batch.num_rows();
-        self.left = self.left.saturating_sub(rows as u64);
+        let left = self.left.checked_sub(rows as u64);
+        self.left = left.ok_or_else(|| other_count(path, rows as u64 - self.left, "more"))?;
         let strict = CastOptions { safe: false, ..CastOptions::default() };
         let columns = self.schema.fields().iter().zip(&self.places).map(|(field, place)| {
             let Some(column) = place.and_then(|place| batch.columns().get(place)) else {
@@ -121,6 +124,12 @@ impl Rows {
 
 fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::data(format!("cannot read Parquet file \"{}\"", path.display())).detail(error.to_string()).because(error)
+}
+
+/// Rows lost without a word by the reader, or made by it: the file contradicts its own footer.
+fn other_count(path: &Path, rows: u64, than: &str) -> Error {
+    Error::data(format!("Parquet file \"{}\" holds {rows} {than} rows than its footer says", path.display()))
+        .hint("the file is damaged: write it again, or move it away")
 }
 
 /// The schema rows are stored with. Parquet has no seconds: they become milliseconds.

@@ -348,7 +348,7 @@ impl TableReader {
             };
             bytes += self.record.len();
             let offset = self.position;
-            // The ledger's own count, made of records taken; every row of an array is a row read.
+            // The ledger's own count, made of records taken; how many rows an array has only its decoder knows.
             let end = offset + pushed.as_ref().map_or(1, |rows| (*rows).max(1) as i64);
             read += u64::try_from(end - offset.max(self.start)).unwrap_or(0);
             match pushed.and_then(|rows| if rows == 0 { Err(BadValue::no_row()) } else { Ok(rows) }) {
@@ -519,10 +519,9 @@ fn bad_line(file: &TableFile, line: u64, value: &BadValue) -> Error {
 }
 
 fn casualty(value: BadValue, offset: i64, record: &[u8], policy: BadRecords) -> BadRecord {
-    let raw = match policy {
-        BadRecords::Drop | BadRecords::Fail => None,
-        BadRecords::Ledger => Some(record[..record.len().min(BAD_RECORD_BYTES_MAX)].to_vec()),
-    };
+    // a row of columns has no bytes of its own, a line of text is never empty
+    let kept = policy != BadRecords::Drop && !record.is_empty();
+    let raw = kept.then(|| record.iter().take(BAD_RECORD_BYTES_MAX).copied().collect());
     BadRecord { offset, timestamp: None, code: value.code, field: value.field, message: value.message, raw }
 }
 

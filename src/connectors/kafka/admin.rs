@@ -238,11 +238,13 @@ impl Producer {
             let metadata = inner
                 .client()
                 .fetch_metadata(Some(&topic), client::REQUEST_TIME_MAX)
-                .map_err(|e| client::from_kafka(&what, &e))?;
+                .map_err(|e| client::from_kafka(&what, &e).hint(client::UNREACHED_HINT))?;
             let count = metadata.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len());
             match i32::try_from(count) {
                 Ok(count) if count > 0 => Ok(count),
-                _ => Err(Error::config(format!("there is no topic \"{topic}\"")).hint("create it first")),
+                _ => Err(Error::config(format!("there is no topic \"{topic}\"")).hint(format!(
+                    "create it: kafka-topics.sh --create --topic {topic} --partitions 4 --bootstrap-server …, or scripts/kafka topic {topic} 4"
+                ))),
             }
         })
         .await

@@ -319,7 +319,7 @@ pub(super) fn committed(consumer: &Consumer, topic: &str, partition: i32) -> Res
     let mut list = TopicPartitionList::new();
     list.add_partition(topic, partition);
     let what = format!("the group's offset of partition {partition} of topic \"{topic}\" is not known");
-    let found = asked(consumer, &what, || consumer.committed_offsets(list, REQUEST_TIME_MAX))?;
+    let found = asked(consumer, &what, || consumer.committed_offsets(list.clone(), REQUEST_TIME_MAX))?;
     single_offset(&found, topic, partition, &what)
 }
 
@@ -328,7 +328,7 @@ pub(super) fn offset_at(consumer: &Consumer, topic: &str, partition: i32, timest
     let mut list = TopicPartitionList::new();
     let what = format!("the offset of a time stamp in partition {partition} of topic \"{topic}\" is not known");
     list.add_partition_offset(topic, partition, Offset::Offset(timestamp)).map_err(|e| from_kafka(&what, &e))?;
-    let found = asked(consumer, &what, || consumer.offsets_for_times(list, REQUEST_TIME_MAX))?;
+    let found = asked(consumer, &what, || consumer.offsets_for_times(list.clone(), REQUEST_TIME_MAX))?;
     single_offset(&found, topic, partition, &what)
 }
 
@@ -359,10 +359,24 @@ pub(super) fn metadata(consumer: &Consumer, topic: Option<&str>, what: &str) -> 
     asked(consumer, what, || consumer.fetch_metadata(topic, REQUEST_TIME_MAX))
 }
 
+/// How often a question is asked again that was lost with its broker.
+const QUESTIONS_AGAIN: usize = 3;
+
+/// What to try when no broker answers.
+pub(super) const UNREACHED_HINT: &str = "start the brokers, or correct \"properties.bootstrap.servers\"; their \
+                                         advertised addresses must be reachable from here, too";
+
 /// Asks the brokers; without an answer `what` is the consequence.
-fn asked<T>(consumer: &Consumer, what: &str, question: impl FnOnce() -> KafkaResult<T>) -> Result<T> {
+fn asked<T>(consumer: &Consumer, what: &str, question: impl Fn() -> KafkaResult<T>) -> Result<T> {
     let start = CLOCK.elapsed();
-    let answer = question();
+    let mut answer = question();
+    // A broker that leaves the cluster takes the questions on their way to it along; another is asked.
+    for _ in 0..QUESTIONS_AGAIN {
+        match &answer {
+            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::BrokerDestroy) => answer = question(),
+            _ => break,
+        }
+    }
     let now = CLOCK.elapsed();
     let context = consumer.context();
     match answer {
@@ -378,8 +392,6 @@ fn asked<T>(consumer: &Consumer, what: &str, question: impl FnOnce() -> KafkaRes
 /// to try.
 fn unanswered(context: &Context, what: &str, error: &KafkaError, (start, now): (Duration, Duration)) -> Error {
     use RDKafkaErrorCode as Code;
-    let hint = "start the brokers, or correct \"properties.bootstrap.servers\"; their advertised addresses must be \
-                reachable from here, too";
     let silent = matches!(
         error.rdkafka_error_code(),
         Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut | Code::Resolve)
@@ -390,8 +402,8 @@ fn unanswered(context: &Context, what: &str, error: &KafkaError, (start, now): (
                 0 => what.to_owned(),
                 tried => format!("{what}; it was tried for {tried} s"),
             })
-            .hint(hint),
-        None => with_hint(from_kafka(what, error), hint),
+            .hint(UNREACHED_HINT),
+        None => with_hint(from_kafka(what, error), UNREACHED_HINT),
     }
 }
 

@@ -232,7 +232,7 @@ impl RowDecoder {
             ))
             .hint("mend or skip the record, or set 'bad-records' = 'ledger' to keep such records aside"));
         }
-        let kept = (self.bad_records == BadRecords::Ledger).then(|| payload.iter().take(BAD_RECORD_BYTES_MAX).copied());
+        let kept = (self.bad_records != BadRecords::Drop).then(|| payload.iter().take(BAD_RECORD_BYTES_MAX).copied());
         self.rows.bad.push(BadRecord {
             offset,
             timestamp: message.timestamp().0,

@@ -1034,6 +1034,29 @@ async fn records_are_counted_as_they_come_and_rows_of_arrays_too() {
     assert!(error.message().contains("offset 3"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_holds_no_row_is_kept_with_its_bytes_unless_it_is_to_be_dropped() {
+    let cluster = cluster(&[("t", 1)]);
+    fill(&cluster, "t", 0, &["{\"n\":1}", "[]"]).await;
+    let servers = cluster.bootstrap_servers();
+    for (policy, raw) in [("fail", Some(b"[]".to_vec())), ("ledger", Some(b"[]".to_vec())), ("drop", None)] {
+        let options = [
+            ("connector", "kafka"),
+            ("topic", "t"),
+            ("properties.bootstrap.servers", servers.as_str()),
+            ("scan.startup.mode", "earliest-offset"),
+            ("scan.bounded.mode", "latest-offset"),
+            ("format", "json"),
+            ("bad-records", policy),
+        ];
+        let mut source = KafkaSource::open(&table_of(vec![physical("n", "BIGINT")], &options), &job()).unwrap();
+        let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
+        let batches = soon(drain(reader.as_mut())).await;
+        let bad: Vec<_> = batches.into_iter().flat_map(|b| b.bad).map(|b| (b.offset, b.code, b.raw)).collect();
+        assert_eq!(bad, [(1, "NO_ROW", raw)], "{policy}");
+    }
+}
+
 /// A position as the stored state has it.
 fn position_at(next_offset: i64, fingerprint: Option<serde_json::Value>) -> SourcePosition {
     SourcePosition {

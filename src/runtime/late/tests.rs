@@ -118,22 +118,76 @@ fn a_row_late_again_epochs_later_and_after_a_restart_counts_once() {
 }
 
 #[test]
-fn the_slowest_source_with_a_watermark_keeps_rows_in_mind() {
-    let mut two = branches().nodes;
-    two.push(node(source(), &[]));
+fn the_slowest_source_that_comes_to_the_same_over_keeps_rows_in_mind() {
+    // `(t ∪ slow) → OVER → window`, `t → window`; `silent → window`, and one without event time, on their own.
     let NodeKind::Source(mut timeless) = source() else { panic!() };
     timeless.watermark = None;
-    two.push(node(NodeKind::Source(timeless), &[]));
-    let mut count = LateCount::new(&plan(two), &BTreeMap::new()).unwrap();
-    count.take(vec![late(WINDOW, 7)], &positions(), &[]).unwrap();
+    let nodes = vec![
+        node(source(), &[]),
+        node(window(), &[SOURCE]),
+        node(source(), &[]),
+        node(NodeKind::Union, &[SOURCE, 2]),
+        node(over(), &[3]),
+        node(window(), &[4]),
+        node(source(), &[]),
+        node(window(), &[6]),
+        node(NodeKind::Source(timeless), &[]),
+    ];
     let of = |source: usize, watermark| SourcePosition {
         id: PartitionId::new(source, 0, 0).unwrap(),
-        ..position(watermark, 1)
+        ..position(watermark, 10)
     };
-    count.take(vec![], &positions(), &[of(0, 90), of(1, 3), of(2, WATERMARK_MIN)]).unwrap();
-    assert_eq!(count.counted.len(), 1);
-    count.take(vec![], &positions(), &[of(0, 90), of(1, 30), of(2, WATERMARK_MIN)]).unwrap();
-    assert_eq!(count.counted.len(), 0);
+    let all: BTreeMap<_, _> = (0..4).map(|source| of(source, 0)).map(|p| (p.id, p)).collect();
+    let silent = LateRow { partition: of(2, 0).id, ..late(WINDOW, 9).1 };
+    let mut count = LateCount::new(&plan(nodes), &BTreeMap::new()).unwrap();
+    count.take(vec![late(WINDOW, 7), (7, silent)], &all, &[]).unwrap();
+    let remembered = |count: &LateCount| count.counted.keys().map(|key| key.offset).collect::<Vec<_>>();
+    assert_eq!(remembered(&count), [7], "no OVER lets rows of the silent source go");
+    let stand = |slow| [of(0, 90), of(1, slow), of(2, WATERMARK_MIN), of(3, WATERMARK_MIN)];
+    count.take(vec![], &all, &stand(3)).unwrap();
+    assert_eq!(remembered(&count), [7]);
+    count.take(vec![], &all, &stand(30)).unwrap();
+    assert!(remembered(&count).is_empty(), "the silent source does not keep it");
+}
+
+#[test]
+fn rows_behind_a_window_are_not_those_an_over_held() {
+    // `t → window → OVER → window`: what the OVER holds the first window has made.
+    let nodes = vec![node(source(), &[]), node(window(), &[SOURCE]), node(over(), &[1]), node(window(), &[2])];
+    assert!(LateCount::new(&plan(nodes), &BTreeMap::new()).unwrap().holding.is_empty());
+    let all = LateCount::new(&branches(), &BTreeMap::new()).unwrap().holding;
+    assert_eq!(all, BTreeMap::from([(0, BTreeSet::from([0]))]));
+}
+
+#[test]
+fn beyond_the_bound_the_oldest_rows_are_given_up_and_none_counts_twice() {
+    let mut count = LateCount::new(&branches(), &BTreeMap::new()).unwrap();
+    count.counted_max = 2;
+    let row = |node, offset, watermark| (node, LateRow { watermark, ..late(node, offset).1 });
+    let rows = (1..=5).map(|offset| row(WINDOW, offset, 20 + offset)).collect();
+    count.take(rows, &positions(), &[position(0, 10)]).unwrap();
+    assert_eq!(count.counted.keys().map(|key| key.offset).collect::<Vec<_>>(), [4, 5]);
+    let mut extras = BTreeMap::new();
+    count.store(&mut extras).unwrap();
+    let mut count = LateCount::new(&branches(), &extras).unwrap();
+    count.counted_max = 2;
+    // Given up, remembered, and a row later than both.
+    let rows = vec![row(BEHIND_OVER, 2, 22), row(BEHIND_OVER, 5, 25), row(WINDOW, 6, 26)];
+    let entries = count.take(rows, &positions(), &[position(23, 10)]).unwrap();
+    let expected =
+        [(2, 22, "LATE_AGAIN"), (5, 25, "LATE_AGAIN"), (6, 26, "LATE")].map(|(offset, watermark, reason)| {
+            LedgerEntry::of_late(&position(0, 10), &row(WINDOW, offset, watermark).1, "window_aggregate", reason)
+        });
+    assert_eq!(entries, expected);
+    assert_eq!(counted(&count), 1, "the first five were counted before the restart");
+    assert_eq!(count.given_up[&PartitionId(0)], GivenUp { offset: 4, watermark: 24 });
+    // Every operator has seen 25: what was given up cannot come again.
+    count.take(vec![], &positions(), &[position(25, 10)]).unwrap();
+    assert!(count.given_up.is_empty());
+    assert_eq!(count.counted.len(), 2);
+    count.take(vec![], &positions(), &[position(27, 10)]).unwrap();
+    count.store(&mut extras).unwrap();
+    assert!(extras.is_empty(), "{extras:?}");
 }
 
 #[test]

@@ -74,7 +74,21 @@ async fn run(source: plan::Source, batches: Vec<SourceBatch>) -> Result<TaskRepo
     run_with(source, BadRecords::Ledger, batches).await
 }
 
-async fn run_with(source: plan::Source, bad_records: BadRecords, batches: Vec<SourceBatch>) -> Result<TaskReport> {
+/// A task about to run, and what it is led by.
+struct Started {
+    task: SourceTask,
+    barrier: watch::Sender<Option<Barrier>>,
+    reported: mpsc::Receiver<TaskReport>,
+    unfinished: Arc<AtomicUsize>,
+    job_metrics: Arc<Metrics>,
+}
+
+fn start(
+    source: &plan::Source,
+    bad_records: BadRecords,
+    rows_max: Option<u64>,
+    batches: Vec<SourceBatch>,
+) -> Result<Started> {
     let position = SourcePosition {
         table: "t".into(),
         topic: "topic".into(),
@@ -95,29 +109,36 @@ async fn run_with(source: plan::Source, bad_records: BadRecords, batches: Vec<So
         next: Vec::new(),
     });
     let (barrier, barriers) = watch::channel(None);
-    let (reports, mut reported) = mpsc::channel(1);
+    let (reports, reported) = mpsc::channel(1);
     let unfinished = Arc::new(AtomicUsize::new(1));
+    let (metrics, job_metrics) = (Arc::<PartitionMetrics>::default(), Arc::<Metrics>::default());
+    job_metrics.partitions.insert(position.id, Arc::clone(&metrics));
     let task = SourceTask {
         reader: Some(Box::new(Batches(batches.into()))),
         idle_timeout: None,
         bad_records,
         progress: Arc::new(SourceProgress::new(&[WATERMARK_MIN])),
         place: 0,
-        metrics: Arc::default(),
-        rows_max: None,
-        job_metrics: Arc::default(),
+        metrics,
+        rows_max,
+        job_metrics: Arc::clone(&job_metrics),
         barriers,
         reports,
         unfinished: Arc::clone(&unfinished),
         clock: system_clock(),
         first_epoch: 1,
-        assigner: WatermarkAssigner::new(&source, position.id, position.watermark)?,
+        assigner: WatermarkAssigner::new(source, position.id, position.watermark)?,
         fragment,
         position,
         idle: false,
         ahead: RowsAhead::default(),
         ledger: Vec::new(),
     };
+    Ok(Started { task, barrier, reported, unfinished, job_metrics })
+}
+
+async fn run_with(source: plan::Source, bad_records: BadRecords, batches: Vec<SourceBatch>) -> Result<TaskReport> {
+    let Started { task, barrier, mut reported, unfinished, .. } = start(&source, bad_records, None, batches)?;
     let task = tokio::spawn(task.run());
     while unfinished.load(Ordering::Acquire) > 0 && !task.is_finished() {
         tokio::task::yield_now().await;
@@ -142,6 +163,37 @@ async fn what_was_read_is_held_against_what_became_of_it() {
     let position = report.position.unwrap();
     assert_eq!(position.counts, RowCounts { read: 7, processed: 5, late: 0, bad: 1, future: 0, tombstones: 1 });
     assert_eq!(position.next_offset, 9);
+}
+
+#[tokio::test]
+async fn bad_records_are_kept_unless_the_policy_drops_them() {
+    // Without bytes (a row of columns), and what holds no row under the policy `fail`.
+    let bare = BadRecord { offset: 0, timestamp: None, code: "X", field: None, message: "x".into(), raw: None };
+    let no_row = BadRecord { offset: 1, code: "NO_ROW", raw: Some(b"[]".to_vec()), ..bare.clone() };
+    for (policy, kept) in [(BadRecords::Fail, 2), (BadRecords::Ledger, 2), (BadRecords::Drop, 0)] {
+        let lost = SourceBatch { bad: vec![bare.clone(), no_row.clone()], ..batch(&[], 2, 2) };
+        let report = run_with(source(), policy, vec![lost]).await.unwrap();
+        assert_eq!((report.position.unwrap().counts.bad, report.ledger.len()), (2, kept), "{policy:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_batch_is_read_once_the_job_has_read_enough() {
+    let Started { task, barrier, mut reported, job_metrics, .. } =
+        start(&source(), BadRecords::Ledger, Some(2), vec![batch(&[0, 1, 2], 3, 3), batch(&[3, 4], 2, 5)]).unwrap();
+    let task = tokio::spawn(task.run());
+    while job_metrics.total().read < 2 && !task.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    // Time enough for another batch.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    barrier.send_replace(Some(Barrier { epoch: 1, last: true }));
+    task.await.unwrap().unwrap();
+    let position = reported.recv().await.unwrap().position.unwrap();
+    // The batch in which the bound is met is taken as a whole.
+    assert_eq!((position.counts.read, position.next_offset, position.finished), (3, 3, false));
 }
 
 #[tokio::test]
@@ -220,6 +272,10 @@ async fn rows_without_event_time_and_failing_columns_follow_the_policy() {
         let counts = report.position.unwrap().counts;
         assert_eq!(counts, RowCounts { read: 5, processed: 1, late: 0, bad: 3, future: 1, tombstones: 0 });
         assert_eq!(report.ledger.len(), kept, "{policy:?}");
+        if policy == BadRecords::Ledger {
+            let entries: Vec<_> = report.ledger.iter().map(LedgerEntry::fault).collect();
+            assert_eq!(entries, [Some("ts"), Some("share"), Some("ts"), Some("ts")].map(|field| (field, Some(0))));
+        }
     }
     for (row, what) in [(rows[1], "NULL"), (rows[2], "zero"), (rows[3], "1970")] {
         let batches = vec![timed_batch(&[rows[0], row])];

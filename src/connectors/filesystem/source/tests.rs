@@ -368,7 +368,9 @@ fn lines_that_are_no_rows_follow_the_policy_and_restarts_agree() {
     std::fs::remove_file(dir.path().join("2.txt")).unwrap();
     std::fs::write(dir.path().join("1.txt"), "1\n-\n2").unwrap();
     let (rows, bad) = read_text(dir.path(), "fail", 0).unwrap();
-    assert_eq!((rows.len(), bad), (3, vec![(1, None), (4, None)]));
+    // What holds no row stops no job, and is kept with its bytes.
+    let no_row = Some(b"-".to_vec());
+    assert_eq!((rows.len(), bad), (3, vec![(1, no_row.clone()), (4, no_row)]));
     assert!(read_text(dir.path(), "ledger", 11).is_err());
     std::fs::write(dir.path().join("4.json.gz"), b"\x1f\x8b").unwrap();
     let error = read_text(dir.path(), "ledger", 0).unwrap_err();
@@ -598,15 +600,34 @@ async fn rows_without_a_value_they_must_have_follow_the_policy() {
     let values = Arc::new(Int64Array::from(vec![Some(0), None, Some(2)])) as ArrayRef;
     write_parquet(&dir.path().join("a"), &RecordBatch::try_from_iter([("n", values)]).unwrap());
     let required = ColumnSpec { nullable: false, ..n() };
-    for (policy, raw) in [("ledger", Some(Vec::new())), ("drop", None)] {
+    for policy in ["ledger", "drop"] {
         let table = table(dir.path(), vec![required.clone()], &[("bad-records", policy)]);
         let batches = read_from(&table, StartAt::Configured).await.unwrap();
         assert_eq!((batches.len(), batches[0].read, batches[0].next_offset), (1, 3, 3));
         assert_eq!(batches[0].offsets.values().as_ref(), [0, 2]);
         assert_eq!(batches[0].rows.column(0).as_primitive::<Int64Type>().values().as_ref(), [0, 2]);
         let bad = &batches[0].bad[0];
-        assert_eq!((bad.offset, bad.code, bad.field.as_deref(), &bad.raw), (1, "NOT_NULL", Some("n"), &raw));
+        assert_eq!((bad.offset, bad.code, bad.field.as_deref(), &bad.raw), (1, "NOT_NULL", Some("n"), &None));
     }
     let error = read_from(&table(dir.path(), vec![required], &[]), StartAt::Configured).await.unwrap_err();
     assert!(error.message().contains("\"n\" is NOT NULL"), "{error}");
+}
+
+#[tokio::test]
+async fn a_parquet_file_that_contradicts_its_footer_is_refused() {
+    for (rows, what) in [(5, "holds 2 fewer rows"), (2, "holds 1 more rows")] {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("a");
+        write_parquet(&path, &ints(0..3));
+        let mut bytes = std::fs::read(&path).unwrap();
+        let length = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
+        let footer = bytes.len() - 8 - length;
+        // Thrift, compact: the number of rows is the footer's first i64 (0x16), zigzag; a list (0x19) follows.
+        let at = bytes[footer..].windows(3).position(|b| b == [0x16, 2 * 3, 0x19]).unwrap();
+        bytes[footer + at + 1] = 2 * rows;
+        std::fs::write(&path, bytes).unwrap();
+        let error = read(&table(dir.path(), vec![n()], &[])).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        assert!(error.message().contains(what), "{error}");
+    }
 }
