@@ -5,7 +5,8 @@
 --       and one row per device and 30 seconds below data/out/device_windows
 -- Run:  streamer run queries/anomaly.sql                                 (embedded cluster and simulator)
 --       KAFKA_BOOTSTRAP_SERVERS=host:9092 streamer run queries/anomaly.sql
---       … --set SCAN_BOUNDED_MODE=latest-offset     (to the present end of the topic, all windows closed)
+--       … --set SCAN_BOUNDED_MODE=latest-offset     (to the present end of the topic, all windows closed; a run of
+--                                                    its own: give it an empty directory in STREAMER_OUT)
 --
 -- Plain Flink SQL: with the variables filled in, the same file runs on Flink.
 
