@@ -84,9 +84,16 @@ Examples:
 
 const TEST_EXAMPLES: &str = "\
 Examples:
-  streamer test tests/parity/cases                      every case of a directory, counted by area
-  streamer test my_case --differences 20                one case: query.sql, input/, expected/, case.json
-  streamer test cases --filter window";
+  streamer test tests/parity/cases           every case of a directory, counted by area
+  streamer test my_case --differences 20     one case
+  streamer test cases --filter window
+
+A case is a directory:
+  query.sql             the script; {{dir}} in it is where it runs, beside a copy of input/
+  expected/TABLE.jsonl  rows of the sink {{dir}}/out/TABLE, or \"result\" of a final SELECT
+  case.json             {\"area\": \"mine\", \"outputs\":
+                         [{\"table\": \"o\", \"kind\": \"json\", \"columns\": [[\"n\", \"BIGINT\"]]}]}
+                        kind: json, csv or query; or {\"compare\": \"error\"}: must be refused";
 
 const HEALTHCHECK_EXAMPLES: &str = "\
 Examples:
