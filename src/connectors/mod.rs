@@ -107,7 +107,8 @@ pub trait Source: Send {
 
 /// Reads one partition in order.
 pub trait SplitReader: Send {
-    /// Waits until there is something to say. Cancelling loses nothing.
+    /// Waits until there is something to say. Cancelling loses nothing. Not to ask is the back-pressure: what a
+    /// connector fetches ahead is bounded (Kafka: `queued.max.messages.kbytes` per partition, then it stops fetching).
     ///
     /// # Errors
     /// `Unavailable` after retries; `Data` for a bad record under the policy `fail`, or lost offsets.
@@ -123,12 +124,6 @@ pub trait SplitReader: Send {
 
     /// Records known to be in the partition and not read yet, if known.
     fn lag(&self) -> Option<u64>;
-
-    /// Stops fetching until [`SplitReader::resume`], because rows are not taken fast enough.
-    fn pause(&mut self) {}
-
-    /// Fetches again.
-    fn resume(&mut self) {}
 }
 
 /// What a reader has to say.

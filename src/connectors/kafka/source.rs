@@ -141,7 +141,6 @@ impl KafkaSource {
             position,
             high,
             read: 0,
-            paused: false,
             failure: None,
         }))
     }
@@ -368,7 +367,6 @@ struct PartitionReader {
     position: i64,
     /// Records librdkafka has handed over since the last batch: the ledger's own count, which no decoder touches.
     read: u64,
-    paused: bool,
     /// To be reported once the rows before it are.
     failure: Option<(Code, String)>,
 }
@@ -383,9 +381,6 @@ impl PartitionReader {
             }
             if self.bound.is_some_and(|bound| self.position >= bound) {
                 return Ok(Fetched::End);
-            }
-            if self.paused {
-                futures::future::pending::<()>().await;
             }
             if let Some(batch) = self.take_batch()? {
                 return Ok(Fetched::Rows(Box::new(batch)));
@@ -493,6 +488,8 @@ fn mends_itself(code: Code) -> bool {
 }
 
 impl SplitReader for PartitionReader {
+    // The queue is bounded and librdkafka stops fetching when it is full, so not taking from it is the pause:
+    // librdkafka's own would throw the queue's records away and fetch them again at every resume.
     fn next(&mut self) -> BoxFuture<'_, Result<Fetched>> {
         Box::pin(self.fetch())
     }
@@ -508,16 +505,6 @@ impl SplitReader for PartitionReader {
     fn lag(&self) -> Option<u64> {
         let high = self.queue.known_watermarks().map_or(self.high, |(_, high)| high.max(self.high));
         u64::try_from(high.saturating_sub(self.position)).ok().or(Some(0))
-    }
-
-    // The queue is bounded and librdkafka stops fetching when it is full, so not taking from it is the pause.
-    // librdkafka's own pause would throw the queue's records away and fetch them again at every resume.
-    fn pause(&mut self) {
-        self.paused = true;
-    }
-
-    fn resume(&mut self) {
-        self.paused = false;
     }
 }
 

@@ -632,26 +632,6 @@ async fn offsets_lost_while_reading_are_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn paused_reads_go_on_without_loss() {
-    let cluster = cluster(&[("t", 1)]);
-    let values: Vec<String> = (0..30_000).map(|i| i.to_string()).collect();
-    let refs: Vec<&str> = values.iter().map(String::as_str).collect();
-    fill(&cluster, "t", 0, &refs).await;
-    let table = text_table(&cluster, "t", &[("scan.bounded.mode", "latest-offset")]);
-    let mut source = KafkaSource::open(&table, &job()).unwrap();
-    let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
-    let mut batches = soon(read(reader.as_mut(), 1)).await;
-    reader.pause();
-    assert!(tokio::time::timeout(Duration::from_millis(100), reader.next()).await.is_err());
-    let at_pause = reader.next_offset();
-    assert_eq!(reader.lag(), Some((30_000 - at_pause) as u64));
-    reader.resume();
-    batches.extend(soon(drain(reader.as_mut())).await);
-    assert_eq!(texts(&batches), values);
-    assert_eq!(reader.lag(), Some(0));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_cluster_goes_on_counting() {
     let cluster = cluster(&[("t", 1)]);
     fill(&cluster, "t", 0, &["a", "b"]).await;
