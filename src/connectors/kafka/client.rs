@@ -369,14 +369,7 @@ pub(super) const UNREACHED_HINT: &str = "start the brokers, or correct \"propert
 /// Asks the brokers; without an answer `what` is the consequence.
 fn asked<T>(consumer: &Consumer, what: &str, question: impl Fn() -> KafkaResult<T>) -> Result<T> {
     let start = CLOCK.elapsed();
-    let mut answer = question();
-    // A broker that leaves the cluster takes the questions on their way to it along; another is asked.
-    for _ in 0..QUESTIONS_AGAIN {
-        match &answer {
-            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::BrokerDestroy) => answer = question(),
-            _ => break,
-        }
-    }
+    let answer = answered(question);
     let now = CLOCK.elapsed();
     let context = consumer.context();
     match answer {
@@ -386,6 +379,18 @@ fn asked<T>(consumer: &Consumer, what: &str, question: impl Fn() -> KafkaResult<
         }
         Err(error) => Err(unanswered(context, what, &error, (start, now))),
     }
+}
+
+/// The answer, of another broker if one that leaves the cluster has taken the question along.
+fn answered<T>(question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+    let mut answer = question();
+    for _ in 0..QUESTIONS_AGAIN {
+        match &answer {
+            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::DestroyBroker) => answer = question(),
+            _ => break,
+        }
+    }
+    answer
 }
 
 /// A question that no broker answered from `start` to `now`: who was asked, why the last attempt failed, and what
@@ -459,6 +464,21 @@ mod tests {
         assert!(timed_out.starts_with("the offsets are not known: "), "{timed_out}");
         context.answered();
         assert_eq!(told(start, start).0, timed_out);
+    }
+
+    #[test]
+    fn a_question_that_is_lost_with_its_broker_is_asked_again_and_no_other() {
+        let asked = |code: RDKafkaErrorCode, failures: usize| {
+            let asked = std::cell::Cell::new(0);
+            let answer = answered(|| {
+                asked.set(asked.get() + 1);
+                if asked.get() > failures { Ok(()) } else { Err(KafkaError::MetadataFetch(code)) }
+            });
+            (answer.is_ok(), asked.get())
+        };
+        assert_eq!(asked(RDKafkaErrorCode::DestroyBroker, 2), (true, 3));
+        assert_eq!(asked(RDKafkaErrorCode::DestroyBroker, 9), (false, 1 + QUESTIONS_AGAIN));
+        assert_eq!(asked(RDKafkaErrorCode::BrokerTransportFailure, 1), (false, 1));
     }
 
     #[test]

@@ -141,6 +141,7 @@ impl History {
 
     pub(super) fn bytes(&self) -> usize {
         (self.times.capacity() + self.effective.capacity()) * 8
+            + self.partitions.capacity() * 4
             + self.columns.iter().map(|c| c.get_array_memory_size()).sum::<usize>()
     }
 }

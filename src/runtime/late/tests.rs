@@ -1,3 +1,5 @@
+//! Late rows over plans drawn by hand: counted once, remembered as long as they can come again, and no longer.
+
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
