@@ -12,6 +12,7 @@ mod regex;
 mod scalar;
 mod text;
 mod time;
+mod watermark;
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,8 @@ pub struct FunctionContext {
 }
 
 /// The lists of scalar functions, by theme.
-const SCALARS: &[&[scalar::Entry]] = &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES];
+const SCALARS: &[&[scalar::Entry]] =
+    &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES, watermark::ENTRIES];
 
 /// Functions of Flink that are not supported yet, and what to do instead.
 pub const UNSUPPORTED: &[(&str, &str)] = &[
@@ -48,7 +50,6 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("LOCALTIME", "use a time of the record, such as the metadata column \"timestamp\""),
     ("LOCALTIMESTAMP", "use a time of the record, such as the metadata column \"timestamp\""),
     ("PROCTIME", "processing time is not supported; use an event time with a watermark"),
-    ("CURRENT_WATERMARK", "late rows are in the late-row ledger"),
     ("CONVERT_TZ", "not yet"),
     ("MD5", "not yet"),
     ("SHA1", "not yet"),
@@ -93,14 +94,8 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("ARRAY_AGG", "not yet"),
     ("APPROX_COUNT_DISTINCT", "use COUNT(DISTINCT …)"),
     ("PERCENTILE", "not yet"),
-    ("GROUPING", "GROUPING SETS are not supported yet"),
     ("GROUP_ID", "GROUPING SETS are not supported yet"),
-    ("GROUPING_ID", "GROUPING SETS are not supported yet"),
-    ("LAG", "not yet"),
-    ("LEAD", "not yet"),
-    ("RANK", "not yet"),
-    ("DENSE_RANK", "not yet"),
-    ("ROW_NUMBER", "not yet"),
+    ("LEAD", "rows to come are not known on streams; use LAG"),
     ("PERCENT_RANK", "not yet"),
     ("CUME_DIST", "not yet"),
     ("NTILE", "not yet"),
@@ -152,7 +147,19 @@ pub fn names() -> Vec<&'static str> {
 static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let scalars = SCALARS.iter().copied().flatten().flat_map(|entry| entry.aliases.iter().chain([&entry.name]));
     let aggregates = aggregate::ENTRIES.iter().flat_map(|entry| entry.aliases.iter().chain([&entry.name]));
-    let others = ["count", "if", "ifnull", "coalesce", "nullif"];
+    let others = [
+        "count",
+        "if",
+        "ifnull",
+        "coalesce",
+        "nullif",
+        "grouping",
+        "grouping_id",
+        "lag",
+        "rank",
+        "dense_rank",
+        "row_number",
+    ];
     let all = scalars.chain(aggregates).chain(&others).filter(|name| !INTERNAL.contains(name));
     let mut all: Vec<String> = all.map(|name| name.to_uppercase()).collect();
     all.sort_unstable();
@@ -173,7 +180,8 @@ pub fn reference() -> Vec<FunctionDoc> {
     let scalars = SCALARS.iter().copied().flatten().map(|entry| (entry.usage.to_owned(), entry.doc));
     let aggregates =
         aggregate::ENTRIES.iter().map(|entry| (format!("{}(value)", entry.name.to_uppercase()), entry.doc));
-    scalars.chain(aggregates).map(|(usage, doc)| FunctionDoc { usage, doc }).collect()
+    let others = aggregate::other_docs().map(|(usage, doc)| (usage.to_owned(), doc));
+    scalars.chain(aggregates).chain(others).map(|(usage, doc)| FunctionDoc { usage, doc }).collect()
 }
 
 /// Plans EXTRACT, POSITION and SUBSTRING … FROM to our functions: DataFusion's planners write its own ones,

@@ -8,6 +8,8 @@
 mod average;
 mod extreme;
 mod fold;
+mod grouping;
+mod ordinal;
 mod pick;
 mod sliding;
 mod sum;
@@ -136,7 +138,13 @@ pub(super) const ENTRIES: &[Entry] = &[
 /// The aggregate functions, by their lower-case names.
 pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
     let own = ENTRIES.iter().map(|entry| Arc::new(AggregateUDF::new_from_impl(Aggregate::new(entry))));
-    std::iter::once(count_udaf()).chain(own).collect()
+    let others = [count_udaf(), Arc::new(grouping::function())];
+    others.into_iter().chain(own).chain(ordinal::functions()).collect()
+}
+
+/// How functions that are no [`Entry`] are written, and what they return.
+pub(super) fn other_docs() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ordinal::DOCS.iter().copied().chain([grouping::DOC])
 }
 
 /// An [`Entry`] as DataFusion sees it.

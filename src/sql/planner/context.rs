@@ -14,7 +14,7 @@ use datafusion::logical_expr::planner::{
     TypePlanner,
 };
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, lit,
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowFunctionDefinition, WindowUDF, lit,
 };
 use datafusion::sql::planner::{NullOrdering, ParserOptions};
 use datafusion::sql::sqlparser::ast;
@@ -53,7 +53,11 @@ impl Registry {
 
     /// Also the ranking functions of DataFusion, which need the whole input: for ad-hoc queries.
     pub(crate) fn with_window_functions(mut self, functions: impl IntoIterator<Item = Arc<WindowUDF>>) -> Self {
-        self.window.extend(functions.into_iter().map(|f| (f.name().to_owned(), f)));
+        for function in functions {
+            // DataFusion's planner would take ours, which are for streams
+            self.aggregate.remove(function.name());
+            self.window.insert(function.name().to_owned(), function);
+        }
         self
     }
 
@@ -210,11 +214,15 @@ impl ContextProvider for Context<'_> {
 #[derive(Debug)]
 struct NestedFields;
 
-/// The arguments of `COUNT(*)`.
+/// The arguments of `COUNT(*)`, and of `ROW_NUMBER()`, which counts rows, too.
 fn counted(function: &str, args: Vec<Expr>) -> Vec<Expr> {
     #[expect(deprecated, reason = "DataFusion still plans the star of COUNT(*) as this expression")]
     let star = args.is_empty() || matches!(args[..], [Expr::Wildcard { .. }]);
-    if function == "count" && star { vec![lit(1i64)] } else { args }
+    match function {
+        "count" if star => vec![lit(1i64)],
+        "row_number" if star => vec![lit(true)],
+        _ => args,
+    }
 }
 
 impl ExprPlanner for NestedFields {
@@ -224,7 +232,8 @@ impl ExprPlanner for NestedFields {
     }
 
     fn plan_window(&self, expr: RawWindowExpr) -> DfResult<PlannerResult<RawWindowExpr>> {
-        let args = counted(expr.func_def.name(), expr.args);
+        let ours = matches!(expr.func_def, WindowFunctionDefinition::AggregateUDF(_));
+        let args = if ours { counted(expr.func_def.name(), expr.args) } else { expr.args };
         Ok(PlannerResult::Original(RawWindowExpr { args, ..expr }))
     }
 

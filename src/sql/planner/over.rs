@@ -47,7 +47,15 @@ impl OverSpec {
                     Error::sql("OVER with ORDER BY … DESC is not supported on streams").hint("write ORDER BY ts")
                 );
             }
-            let spec = Self { keys: params.partition_by.clone(), rowtime, frame: frame(&params.window_frame)? };
+            let frame = match (function_name(function), frame(&params.window_frame)?) {
+                ("row_number", _) => OverFrame::Rows(None),
+                (name @ ("lag" | "rank" | "dense_rank"), OverFrame::Rows(Some(_)) | OverFrame::Range(Some(_))) => {
+                    return Err(Error::sql(format!("{} takes no frame", name.to_uppercase()))
+                        .hint("write OVER (PARTITION BY k ORDER BY ts)"));
+                }
+                (_, frame) => frame,
+            };
+            let spec = Self { keys: params.partition_by.clone(), rowtime, frame };
             match &shared {
                 Some(first) if first.keys != spec.keys || first.rowtime != rowtime || first.frame != spec.frame => {
                     return Err(different_windows());
@@ -77,6 +85,13 @@ fn frame(frame: &WindowFrame) -> Result<OverFrame> {
             ms.filter(|ms| *ms >= 0).map(|ms| OverFrame::Range(Some(ms))).ok_or_else(wrong)
         }
         _ => Err(wrong()),
+    }
+}
+
+fn function_name(function: &Expr) -> &str {
+    match function {
+        Expr::WindowFunction(function) => function.fun.name(),
+        _ => "",
     }
 }
 
