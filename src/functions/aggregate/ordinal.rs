@@ -1,8 +1,12 @@
 //! Functions of `OVER` that look at the place of a row among those before it: `ROW_NUMBER`, `RANK`, `DENSE_RANK` and
-//! `LAG`. They are aggregates over an unbounded frame; `RANK` and `DENSE_RANK` get the value of `ORDER BY` as argument.
+//! `LAG`. They are aggregates over an unbounded frame.
+//!
+//! In the order of event time Flink 2.3 does not tell ranks from numbers: `RANK` and `DENSE_RANK` count the rows, and
+//! those of the same time share the highest number.
 //!
 //! # Source
-//! Flink `RowNumberAggFunction`, `RankAggFunction`, `DenseRankAggFunction`, `LagAggFunction`.
+//! Flink `RowNumberAggFunction`, `RankAggFunction`, `DenseRankAggFunction`, `LagAggFunction`; ranks as seen by running
+//! Flink 2.3.0.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,8 +33,8 @@ enum Ordinal {
 /// How each is written, and what it returns.
 pub(super) const DOCS: &[(&str, &str)] = &[
     ("ROW_NUMBER() OVER (…)", "Number of the row, from 1."),
-    ("RANK() OVER (…)", "1 and the number of rows before those of the same time."),
-    ("DENSE_RANK() OVER (…)", "1 and the number of distinct times before the row's."),
+    ("RANK() OVER (…)", "Number of the row, from 1; rows of the same time share the highest, as in Flink 2.3."),
+    ("DENSE_RANK() OVER (…)", "As RANK."),
     (
         "LAG(value [, offset [, default]]) OVER (…)",
         "The value so many rows before, 1 unless given; the default, or NULL, where there is none.",
@@ -57,11 +61,7 @@ impl Function {
 
     fn states(&self, value: Option<&DataType>) -> Vec<(&'static str, DataType)> {
         match self.ordinal {
-            Ordinal::RowNumber => vec![("rows", DataType::Int64)],
-            Ordinal::Rank | Ordinal::DenseRank => {
-                let value = value.cloned().unwrap_or(DataType::Null);
-                vec![("rows", DataType::Int64), ("rank", DataType::Int64), ("value", value)]
-            }
+            Ordinal::RowNumber | Ordinal::Rank | Ordinal::DenseRank => vec![("rows", DataType::Int64)],
             Ordinal::Lag => {
                 let value = value.cloned().unwrap_or(DataType::Null);
                 vec![
@@ -97,9 +97,8 @@ impl AggregateUDFImpl for Function {
                 Ok(vec![value.clone(), DataType::Int64, value.clone()])
             }
             (Ordinal::Lag, _) => Err(takes("LAG(value [, offset [, default]])").into()),
-            // given by the planner: a constant to count, the value of ORDER BY
-            (Ordinal::RowNumber, [DataType::Boolean]) => Ok(types.to_vec()),
-            (Ordinal::Rank | Ordinal::DenseRank, [] | [_]) => Ok(types.to_vec()),
+            // the constant to count that the planner gives
+            (_, [DataType::Boolean]) => Ok(types.to_vec()),
             _ => Err(takes("without arguments").into()),
         }
     }
@@ -125,9 +124,7 @@ impl AggregateUDFImpl for Function {
         let value = args.expr_fields.first().map(|field| ScalarValue::try_from(field.data_type())).transpose()?;
         let value = value.unwrap_or(ScalarValue::Null);
         Ok(match self.ordinal {
-            Ordinal::RowNumber => Box::new(RowNumber { rows: 0 }),
-            Ordinal::Rank => Box::new(Rank { rows: 0, rank: 0, dense: false, value }),
-            Ordinal::DenseRank => Box::new(Rank { rows: 0, rank: 0, dense: true, value }),
+            Ordinal::RowNumber | Ordinal::Rank | Ordinal::DenseRank => Box::new(RowNumber { rows: 0 }),
             Ordinal::Lag => Box::new(Lag { values: VecDeque::new(), default: value.clone(), offset: 1, null: value }),
         })
     }
@@ -165,51 +162,6 @@ impl Accumulator for RowNumber {
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         for row in 0..states.first().map_or(0, |column| column.len()) {
             self.rows += int64(states.first(), row)?;
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Rank {
-    rows: i64,
-    rank: i64,
-    dense: bool,
-    value: ScalarValue,
-}
-
-impl Accumulator for Rank {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let [values] = values else { return Err(Error::internal("a rank without the value it ranks by").into()) };
-        for row in 0..values.len() {
-            let value = ScalarValue::try_from_array(values, row)?;
-            if self.rows == 0 || value != self.value {
-                self.rank = if self.dense { self.rank + 1 } else { self.rows + 1 };
-                self.value = value;
-            }
-            self.rows += 1;
-        }
-        Ok(())
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::Int64(Some(self.rank)))
-    }
-
-    fn size(&self) -> usize {
-        size_of::<Self>() + self.value.size()
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let [rows, rank] = [self.rows, self.rank].map(|n| ScalarValue::Int64(Some(n)));
-        Ok(vec![rows, rank, self.value.clone()])
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        if let (Some(value), 1) = (states.get(2), states.first().map_or(0, |column| column.len())) {
-            self.rows = int64(states.first(), 0)?;
-            self.rank = int64(states.get(1), 0)?;
-            self.value = ScalarValue::try_from_array(value, 0)?;
         }
         Ok(())
     }
@@ -291,19 +243,11 @@ mod tests {
         results
     }
 
-    fn numbers(results: &[ScalarValue]) -> Vec<Option<i64>> {
-        results.iter().map(|r| if let ScalarValue::Int64(n) = r { *n } else { panic!("{r}") }).collect()
-    }
-
     #[test]
-    fn ranks_count_rows_or_values() {
-        let null = ScalarValue::Int64(None);
-        let rows: Vec<Vec<ArrayRef>> =
-            [3, 3, 5, 7, 7].map(|v| vec![Arc::new(Int64Array::from(vec![v])) as ArrayRef]).to_vec();
-        let rank = |dense| results(|| Box::new(Rank { rows: 0, rank: 0, dense, value: null.clone() }), &rows);
-        assert_eq!(numbers(&rank(false)), [1, 1, 3, 4, 4].map(Some));
-        assert_eq!(numbers(&rank(true)), [1, 1, 2, 3, 3].map(Some));
-        assert_eq!(numbers(&results(|| Box::new(RowNumber { rows: 0 }), &rows)), [1, 2, 3, 4, 5].map(Some));
+    fn rows_are_counted() {
+        let row = || vec![Arc::new(Int64Array::from(vec![3])) as ArrayRef];
+        let found = results(|| Box::new(RowNumber { rows: 0 }), &[row(), row(), row()]);
+        assert_eq!(found, [1, 2, 3].map(|n| ScalarValue::Int64(Some(n))));
     }
 
     #[test]

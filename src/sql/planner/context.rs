@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, Result as DfResult, TableReference, plan_err};
 use datafusion::functions::core::planner::CoreFunctionPlanner;
+use datafusion::functions_window::nth_value::{first_value_udwf, last_value_udwf};
 use datafusion::logical_expr::planner::{
     ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawFieldAccessExpr, RawWindowExpr, RelationPlanner,
     TypePlanner,
@@ -43,6 +44,10 @@ impl Registry {
                 registry.scalar.insert(name.to_owned(), Arc::clone(&function));
             }
         }
+        // DataFusion's planner takes no aggregates of these names with OVER; ours stand in for them afterwards
+        for function in [first_value_udwf(), last_value_udwf()] {
+            registry.window.insert(function.name().to_owned(), function);
+        }
         for function in functions::aggregate_functions() {
             for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
                 registry.aggregate.insert(name.to_owned(), Arc::clone(&function));
@@ -70,6 +75,11 @@ impl Registry {
     /// Whether `name` (any case) is an aggregate.
     pub(crate) fn is_aggregate(&self, name: &str) -> bool {
         self.aggregate.contains_key(&name.to_lowercase())
+    }
+
+    /// An aggregate.
+    pub(crate) fn aggregate(&self, name: &str) -> Option<&Arc<AggregateUDF>> {
+        self.aggregate.get(name)
     }
 
     /// A scalar function.
@@ -214,13 +224,13 @@ impl ContextProvider for Context<'_> {
 #[derive(Debug)]
 struct NestedFields;
 
-/// The arguments of `COUNT(*)`, and of `ROW_NUMBER()`, which counts rows, too.
+/// The arguments of `COUNT(*)`, and of functions that count rows, too.
 fn counted(function: &str, args: Vec<Expr>) -> Vec<Expr> {
     #[expect(deprecated, reason = "DataFusion still plans the star of COUNT(*) as this expression")]
     let star = args.is_empty() || matches!(args[..], [Expr::Wildcard { .. }]);
     match function {
         "count" if star => vec![lit(1i64)],
-        "row_number" if star => vec![lit(true)],
+        "row_number" | "rank" | "dense_rank" if star => vec![lit(true)],
         _ => args,
     }
 }

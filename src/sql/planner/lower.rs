@@ -386,12 +386,8 @@ impl Lowering<'_> {
         let mut aggregates = Vec::new();
         for function in &functions {
             let function = renumber(function, at)?;
-            let (aggregate, params) = aggregate_over(&function)?;
-            let mut params = params.clone();
-            if matches!(aggregate.name(), "rank" | "dense_rank") {
-                params.args.push(place(rowtime));
-            }
-            let compiled = compiler.aggregate(&Call::over(aggregate, &params))?;
+            let (aggregate, params) = aggregate_over(&function, self.registry)?;
+            let compiled = compiler.aggregate(&Call::over(aggregate, params))?;
             fields.push(compiled.call.field().as_ref().clone().with_name(&compiled.text));
             aggregates.push(compiled);
         }
