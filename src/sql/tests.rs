@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod windowed;
+
 const SOURCE: &str = "CREATE TABLE readings (
   device_id STRING NOT NULL,
   site STRING,

@@ -187,9 +187,12 @@ impl<'a> Call<'a> {
 
     fn text(&self, schema: &Schema) -> String {
         let distinct = if self.distinct { "DISTINCT " } else { "" };
-        // COUNT(*) is planned as a count of a constant
-        let counts_rows = self.function.name() == "count" && matches!(self.args, [Expr::Literal(..)]);
-        let args = if counts_rows { "*".into() } else { list(self.args, schema) };
+        // COUNT(*) and ROW_NUMBER() are planned as a count of a constant
+        let args = match (self.function.name(), self.args) {
+            ("count", [Expr::Literal(..)]) => "*".into(),
+            ("row_number" | "rank" | "dense_rank", _) => String::new(),
+            _ => list(self.args, schema),
+        };
         let order: Vec<String> = self
             .order_by
             .iter()

@@ -157,6 +157,7 @@ impl Lowering<'_> {
         let mut nodes: Vec<NodeId> = Vec::new();
         for (side, (stream, keys)) in sides.into_iter().zip([keys.0, keys.1]).enumerate() {
             let rowtime = match stream.rowtime {
+                Some(rowtime) if *self.schema(&stream).field(rowtime).data_type() == time_type => place(rowtime),
                 Some(rowtime) => cast(place(rowtime), time_type.clone()),
                 None => Expr::Literal(ScalarValue::try_from(&time_type)?, None),
             };
