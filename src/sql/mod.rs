@@ -227,7 +227,7 @@ impl Planning {
             StatementKind::CreateTable(create) => self.catalog.create_table(create, &self.registry),
             StatementKind::CreateView(create) => {
                 let (settings, registry) = (self.settings.clone(), self.registry.clone());
-                let place = refuse::aggregate_place(&create.query);
+                let place = refuse::clause_place(&create.query);
                 self.catalog.create_view(create, &self.registry, |catalog, plan| {
                     let mut lowering = Lowering {
                         tables: &catalog.tables,
@@ -323,7 +323,7 @@ impl Planning {
             if let Err(error) =
                 lowering.sink(&planned.plan, &planned.table.spec, &planned.from, &insert.column_places())
             {
-                let place = refuse::aggregate_place(&insert.query).or_else(|| span_of(insert.query.as_ref()));
+                let place = refuse::clause_place(&insert.query).or_else(|| span_of(insert.query.as_ref()));
                 errors.push(error.or_at(place));
             }
             logical.push_str(&format!("INSERT INTO {}\n{}\n", insert.table.value, planned.plan.display_indent()));
@@ -413,7 +413,7 @@ impl Planning {
         let table = Arc::new(collected(&plan));
         let from: Vec<Option<usize>> = (0..table.columns.len()).map(Some).collect();
         let mut lowering = self.lowering();
-        let place = refuse::aggregate_place(query).or_else(|| span_of(query));
+        let place = refuse::clause_place(query).or_else(|| span_of(query));
         lowering.sink(&plan, &table, &from, &[]).map_err(|e| vec![e.or_at(place)])?;
         let builder = lowering.builder;
         let columns = table.columns.iter().map(|c| c.name.clone()).collect();

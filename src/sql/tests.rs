@@ -329,7 +329,12 @@ fn names_that_do_not_exist() {
 
 #[test]
 fn what_streams_cannot_do() {
-    refused("SELECT v FROM readings ORDER BY ⟦v⟧", "ORDER BY is not supported", "streamer sql");
+    refused(
+        "SELECT v FROM readings ORDER BY ⟦v⟧",
+        "ORDER BY is not supported on streams, but of event time",
+        "streamer sql",
+    );
+    refused("SELECT v, ts FROM readings ORDER BY ⟦ts⟧ DESC", "ORDER BY is not supported on streams", "streamer sql");
     refused("SELECT v FROM readings LIMIT 10", "LIMIT is not supported", "streamer sql");
     refused("SELECT DISTINCT ⟦v⟧ FROM readings", "SELECT DISTINCT", "GROUP BY window_start");
     refused(

@@ -10,11 +10,18 @@ import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.api.EnvironmentSettings;
 import org.apache.flink.table.api.TableEnvironment;
 
-/** Runs the scripts of cases on Flink and keeps what their sinks hold: RunCases CASES NAME… */
+/**
+ * Runs the scripts of cases on Flink and keeps what their sinks hold: RunCases CASES NAME…
+ * Or runs one script as it is: RunCases --script FILE
+ */
 public final class RunCases {
   private static final Pattern SET = Pattern.compile("(?is)SET\\s+'([^']*)'\\s*=\\s*'([^']*)'");
 
   public static void main(String[] args) throws Exception {
+    if (args[0].equals("--script")) {
+      execute(Files.readString(Path.of(args[1])));
+      return;
+    }
     for (int i = 1; i < args.length; i++) {
       run(Path.of(args[0], args[i]));
       System.out.println(args[i]);
@@ -26,6 +33,11 @@ public final class RunCases {
     if (Files.isDirectory(directory.resolve("input"))) {
       copy(directory.resolve("input"), work.resolve("input"));
     }
+    execute(Files.readString(directory.resolve("query.sql")).replace("{{dir}}", work.toString()));
+    keep(work.resolve("out"), directory.resolve("expected"));
+  }
+
+  private static void execute(String script) throws Exception {
     Configuration configuration = new Configuration();
     configuration.setString("execution.target", "local");
     configuration.setString("rest.port", "0");
@@ -33,7 +45,6 @@ public final class RunCases {
     TableEnvironment tables =
         TableEnvironment.create(
             EnvironmentSettings.newInstance().inStreamingMode().withConfiguration(configuration).build());
-    String script = Files.readString(directory.resolve("query.sql")).replace("{{dir}}", work.toString());
     for (String statement : statements(script)) {
       Matcher set = SET.matcher(statement);
       if (set.matches()) {
@@ -42,7 +53,6 @@ public final class RunCases {
         tables.executeSql(statement).await();
       }
     }
-    keep(work.resolve("out"), directory.resolve("expected"));
   }
 
   /** Statements of a script; those between BEGIN and END are one. Comments are lines of their own here. */

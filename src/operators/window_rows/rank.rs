@@ -35,12 +35,13 @@ impl Rank {
             .order
             .iter()
             .map(|key| field(&key.expr, SortOptions { descending: key.descending, nulls_first: key.nulls_first }));
+        let order = order.collect::<Result<Vec<_>>>()?;
         Ok(Self {
             window_start: plan.window_start,
             keys: plan.keys.iter().map(|key| Arc::clone(&key.expr)).collect(),
             key_rows: RowConverter::new(std::iter::once(start).chain(keys).collect())?,
             order: plan.order.iter().map(|key| Arc::clone(&key.expr.expr)).collect(),
-            order_rows: RowConverter::new(order.collect::<Result<_>>()?)?,
+            order_rows: RowConverter::new(order)?,
             latest_first: plan.latest_first,
             first: plan.first,
             last: plan.last,
@@ -93,6 +94,9 @@ impl Window for Rank {
     }
 
     fn prune(&self, rows: &RecordBatch) -> Result<Option<RecordBatch>> {
+        if self.last == u64::MAX {
+            return Ok(None);
+        }
         let mut kept: Vec<u32> = self.numbered(rows)?.into_iter().map(|(place, _)| place).collect();
         kept.sort_unstable();
         Ok(Some(take_record_batch(rows, &UInt32Array::from(kept))?))

@@ -121,7 +121,7 @@ impl Lowering<'_> {
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Window(window) => self.over(window, None),
             LogicalPlan::Distinct(_) => Err(unsupported("SELECT DISTINCT")),
-            LogicalPlan::Sort(_) => Err(unsupported("ORDER BY")),
+            LogicalPlan::Sort(sort) => self.sort(sort),
             LogicalPlan::Limit(_) => Err(unsupported("LIMIT")),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Values(_) => Err(unsupported("VALUES")),
@@ -209,7 +209,7 @@ impl Lowering<'_> {
     }
 
     /// Makes the pending filter and projection a node with these column names.
-    fn calc(&mut self, mut stream: Stream, names: &[&str]) -> Result<Stream> {
+    pub(super) fn calc(&mut self, mut stream: Stream, names: &[&str]) -> Result<Stream> {
         let width = stream.columns.len();
         let kept = stream.rowtime.map(|rowtime| {
             let found = stream.columns.iter().position(|column| place_of(column) == Some(rowtime));

@@ -1,15 +1,16 @@
-//! Top-N and deduplication: a filter on the number that `ROW_NUMBER` gives.
+//! Rows in an order: Top-N and deduplication, which are a filter on the number that `ROW_NUMBER` gives, and `ORDER BY`
+//! of event time, for which each moment is a window of which all rows are kept.
 //!
 //! Numbers within a window become a `WindowRank`. Numbers in the order of event time are those of an `OVER`, and the
 //! filter is an ordinary one. All others would be updated with every row.
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::WindowFunctionParams;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, Window};
+use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, Sort, Window, cast, lit};
 
 use crate::error::{Error, Result};
 use crate::plan::{NodeKind, SortKey, WindowRank};
@@ -211,6 +212,67 @@ impl Lowering<'_> {
         let number = place(fields.len() - 1);
         let ranked = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
         Ok(Stream { columns: stream.columns.into_iter().chain([number]).collect(), ..ranked })
+    }
+}
+
+impl Lowering<'_> {
+    pub(super) fn sort(&mut self, sort: &Sort) -> Result<Stream> {
+        let names = sort.input.schema();
+        let place_in_script = || span_of_columns(sort.expr.iter().map(|key| &key.expr));
+        match &sort.expr[..] {
+            [first, ..] if first.asc && is_time(&sort.input, &first.expr) && sort.fetch.is_none() => {}
+            _ => {
+                return Err(Error::sql("ORDER BY is not supported on streams, but of event time first and ascending")
+                    .or_at(place_in_script())
+                    .detail("Any other order needs all rows, and a stream has no end.")
+                    .hint("write the rows to a table and query that with \"streamer sql\""));
+            }
+        }
+        let stream = self.lower(&sort.input)?;
+        let mut stream = self.attach(stream)?;
+        let keys =
+            sort.expr.iter().map(|key| resolve(&key.expr, names, &stream.columns)).collect::<Result<Vec<_>>>()?;
+        let width = stream.columns.len();
+        let instant = DataType::Timestamp(TimeUnit::Millisecond, None);
+        let zoned = match self.schema(&stream).fields().get(keys.first().and_then(place_of).unwrap_or(usize::MAX)) {
+            Some(field) => match field.data_type() {
+                DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
+                _ => instant.clone(),
+            },
+            None => return Err(Error::internal("an event-time column became an expression")),
+        };
+        // the first ms after the row's own: the end of its window
+        let after = cast(cast(keys[0].clone(), zoned), DataType::Int64) + lit(1i64);
+        stream.columns.extend(keys);
+        stream.columns.push(cast(after, instant));
+        let order_names = (0..sort.expr.len()).map(|i| format!("$order{i}")).chain(["$after".to_owned()]);
+        let order_names: Vec<String> = order_names.collect();
+        let columns = names.fields().iter().map(|f| f.name().as_str()).chain(order_names.iter().map(String::as_str));
+        let stream = self.calc(stream, &columns.collect::<Vec<_>>())?;
+        let input = self.schema(&stream);
+        let compiler = Compiler::new(&input)?;
+        let mut order = Vec::new();
+        for (i, key) in sort.expr.iter().enumerate().skip(1) {
+            let expr = compiler.expr(&place(width + i))?;
+            order.push(SortKey { expr, descending: !key.asc, nulls_first: key.nulls_first });
+        }
+        let end = width + sort.expr.len();
+        let kind = NodeKind::WindowRank(WindowRank {
+            window_start: end,
+            window_end: end,
+            rowtime: Some(width),
+            zone: None,
+            keys: Vec::new(),
+            order,
+            latest_first: false,
+            first: 1,
+            last: u64::MAX,
+        });
+        let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
+        fields.push(Field::new(ROW_NUMBER, DataType::Int64, false));
+        let mut sorted = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
+        sorted.columns.truncate(width);
+        Ok(sorted)
     }
 }
 

@@ -72,9 +72,6 @@ impl Refusals<'_> {
                 self.query(&cte.query);
             }
         }
-        if let Some(order) = &query.order_by {
-            self.refuse("ORDER BY", span_of(order), ENDLESS);
-        }
         if let Some(limit) = &query.limit_clause {
             self.refuse("LIMIT", span_of(limit), ENDLESS);
         }
@@ -373,11 +370,11 @@ fn group_window_part(upper: &str) -> bool {
     })
 }
 
-/// Place of the `GROUP BY` of the select that aggregates, for errors found after planning.
-pub(crate) fn aggregate_place(query: &Query) -> Option<Span> {
+/// Place of the `GROUP BY` of the select that aggregates, or of `ORDER BY`, for errors found after planning.
+pub(crate) fn clause_place(query: &Query) -> Option<Span> {
     let mut found = Groups(None);
     let ControlFlow::Continue(()) = query.visit(&mut found);
-    found.0
+    found.0.or_else(|| query.order_by.as_ref().and_then(span_of))
 }
 
 struct Groups(Option<Span>);

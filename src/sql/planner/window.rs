@@ -128,6 +128,7 @@ pub(crate) fn is_time_attribute(plan: &LogicalPlan, index: usize) -> bool {
         LogicalPlan::Projection(p) => p.expr.get(index).is_some_and(|expr| through(&p.input, expr)),
         LogicalPlan::SubqueryAlias(a) => is_time_attribute(&a.input, index),
         LogicalPlan::Filter(f) => is_time_attribute(&f.input, index),
+        LogicalPlan::Sort(s) => is_time_attribute(&s.input, index),
         LogicalPlan::Union(u) => u.inputs.iter().all(|input| is_time_attribute(input, index)),
         // Rows that a window has made are older than the watermark but for the time of the window itself.
         LogicalPlan::Window(w) if ranks_window(w) => {

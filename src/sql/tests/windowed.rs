@@ -195,3 +195,18 @@ fn one_bound_is_enough_where_it_tells_the_windows_apart() {
         assert!(text.contains(&format!("keys=[] output=[{bound}, COUNT(*)]")), "{text}");
     }
 }
+
+#[test]
+fn rows_in_the_order_of_their_time() {
+    check(
+        "SELECT n FROM readings WHERE v > 1 ORDER BY ts, site DESC;",
+        &format!(
+            "
+        Sink result
+          Calc [n]
+            WindowRank end=$5 keys=[] order=[$order1 DESC] all rows
+              Calc [n, ts, site, ts, site, CAST(CAST(CAST(ts AS TIMESTAMP(3)) AS BIGINT) + 1 AS TIMESTAMP(3))] where=[v > 1e0]
+                {READ}"
+        ),
+    );
+}
