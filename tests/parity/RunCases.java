@@ -42,6 +42,8 @@ public final class RunCases {
     configuration.setString("execution.target", "local");
     configuration.setString("rest.port", "0");
     configuration.setString("parallelism.default", "1");
+    // A job that fails tells why, instead of starting again and again.
+    configuration.setString("restart-strategy.type", "disable");
     TableEnvironment tables =
         TableEnvironment.create(
             EnvironmentSettings.newInstance().inStreamingMode().withConfiguration(configuration).build());

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{Aggregate, Expr, GroupingSet, lit};
 use crate::error::{Error, Result};
 use crate::plan::{Calc, Node, NodeKind, WindowAggregate, WindowKind, WindowOutput, WindowSpec};
 use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
-use crate::sql::planner::lower::{Lowering, PendingWindow, Stream, contains_mark, marked};
+use crate::sql::planner::lower::{Lowering, PendingWindow, Stream, Used, contains_mark, marked};
 use crate::sql::planner::window::{WindowTvf, unaliased, window_column_of};
 
 /// What is grouped, over the columns of a node: one per output column of the aggregate.
@@ -38,8 +38,9 @@ enum Key {
 impl Lowering<'_> {
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Stream> {
         let names = aggregate.input.schema();
-        let mut stream = self.lower(&aggregate.input)?;
         let groups = grouping_set_to_exprlist(&aggregate.group_expr)?;
+        let read = Used::Some(BTreeSet::new()).and(names, groups.iter().copied().chain(&aggregate.aggr_expr));
+        let mut stream = self.lower_used(&aggregate.input, &read)?;
         let found: Vec<Option<(usize, &WindowTvf)>> =
             groups.iter().map(|group| window_column_of(&aggregate.input, group)).collect();
         let which: Vec<Option<usize>> = found.iter().map(|found| found.map(|(which, _)| which)).collect();

@@ -3,6 +3,7 @@
 //! Both sides become one stream: which side a row is of, its window and event time, the keys, the columns of the left
 //! and of the right side. The operator is then one like any other, with one input.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::plan::{JoinKind, NodeId, NodeKind, WindowJoin, WindowKind};
 use crate::sql::planner::errors::span_of_columns;
 use crate::sql::planner::expr::{Compiler, place, resolve};
-use crate::sql::planner::lower::{Lowering, Stream};
+use crate::sql::planner::lower::{Lowering, Stream, Used, stand_in};
 use crate::sql::planner::window::{WindowTvf, window_column_of};
 
 /// The condition of a join, taken apart.
@@ -98,7 +99,7 @@ fn kind(join: &Join) -> Result<JoinKind> {
 }
 
 impl Lowering<'_> {
-    pub(super) fn join(&mut self, join: &Join) -> Result<Stream> {
+    pub(super) fn join(&mut self, join: &Join, used: &Used) -> Result<Stream> {
         let kind = kind(join)?;
         let condition = Condition::of(join)?;
         let Some((tvf, bounds)) = condition.window() else {
@@ -106,39 +107,63 @@ impl Lowering<'_> {
             return Err(without_window(join, &condition).or_at(span_of_columns(compared)));
         };
         let zone = self.zone(tvf)?;
-        let left = self.lower(&join.left)?;
-        let left = self.attach(left)?;
-        let right = self.lower(&join.right)?;
-        let right = self.attach(right)?;
-        let compared = bounds.into_iter().chain(&condition.keys).cloned().unzip();
-        let union = self.sides(join, [left, right], compared)?;
-        let columns = union.columns.len();
-        let first = WindowJoin::KEYS + condition.keys.len();
-        let both: Vec<Field> = self.schema(&union).fields().iter().skip(first).map(|f| f.as_ref().clone()).collect();
-        let compiler = Compiler::bare(&(Arc::new(Schema::new(both)) as SchemaRef))?;
         let names = join.left.schema().join(join.right.schema())?;
-        let pair: Vec<Expr> = (0..columns - first).map(place).collect();
+        let both: BTreeSet<usize> = (0..names.fields().len()).filter(|column| used.has(*column)).collect();
+        let read = Used::Some(both).and(&names, &condition.rest);
+        let compared = bounds.into_iter().chain(&condition.keys).flat_map(|(left, right)| [left, right]);
+        let below = read.and(&names, compared);
+        let middle = join.left.schema().fields().len();
+        let sides = |used: &Used| -> [Vec<usize>; 2] {
+            let left = (0..middle).filter(|column| used.has(*column));
+            let right = (middle..names.fields().len()).filter(|column| used.has(*column));
+            [left.collect(), right.map(|column| column - middle).collect()]
+        };
+        let [left, right] = sides(&read);
+        let [left_below, right_below] = sides(&below).map(|columns| Used::Some(columns.into_iter().collect()));
+        let of_left = self.lower_used(&join.left, &left_below)?;
+        let of_left = self.attach(of_left)?;
+        let of_right = self.lower_used(&join.right, &right_below)?;
+        let of_right = self.attach(of_right)?;
+        let keys = bounds.into_iter().chain(&condition.keys).cloned().unzip();
+        let union = self.sides(join, [(of_left, &left), (of_right, &right)], keys)?;
+        let first = WindowJoin::KEYS + condition.keys.len();
+        let pair: Vec<Field> = self.schema(&union).fields().iter().skip(first).map(|f| f.as_ref().clone()).collect();
+        // where the columns of both sides are behind the keys
+        let mut columns = vec![stand_in(); names.fields().len()];
+        for (at, column) in left.iter().copied().chain(right.iter().map(|column| column + middle)).enumerate() {
+            columns[column] = place(at);
+        }
+        let compiler = Compiler::bare(&(Arc::new(Schema::new(pair.clone())) as SchemaRef))?;
         let rest =
-            conjunction(condition.rest).map(|rest| compiler.expr(&resolve(&rest, &names, &pair)?)).transpose()?;
-        let fields: Vec<Field> = join.schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+            conjunction(condition.rest).map(|rest| compiler.expr(&resolve(&rest, &names, &columns)?)).transpose()?;
+        let one_side = matches!(kind, JoinKind::Semi | JoinKind::Anti);
+        let fields: Vec<Field> = if one_side { pair.into_iter().take(left.len()).collect() } else { pair };
         let node = NodeKind::WindowJoin(WindowJoin {
             kind,
             zone,
             keys: condition.keys.len(),
-            left: join.left.schema().fields().len(),
+            left: left.len(),
             condition: rest,
         });
-        Ok(self.node(node, vec![union.node], &Arc::new(Schema::new(fields))))
+        let mut joined = self.node(node, vec![union.node], &Arc::new(Schema::new(fields)));
+        columns.truncate(if one_side { middle } else { columns.len() });
+        joined.columns = columns;
+        Ok(joined)
     }
 
-    /// Both sides as one stream. `keys` of each side: start and end of the window, then those of the join.
-    fn sides(&mut self, join: &Join, sides: [Stream; 2], keys: (Vec<Expr>, Vec<Expr>)) -> Result<Stream> {
+    /// Both sides as one stream, of each the columns that are read. `keys` of each side: start and end of the window, then those of the join.
+    fn sides(
+        &mut self,
+        join: &Join,
+        sides: [(Stream, &Vec<usize>); 2],
+        keys: (Vec<Expr>, Vec<Expr>),
+    ) -> Result<Stream> {
         let inputs: [&LogicalPlan; 2] = [&join.left, &join.right];
         let names: [&DFSchema; 2] = [join.left.schema(), join.right.schema()];
         let mut fields = vec![Field::new("$left", DataType::Boolean, false)];
         for (i, key) in keys.0.iter().enumerate() {
-            let resolved = resolve(key, names[0], &sides[0].columns)?;
-            let compiler = Compiler::new(&self.schema(&sides[0]))?;
+            let resolved = resolve(key, names[0], &sides[0].0.columns)?;
+            let compiler = Compiler::new(&self.schema(&sides[0].0))?;
             let data_type = compiler.field("", &compiler.expr(&resolved)?)?.data_type().clone();
             fields.push(match i {
                 0 => Field::new("window_start", data_type, true),
@@ -147,15 +172,16 @@ impl Lowering<'_> {
             });
         }
         let mut types =
-            sides.iter().filter_map(|side| Some(self.schema(side).field(side.rowtime?).data_type().clone()));
+            sides.iter().filter_map(|(side, _)| Some(self.schema(side).field(side.rowtime?).data_type().clone()));
         let time_type = types.next().unwrap_or(DataType::Timestamp(TimeUnit::Millisecond, None));
         fields.insert(WindowJoin::ROWTIME, Field::new("$rowtime", time_type.clone(), true));
-        for input in inputs {
-            fields.extend(input.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)));
+        let read = [sides[0].1, sides[1].1];
+        for (input, read) in inputs.into_iter().zip(read) {
+            fields.extend(read.iter().map(|column| input.schema().field(*column).as_ref().clone().with_nullable(true)));
         }
         let schema: SchemaRef = Arc::new(Schema::new(fields));
         let mut nodes: Vec<NodeId> = Vec::new();
-        for (side, (stream, keys)) in sides.into_iter().zip([keys.0, keys.1]).enumerate() {
+        for (side, ((stream, own), keys)) in sides.into_iter().zip([keys.0, keys.1]).enumerate() {
             let rowtime = match stream.rowtime {
                 Some(rowtime) if *self.schema(&stream).field(rowtime).data_type() == time_type => place(rowtime),
                 Some(rowtime) => cast(place(rowtime), time_type.clone()),
@@ -166,12 +192,13 @@ impl Lowering<'_> {
                 columns.push(resolve(key, names[side], &stream.columns)?);
             }
             columns.insert(WindowJoin::ROWTIME, rowtime);
-            for (other, input) in inputs.into_iter().enumerate() {
+            for (other, (input, read)) in inputs.into_iter().zip(read).enumerate() {
                 if other == side {
-                    columns.extend(stream.columns.iter().cloned());
+                    columns.extend(own.iter().map(|column| stream.columns[*column].clone()));
                 } else {
-                    for field in input.schema().fields() {
-                        columns.push(Expr::Literal(ScalarValue::try_from(field.data_type())?, None));
+                    for column in read {
+                        let nothing = ScalarValue::try_from(input.schema().field(*column).data_type())?;
+                        columns.push(Expr::Literal(nothing, None));
                     }
                 }
             }

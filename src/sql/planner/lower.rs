@@ -49,6 +49,44 @@ pub(crate) struct Stream {
     pub(super) rowtime: Option<usize>,
 }
 
+/// Which columns of a logical node are read.
+#[derive(Debug, Clone)]
+pub(super) enum Used {
+    All,
+    Some(BTreeSet<usize>),
+}
+
+impl Used {
+    pub(super) fn has(&self, column: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(used) => used.contains(&column),
+        }
+    }
+
+    /// Those of the input of a projection.
+    pub(super) fn below(&self, projection: &Projection) -> Self {
+        let read = projection.expr.iter().enumerate().filter(|(i, _)| self.has(*i));
+        let read: Vec<Expr> = read.map(|(_, expr)| expr.clone()).collect();
+        Self::Some(used_columns(&read, projection.input.schema()))
+    }
+
+    /// These, and the columns of `schema` that expressions read.
+    pub(super) fn and<'a>(&self, schema: &DFSchema, exprs: impl IntoIterator<Item = &'a Expr>) -> Self {
+        let Self::Some(used) = self else { return Self::All };
+        let mut used = used.clone();
+        for expr in exprs {
+            used.extend(used_columns(std::slice::from_ref(expr), schema));
+        }
+        Self::Some(used)
+    }
+}
+
+/// Takes the place of a column that is never read.
+pub(super) fn stand_in() -> Expr {
+    lit(ScalarValue::Null)
+}
+
 /// A window function that is not a node yet.
 pub(super) struct PendingWindow {
     pub(super) spec: WindowSpec,
@@ -106,14 +144,20 @@ impl Lowering<'_> {
     /// # Errors
     /// `Sql` for what streams cannot do.
     pub(crate) fn lower(&mut self, plan: &LogicalPlan) -> Result<Stream> {
+        self.lower_used(plan, &Used::All)
+    }
+
+    /// [`Lowering::lower`], of which only some columns are read: the others are stand-ins.
+    pub(super) fn lower_used(&mut self, plan: &LogicalPlan, used: &Used) -> Result<Stream> {
         match plan {
-            LogicalPlan::TableScan(scan) => self.source(&scan.table_name),
-            LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input),
-            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::TableScan(scan) => self.source(&scan.table_name, used),
+            LogicalPlan::SubqueryAlias(alias) => self.lower_used(&alias.input, used),
+            LogicalPlan::Projection(projection) => self.projection(projection, used),
             LogicalPlan::Filter(filter) => match rank::numbered(&filter.input) {
-                Some(number) => self.rank(filter, number),
+                Some(number) => self.rank(filter, number, used),
                 None => {
-                    let stream = self.lower(&filter.input)?;
+                    let below = used.and(filter.input.schema(), [&filter.predicate]);
+                    let stream = self.lower_used(&filter.input, &below)?;
                     self.filter(stream, &filter.predicate, &filter.input)
                 }
             },
@@ -123,23 +167,28 @@ impl Lowering<'_> {
             LogicalPlan::Distinct(_) => Err(unsupported("SELECT DISTINCT")),
             LogicalPlan::Sort(sort) => self.sort(sort),
             LogicalPlan::Limit(_) => Err(unsupported("LIMIT")),
-            LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Join(join) => self.join(join, used),
             LogicalPlan::Values(_) => Err(unsupported("VALUES")),
             LogicalPlan::EmptyRelation(_) => Err(unsupported("SELECT without FROM")),
             LogicalPlan::Unnest(_) => Err(unsupported("UNNEST")),
             other => match window_tvf(other) {
-                Some(tvf) => self.window(tvf),
+                Some(tvf) => self.window(tvf, used),
                 None => Err(unsupported("this form of query")),
             },
         }
     }
 
-    fn source(&mut self, reference: &TableReference) -> Result<Stream> {
+    fn source(&mut self, reference: &TableReference, used: &Used) -> Result<Stream> {
         let table = table_name(reference)
             .and_then(|name| self.tables.get(name.as_ref()))
             .ok_or_else(|| Error::internal(format!("table \"{reference}\" was planned and is gone")))?;
         let kind = NodeKind::Source(source(table, self.settings)?);
-        Ok(self.node(kind, Vec::new(), &table.spec.schema()))
+        let mut stream = self.node(kind, Vec::new(), &table.spec.schema());
+        for (i, column) in stream.columns.iter_mut().enumerate().filter(|(i, _)| !used.has(*i)) {
+            debug_assert_eq!(place_of(column), Some(i));
+            *column = stand_in();
+        }
+        Ok(stream)
     }
 
     /// A new node, all its columns as they are.
@@ -152,27 +201,55 @@ impl Lowering<'_> {
         Arc::clone(&self.builder.node(stream.node).schema)
     }
 
-    fn projection(&mut self, projection: &Projection) -> Result<Stream> {
+    fn projection(&mut self, projection: &Projection, used: &Used) -> Result<Stream> {
         let input = projection.input.as_ref();
         let stream = match input {
+            // by all of the projection, used or not: so that statements of a set share the OVER of a view
             LogicalPlan::Window(window) => {
                 let used = used_columns(&projection.expr, input.schema());
                 self.over(window, Some(&used))?
             }
-            other => self.lower(other)?,
+            other => self.lower_used(other, &used.below(projection))?,
         };
-        self.project(stream, projection)
+        self.project(stream, projection, used)
     }
 
     /// A projection over the rows of its input.
-    pub(super) fn project(&mut self, mut stream: Stream, projection: &Projection) -> Result<Stream> {
-        let input = projection.input.as_ref();
-        if !can_fuse(&projection.expr, input.schema(), &stream.columns) {
-            stream = self.materialize(stream, input.schema())?;
+    pub(super) fn project(&mut self, mut stream: Stream, projection: &Projection, used: &Used) -> Result<Stream> {
+        let names = projection.input.schema();
+        let exprs: Vec<(usize, &Expr)> = projection.expr.iter().enumerate().filter(|(i, _)| used.has(*i)).collect();
+        let read: Vec<Expr> = exprs.iter().map(|(_, e)| (*e).clone()).collect();
+        if !can_fuse(&read, names, &stream.columns) {
+            stream = self.keep(stream, names, &Used::Some(used_columns(&read, names)))?;
         }
-        let columns =
-            projection.expr.iter().map(|e| resolve(e, input.schema(), &stream.columns)).collect::<Result<_>>()?;
+        let mut columns = vec![stand_in(); projection.expr.len()];
+        for (i, expr) in exprs {
+            columns[i] = resolve(expr, names, &stream.columns)?;
+        }
         Ok(Stream { columns, ..stream })
+    }
+
+    /// Makes the columns that are read a node, the pending filter and projection done.
+    pub(super) fn keep(&mut self, stream: Stream, names: &DFSchema, used: &Used) -> Result<Stream> {
+        let Used::Some(used) = used else { return self.materialize(stream, names) };
+        let stream = self.attach(stream)?;
+        let width = stream.columns.len();
+        let schema = self.schema(&stream);
+        let all: Vec<Expr> = used.iter().filter_map(|i| stream.columns.get(*i).cloned()).collect();
+        let in_place = stream.predicate.is_empty() && all.iter().all(|column| place_of(column).is_some());
+        // one more column (the time of a window, which few read) costs less than another step
+        let spare = 1 + usize::from(stream.rowtime.is_some());
+        if in_place && schema.fields().len() <= all.len() + spare {
+            return Ok(stream);
+        }
+        let names: Vec<&str> = used.iter().map(|i| names.field(*i).name().as_str()).collect();
+        let mut made = self.calc(Stream { columns: all, ..stream }, &names)?;
+        let mut columns = vec![stand_in(); width];
+        for (at, i) in used.iter().enumerate() {
+            columns[*i] = place(at);
+        }
+        made.columns = columns;
+        Ok(made)
     }
 
     pub(super) fn filter(&mut self, mut stream: Stream, predicate: &Expr, input: &LogicalPlan) -> Result<Stream> {
@@ -180,7 +257,8 @@ impl Lowering<'_> {
             .into_iter()
             .all(|i| stream.columns.get(i).is_some_and(is_simple));
         if !simple {
-            stream = self.materialize(stream, input.schema())?;
+            let read = (0..stream.columns.len()).filter(|i| stream.columns[*i] != stand_in()).collect();
+            stream = self.keep(stream, input.schema(), &Used::Some(read))?;
         }
         let resolved = resolve(predicate, input.schema(), &stream.columns)?;
         let predicate = if contains_mark(&resolved) {
@@ -320,8 +398,16 @@ impl Lowering<'_> {
         Ok(self.builder.add(Node { kind, inputs: vec![stream.node], schema: Arc::clone(schema) }))
     }
 
-    fn window(&mut self, tvf: &WindowTvf) -> Result<Stream> {
-        let mut stream = self.lower(&tvf.input)?;
+    fn window(&mut self, tvf: &WindowTvf, used: &Used) -> Result<Stream> {
+        let width = tvf.input.schema().fields().len();
+        let below = match used {
+            Used::All => Used::All,
+            Used::Some(used) => {
+                let own = tvf.partition.iter().flatten().copied().chain([tvf.spec.rowtime]);
+                Used::Some(used.iter().copied().filter(|i| *i < width).chain(own).collect())
+            }
+        };
+        let mut stream = self.lower_used(&tvf.input, &below)?;
         if stream.window.is_some() {
             return Err(Error::sql("a window function over the rows of another is not supported")
                 .hint("aggregate the inner window first: GROUP BY window_start, window_end, window_time"));
@@ -395,7 +481,7 @@ impl Lowering<'_> {
         let kind = NodeKind::OverAggregate(OverAggregate { keys, rowtime, frame: spec.frame, aggregates });
         let mut result = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
         // a column that was left out is never read
-        let passed = (0..width).map(|i| at(i).map_or_else(|| lit(ScalarValue::Null), place));
+        let passed = (0..width).map(|i| at(i).map_or_else(stand_in, place));
         result.columns = passed.chain((0..functions.len()).map(|i| place(kept_width + i))).collect();
         Ok(result)
     }
@@ -456,7 +542,7 @@ fn can_fuse(exprs: &[Expr], names: &DFSchema, columns: &[Expr]) -> bool {
     })
 }
 
-fn used_columns(exprs: &[Expr], names: &DFSchema) -> BTreeSet<usize> {
+pub(super) fn used_columns(exprs: &[Expr], names: &DFSchema) -> BTreeSet<usize> {
     let mut used = BTreeSet::new();
     for expr in exprs {
         for_each_column(expr, |column| used.extend(names.index_of_column(column)));

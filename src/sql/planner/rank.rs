@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::plan::{NodeKind, SortKey, WindowRank};
 use crate::sql::planner::errors::span_of_columns;
 use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
-use crate::sql::planner::lower::{Lowering, Stream};
+use crate::sql::planner::lower::{Lowering, Stream, Used};
 use crate::sql::planner::window::{is_time_attribute, ranks_window, unaliased, window_column_of};
 
 /// A `ROW_NUMBER` below a filter.
@@ -123,7 +123,7 @@ fn integer(expr: &Expr) -> Option<i64> {
 }
 
 impl Lowering<'_> {
-    pub(super) fn rank(&mut self, filter: &Filter, numbered: Numbered<'_>) -> Result<Stream> {
+    pub(super) fn rank(&mut self, filter: &Filter, numbered: Numbered<'_>, used: &Used) -> Result<Stream> {
         let schema = filter.input.schema();
         let is_number = |expr: &Expr| match unaliased(expr) {
             Expr::Column(column) => schema.index_of_column(column).is_ok_and(|i| i == numbered.column),
@@ -146,35 +146,44 @@ impl Lowering<'_> {
                 .or_at(span_of_columns([&filter.predicate]))
                 .hint("filter by it: WHERE rn <= 3")
         })?;
-        let stream = self.ranked(&filter.input, numbers.first, last)?;
+        let range = (numbers.first, last);
+        let stream = self.ranked(&filter.input, range, &used.and(schema, &rest))?;
         match conjunction(rest) {
             Some(predicate) => self.filter(stream, &predicate, &filter.input),
             None => Ok(stream),
         }
     }
 
-    /// A plan down to its `ROW_NUMBER`, of which these numbers are made.
-    fn ranked(&mut self, plan: &LogicalPlan, first: u64, last: u64) -> Result<Stream> {
+    /// A plan down to its `ROW_NUMBER`, of which the numbers from `range.0` to `range.1` are made.
+    fn ranked(&mut self, plan: &LogicalPlan, range: (u64, u64), used: &Used) -> Result<Stream> {
         match plan {
             LogicalPlan::Projection(projection) => {
-                let stream = self.ranked(&projection.input, first, last)?;
-                self.project(stream, projection)
+                let stream = self.ranked(&projection.input, range, &used.below(projection))?;
+                self.project(stream, projection, used)
             }
-            LogicalPlan::SubqueryAlias(alias) => self.ranked(&alias.input, first, last),
+            LogicalPlan::SubqueryAlias(alias) => self.ranked(&alias.input, range, used),
             LogicalPlan::Filter(filter) => {
-                let stream = self.ranked(&filter.input, first, last)?;
+                let below = used.and(filter.input.schema(), [&filter.predicate]);
+                let stream = self.ranked(&filter.input, range, &below)?;
                 self.filter(stream, &filter.predicate, &filter.input)
             }
-            LogicalPlan::Window(window) => self.window_rank(window, first, last),
+            LogicalPlan::Window(window) => self.window_rank(window, range, used),
             _ => Err(Error::internal("a number without its ROW_NUMBER")),
         }
     }
 
-    fn window_rank(&mut self, window: &Window, first: u64, last: u64) -> Result<Stream> {
+    fn window_rank(&mut self, window: &Window, (first, last): (u64, u64), used: &Used) -> Result<Stream> {
         let names = window.input.schema();
         let params = params(window).ok_or_else(|| Error::internal("a number without its ROW_NUMBER"))?;
-        let stream = self.lower(&window.input)?;
-        let stream = self.materialize(stream, names)?;
+        let width = names.fields().len();
+        let read = match used {
+            Used::All => Used::All,
+            Used::Some(used) => Used::Some(used.iter().copied().filter(|i| *i < width).collect()),
+        };
+        let of_order = params.partition_by.iter().chain(params.order_by.iter().map(|sort| &sort.expr));
+        let read = read.and(names, of_order);
+        let stream = self.lower_used(&window.input, &read)?;
+        let stream = self.keep(stream, names, &read)?;
         let input = self.schema(&stream);
         let compiler = Compiler::new(&input)?;
         let (mut bounds, mut keys, mut of) = ([None; 2], Vec::new(), None);

@@ -30,9 +30,10 @@ fn a_filter_on_the_number_of_a_window_is_a_top_n() {
             "
         Sink result
           Calc [site, v, row_number] where=[n > 5]
-            WindowRank end=$9 keys=[site] order=[v DESC, n] rows=[1, 3]
-              WindowAssign TUMBLE($4, 60000 ms)
-                {READ}"
+            WindowRank end=$5 keys=[site] order=[v DESC, n] rows=[1, 3]
+              WindowAssign TUMBLE($3, 60000 ms)
+                Calc [site, v, n, ts]
+                  {READ}"
         ),
     );
 }
@@ -84,10 +85,11 @@ fn an_aggregate_over_the_windows_of_a_top_n() {
             "
         Sink result
           Calc [window_start, SUM(n)]
-            WindowAggregate WINDOW($9, end $9) keys=[window_start] output=[window_start, window_end, SUM(n)]
-              WindowRank end=$9 keys=[] order=[v] rows=[1, 3]
-                WindowAssign TUMBLE($4, 60000 ms)
-                  {READ}"
+            WindowAggregate WINDOW($4, end $4) keys=[window_start] output=[window_start, window_end, SUM(n)]
+              WindowRank end=$4 keys=[] order=[v] rows=[1, 3]
+                WindowAssign TUMBLE($2, 60000 ms)
+                  Calc [v, n, ts]
+                    {READ}"
         ),
     );
 }
@@ -105,14 +107,14 @@ fn a_join_is_one_stream_of_both_sides() {
         &format!(
             "
         Sink result
-          Calc [$1, n]
-            WindowJoin Left keys=1 left=4 on=[$1 < $5]
+          Calc [$0, n]
+            WindowJoin Left keys=1 left=1 on=[$0 < $1]
               Union
-                Calc [TRUE, window_start, window_end, ts, device_id, device_id, v, window_start, window_end, NULL, NULL, NULL, NULL, NULL]
+                Calc [TRUE, window_start, window_end, ts, device_id, v, NULL, NULL]
                   WindowAssign TUMBLE($2, 60000 ms)
                     Calc [device_id, v, ts]
                       #0 {READ}
-                Calc [FALSE, window_start, window_end, ts, device_id, NULL, NULL, NULL, NULL, device_id, v, n, window_start, window_end]
+                Calc [FALSE, window_start, window_end, ts, device_id, NULL, v, n]
                   WindowAssign TUMBLE($3, 60000 ms)
                     Calc [device_id, v, n, ts]
                       #0 (as above)"
@@ -125,14 +127,14 @@ fn subqueries_in_windows_are_joins() {
     let rows = format!("(SELECT * FROM {MINUTES})");
     let same = "a.window_start = b.window_start AND a.window_end = b.window_end";
     for (condition, shown) in [
-        (format!("n IN (SELECT n FROM {rows} b WHERE {same})"), "WindowJoin Semi keys=1 left=11"),
-        (format!("EXISTS (SELECT * FROM {rows} b WHERE {same} AND a.site = b.site)"), "WindowJoin Semi keys=1 left=11"),
+        (format!("n IN (SELECT n FROM {rows} b WHERE {same})"), "WindowJoin Semi keys=1 left=1"),
+        (format!("EXISTS (SELECT * FROM {rows} b WHERE {same} AND a.site = b.site)"), "WindowJoin Semi keys=1 left=1"),
         (
             format!("NOT EXISTS (SELECT * FROM {rows} b WHERE {same} AND a.v > b.v)"),
-            "WindowJoin Anti keys=0 left=11 on=[",
+            "WindowJoin Anti keys=0 left=2 on=[$0 > $2]",
         ),
         // a NULL on either side rules the row out
-        (format!("n NOT IN (SELECT n FROM {rows} b WHERE {same})"), "WindowJoin Anti keys=0 left=11 on=["),
+        (format!("n NOT IN (SELECT n FROM {rows} b WHERE {same})"), "WindowJoin Anti keys=0 left=1 on=["),
     ] {
         let text = plan(&format!("SELECT a.n FROM {rows} a WHERE {condition};")).unwrap().jobs[0].plan.explain();
         assert!(text.contains(shown), "{condition}\n{text}");
