@@ -19,6 +19,7 @@ mod testing;
 
 pub mod calc;
 pub mod over_aggregate;
+pub mod unnest;
 pub mod watermark;
 pub mod window_aggregate;
 
@@ -139,6 +140,7 @@ pub fn hash_keys(columns: &[arrow::array::ArrayRef], rows: usize) -> Result<Vec<
 pub fn chained(node: &Node) -> Result<Option<Box<dyn Operator>>> {
     Ok(match &node.kind {
         NodeKind::Calc(calc) => Some(Box::new(calc::CalcOperator::new(calc, &node.schema))),
+        NodeKind::Unnest(unnest) => Some(Box::new(unnest::UnnestOperator::new(unnest, &node.schema))),
         _ => None,
     })
 }

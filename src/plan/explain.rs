@@ -22,6 +22,12 @@ impl fmt::Display for NodeKind {
                     None => Ok(()),
                 }
             }
+            Self::Unnest(u) => {
+                let kept: Vec<String> = u.kept.iter().map(|place| format!("${place}")).collect();
+                let outer = if u.outer { " outer" } else { "" };
+                let ordinality = if u.ordinality { " with ordinality" } else { "" };
+                write!(f, "Unnest{outer} [{}]{ordinality} keeps=[{}]", u.collection, List(&kept))
+            }
             Self::WindowAggregate(w) => {
                 let output: Vec<String> = w
                     .output
@@ -91,7 +97,7 @@ impl StreamPlan {
             NodeKind::OverAggregate(o) if o.keys.is_empty() => Some("all rows to one task".into()),
             NodeKind::OverAggregate(o) => Some(format!("hash({})", List(&o.keys))),
             NodeKind::Sink(_) => Some("to the writer".into()),
-            NodeKind::Source(_) | NodeKind::Calc(_) | NodeKind::Union => None,
+            NodeKind::Source(_) | NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::Union => None,
         }
     }
 
@@ -157,6 +163,6 @@ fn state_of(kind: &NodeKind) -> Option<String> {
             _ => "accumulators per key for ever, and rows ahead of the watermark".into(),
         }),
         NodeKind::Source(_) => Some("next offset and watermark per partition".into()),
-        NodeKind::Calc(_) | NodeKind::Union | NodeKind::Sink(_) => None,
+        NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::Union | NodeKind::Sink(_) => None,
     }
 }

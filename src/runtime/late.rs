@@ -235,6 +235,8 @@ fn copies(plan: &StreamPlan) -> BTreeMap<(usize, NodeId), u64> {
             leaving[id] = match node.kind {
                 _ if id == start => 1,
                 NodeKind::WindowAggregate(_) => 0,
+                // all that is made of one row counts as that row
+                NodeKind::Unnest(_) if arriving > 0 => u64::MAX,
                 _ => arriving,
             };
         }

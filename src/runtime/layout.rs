@@ -73,7 +73,9 @@ impl<'a> Layout<'a> {
         let keyed = match &of.kind {
             NodeKind::WindowAggregate(w) => !w.keys.is_empty(),
             NodeKind::OverAggregate(o) => !o.keys.is_empty(),
-            NodeKind::Source(_) | NodeKind::Calc(_) | NodeKind::Union | NodeKind::Sink(_) => false,
+            NodeKind::Source(_) | NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::Union | NodeKind::Sink(_) => {
+                false
+            }
         };
         Ok(if keyed { self.parallelism } else { 1 })
     }
@@ -83,7 +85,7 @@ impl<'a> Layout<'a> {
         for consumer in self.plan.consumers(node).collect::<Vec<_>>() {
             let next = &self.plan.nodes[consumer];
             match &next.kind {
-                NodeKind::Calc(_) => {
+                NodeKind::Calc(_) | NodeKind::Unnest(_) => {
                     let operator = operators::chained(next)?;
                     let to = self.add(fragment, at, consumer, operator, format!("{consumer}.{head}"));
                     self.behind(consumer, head, fragment, to)?;

@@ -7,6 +7,7 @@
 pub mod parser;
 
 mod catalog;
+mod collections;
 mod group_window;
 mod planner;
 mod rewrite;

@@ -12,18 +12,21 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection, Union, Volatility, Window, lit};
+use datafusion::logical_expr::{
+    Aggregate, Expr, LogicalPlan, Projection, Union, UserDefinedLogicalNodeCore, Volatility, Window, lit,
+};
 
 use crate::error::{Error, Result, Span};
 use crate::plan::{
-    Calc, Node, NodeId, NodeKind, OverAggregate, PlanBuilder, Settings, Sink, Source, WatermarkSpec, WindowAggregate,
-    WindowOutput, WindowSpec,
+    Calc, Node, NodeId, NodeKind, OverAggregate, PlanBuilder, Settings, Sink, Source, Unnest, WatermarkSpec,
+    WindowAggregate, WindowOutput, WindowSpec,
 };
 use crate::sql::catalog::Table;
 use crate::sql::planner::context::{Registry, table_name};
 use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
 use crate::sql::planner::over::{OverSpec, aggregate_over, different_windows};
 use crate::sql::planner::sink::{self, Given};
+use crate::sql::planner::unnest::{UnnestRows, unnest_rows};
 use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, unaliased, window_tvf};
 use crate::time::zone::Zone;
 
@@ -103,9 +106,10 @@ impl Lowering<'_> {
             LogicalPlan::Values(_) => Err(unsupported("VALUES")),
             LogicalPlan::EmptyRelation(_) => Err(unsupported("SELECT without FROM")),
             LogicalPlan::Unnest(_) => Err(unsupported("UNNEST")),
-            other => match window_tvf(other) {
-                Some(tvf) => self.window(tvf),
-                None => Err(unsupported("this form of query")),
+            other => match (window_tvf(other), unnest_rows(other)) {
+                (Some(tvf), _) => self.window(tvf),
+                (_, Some(unnest)) => self.unnest(unnest, None),
+                _ => Err(unsupported("this form of query")),
             },
         }
     }
@@ -136,7 +140,7 @@ impl Lowering<'_> {
                 let used = used_columns(&projection.expr, input.schema());
                 self.over(window, Some(&used))?
             }
-            other => self.lower(other)?,
+            other => self.lower_used(other, used_columns(&projection.expr, input.schema()))?,
         };
         if !can_fuse(&projection.expr, input.schema(), &stream.columns) {
             stream = self.materialize(stream, input.schema())?;
@@ -144,6 +148,51 @@ impl Lowering<'_> {
         let columns =
             projection.expr.iter().map(|e| resolve(e, input.schema(), &stream.columns)).collect::<Result<_>>()?;
         Ok(Stream { columns, ..stream })
+    }
+
+    /// As [`Lowering::lower`], where the columns that are read of the result are known.
+    fn lower_used(&mut self, plan: &LogicalPlan, mut used: BTreeSet<usize>) -> Result<Stream> {
+        match plan {
+            LogicalPlan::Filter(filter) if unnest_rows(&filter.input).is_some() => {
+                used.extend(used_columns(std::slice::from_ref(&filter.predicate), filter.input.schema()));
+                let stream = self.lower_used(&filter.input, used)?;
+                self.filter(stream, &filter.predicate, &filter.input)
+            }
+            other => match unnest_rows(other) {
+                Some(unnest) => self.unnest(unnest, Some(used)),
+                None => self.lower(other),
+            },
+        }
+    }
+
+    /// `used`: the columns that are read of the result, if that is known; a collection read no more is not copied.
+    fn unnest(&mut self, unnest: &UnnestRows, used: Option<BTreeSet<usize>>) -> Result<Stream> {
+        let names = unnest.input.schema();
+        let width = names.fields().len();
+        let collection = std::slice::from_ref(&unnest.collection);
+        let kept: Vec<usize> = match used {
+            Some(used) => used.into_iter().filter(|i| *i < width).collect(),
+            None => (0..width).collect(),
+        };
+        let read = kept.iter().copied().chain(used_columns(collection, names)).collect();
+        let stream = self.lower_used(&unnest.input, read)?;
+        let stream = self.materialize(stream, names)?;
+        let input = self.schema(&stream);
+        let collection = Compiler::new(&input)?.expr(&resolve(&unnest.collection, names, &stream.columns)?)?;
+        // columns are at their places, but for those that an inner UNNEST has left out
+        let at = |i: usize| stream.columns.get(i).and_then(place_of).filter(|_| kept.contains(&i));
+        let left: Vec<usize> = (0..width).filter(|i| at(*i).is_some()).collect();
+        let places: Vec<usize> = left.iter().filter_map(|i| at(*i)).collect();
+        let mut fields: Vec<Field> = places.iter().map(|i| input.field(*i).clone()).collect();
+        fields.extend(unnest.schema().fields().iter().skip(width).map(|f| f.as_ref().clone()));
+        let elements = unnest.schema().fields().len() - width;
+        let (outer, ordinality) = (unnest.outer, unnest.ordinality);
+        let kind = NodeKind::Unnest(Unnest { collection, kept: places, outer, ordinality });
+        let mut result = self.node(kind, vec![stream.node], Arc::new(Schema::new(fields)));
+        // a column that was left out is never read
+        let passed = |i: usize| left.binary_search(&i).map_or_else(|_| lit(ScalarValue::Null), place);
+        result.columns = (0..width).map(passed).chain((0..elements).map(|i| place(left.len() + i))).collect();
+        Ok(result)
     }
 
     fn filter(&mut self, mut stream: Stream, predicate: &Expr, input: &LogicalPlan) -> Result<Stream> {

@@ -11,6 +11,7 @@ pub(crate) mod lower;
 mod over;
 pub(crate) mod refuse;
 pub(crate) mod sink;
+pub(crate) mod unnest;
 pub(crate) mod window;
 
 use std::sync::Arc;

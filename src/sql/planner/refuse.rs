@@ -13,6 +13,7 @@ use crate::error::{Error, Span};
 use crate::functions;
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::{from_parser, span_of};
+use crate::sql::planner::unnest::is_comma_unnest;
 use crate::sql::planner::window::is_window_function;
 
 /// Nesting of one expression; far above what people write, far below what could hurt.
@@ -129,7 +130,7 @@ impl Refusals<'_> {
             let place = select.projection.first().and_then(span_of).or_else(|| span_of(select));
             self.refuse("SELECT without FROM", place, "read from a table");
         }
-        if let [_, second, ..] = &select.from[..] {
+        if let Some(second) = select.from.iter().skip(1).find(|table| !is_comma_unnest(table)) {
             self.refuse("a join", span_of(second), "read from one table; a join of streams is not there yet");
         }
         for table in &select.from {
@@ -207,7 +208,7 @@ impl Refusals<'_> {
                 self.refuse("LATERAL", place, "call a scalar function in SELECT instead");
             }
             TableFactor::Derived { subquery, .. } => self.query(subquery),
-            TableFactor::UNNEST { .. } => self.refuse("UNNEST", place, "read elements by place: a[1]"),
+            TableFactor::UNNEST { array_exprs, .. } => self.expressions(array_exprs),
             TableFactor::MatchRecognize { .. } => {
                 self.refuse("MATCH_RECOGNIZE", place, "compare a row with those before it by an OVER aggregate");
             }
@@ -361,6 +362,14 @@ impl Expressions<'_> {
                 self.over_function(&upper, place);
                 return;
             }
+        }
+        if upper == "COUNT"
+            && let ast::FunctionArguments::List(list) = &function.args
+            && let (Some(ast::DuplicateTreatment::Distinct), [_, second, ..]) =
+                (list.duplicate_treatment, &list.args[..])
+        {
+            let error = Error::sql("COUNT(DISTINCT …) takes one column").or_at(span_of(second).or(place));
+            self.errors.push(error.hint("write COUNT(DISTINCT CONCAT_WS('|', a, b)) for texts"));
         }
         if ["__TABLE_ARG", "DESCRIPTOR"].contains(&upper.as_str()) || self.registry.knows(&name) {
             return;

@@ -20,6 +20,7 @@ use crate::plan::{WindowKind, WindowSpec};
 use crate::sql::planner::context::Relation;
 use crate::sql::planner::errors::{from_parser, span_of};
 use crate::sql::planner::interval::{self, Length};
+use crate::sql::planner::unnest::unnest_rows;
 
 /// Names of the columns a window function adds, in order.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
@@ -119,10 +120,16 @@ pub(crate) fn is_time_attribute(plan: &LogicalPlan, index: usize) -> bool {
             Expr::Column(column) => is_window_column(&a.input, column, 2),
             _ => false,
         }),
-        _ => window_tvf(plan).is_some_and(|tvf| {
-            let columns = tvf.input.schema().fields().len();
-            index == columns + 2 || (index < columns && is_time_attribute(&tvf.input, index))
-        }),
+        _ => match (window_tvf(plan), unnest_rows(plan)) {
+            (Some(tvf), _) => {
+                let columns = tvf.input.schema().fields().len();
+                index == columns + 2 || (index < columns && is_time_attribute(&tvf.input, index))
+            }
+            (_, Some(unnest)) => {
+                index < unnest.input.schema().fields().len() && is_time_attribute(&unnest.input, index)
+            }
+            _ => false,
+        },
     }
 }
 
@@ -141,7 +148,10 @@ fn window_column(plan: &LogicalPlan, index: usize) -> Option<usize> {
         },
         LogicalPlan::SubqueryAlias(a) => window_column(&a.input, index),
         LogicalPlan::Filter(f) => window_column(&f.input, index),
-        _ => index.checked_sub(window_tvf(plan)?.input.schema().fields().len()),
+        _ => match unnest_rows(plan) {
+            Some(unnest) => window_column(&unnest.input, index),
+            None => index.checked_sub(window_tvf(plan)?.input.schema().fields().len()),
+        },
     }
 }
 
