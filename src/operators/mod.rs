@@ -16,6 +16,8 @@ mod accumulate;
 mod columns;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub mod calc;
 pub mod over_aggregate;

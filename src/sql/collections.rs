@@ -43,6 +43,18 @@ pub(super) fn name_row(expr: &mut ast::Expr) {
     });
 }
 
+/// `a[1].f` in the form DataFusion reads: the name of a field as a text.
+pub(super) fn name_fields(chain: &mut [ast::AccessExpr]) {
+    for access in chain {
+        if let ast::AccessExpr::Dot(expr) = access
+            && let ast::Expr::Identifier(name) = expr
+        {
+            let span = name.span;
+            *expr = ast::Expr::Value(ast::Value::SingleQuotedString(name.value.clone()).with_span(span));
+        }
+    }
+}
+
 /// `=`, `<>` or `IN` between collections as calls; `None` for anything else.
 ///
 /// # Errors

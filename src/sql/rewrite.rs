@@ -87,6 +87,7 @@ impl VisitorMut for Preparation {
                 }
             }
             ast::Expr::Tuple(_) => collections::name_row(expr),
+            ast::Expr::CompoundFieldAccess { access_chain, .. } => collections::name_fields(access_chain),
             _ => {}
         }
         ControlFlow::Continue(())

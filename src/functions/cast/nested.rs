@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field};
 use datafusion::error::Result;
 
 use super::cast;
 use crate::error::Error;
+use crate::functions::collection::lists::bounds;
 use crate::functions::scalar::Call;
 use crate::time::zone::Zone;
 
@@ -40,13 +42,39 @@ pub(super) fn nested(column: &ArrayRef, to: &DataType, zone: &Zone, lenient: boo
     }
 }
 
+/// NULLs of collections under TRY_CAST: one with a part that cannot be cast, and so became NULL, is NULL as a whole.
+/// `parts`: for each collection, the numbers of its parts; `pairs`: the parts before and after.
+fn nulls_with_failures(
+    nulls: Option<&NullBuffer>,
+    rows: usize,
+    pairs: &[(&ArrayRef, &ArrayRef)],
+    parts: impl Fn(usize) -> std::ops::Range<usize>,
+) -> Option<NullBuffer> {
+    let failed = |part: usize| pairs.iter().any(|(before, after)| after.is_null(part) && before.is_valid(part));
+    if pairs.iter().all(|(before, after)| before.null_count() == after.null_count()) {
+        return nulls.cloned();
+    }
+    let valid = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row)) && !parts(row).any(failed);
+    Some((0..rows).map(valid).collect())
+}
+
 fn list(list: &ListArray, item: &Arc<Field>, zone: &Zone, lenient: bool) -> Result<ArrayRef> {
     let values = converted(list.values(), item.data_type(), zone, lenient)?;
-    Ok(Arc::new(ListArray::try_new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned())?))
+    let nulls = match lenient {
+        true => {
+            let parts = |row| bounds(list.offsets(), row);
+            nulls_with_failures(list.nulls(), list.len(), &[(list.values(), &values)], parts)
+        }
+        false => list.nulls().cloned(),
+    };
+    Ok(Arc::new(ListArray::try_new(Arc::clone(item), list.offsets().clone(), values, nulls)?))
 }
 
 fn map(map: &MapArray, entries: &Arc<Field>, zone: &Zone, lenient: bool) -> Result<ArrayRef> {
-    let pairs = row(map.entries(), entries.data_type(), zone, lenient)?;
+    if lenient {
+        return Err(Error::sql("TRY_CAST of a MAP is not supported").hint("use CAST").into());
+    }
+    let pairs = row(map.entries(), entries.data_type(), zone, false)?;
     let pairs = pairs.as_struct().clone();
     Ok(Arc::new(MapArray::try_new(Arc::clone(entries), map.offsets().clone(), pairs, map.nulls().cloned(), false)?))
 }
@@ -67,5 +95,12 @@ fn row(row: &StructArray, to: &DataType, zone: &Zone, lenient: bool) -> Result<A
         .zip(fields)
         .map(|(column, field)| converted(column, field.data_type(), zone, lenient))
         .collect::<Result<Vec<_>>>()?;
-    Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), columns, row.nulls().cloned(), row.len())?))
+    let nulls = match lenient {
+        true => {
+            let pairs: Vec<_> = row.columns().iter().zip(&columns).collect();
+            nulls_with_failures(row.nulls(), row.len(), &pairs, |at| at..at + 1)
+        }
+        false => row.nulls().cloned(),
+    };
+    Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls, row.len())?))
 }

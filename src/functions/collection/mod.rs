@@ -127,6 +127,23 @@ mod tests {
     }
 
     #[test]
+    fn casts_go_inside_and_a_part_that_fails_makes_the_whole_null() {
+        let to = |from: &str, to: &str| format!("flink_cast({from}, arrow_cast(NULL, '{to}'))");
+        let try_to = |from: &str, to: &str| format!("flink_try_cast({from}, arrow_cast(NULL, '{to}'))");
+        check(
+            "UTC",
+            &[
+                (&to("ARRAY[n, NULL]", "List(nullable Utf8)"), "[-2, NULL]"),
+                (&to("row(n, s)", "Struct(\"a\": nullable Utf8, \"b\": nullable Utf8)"), "(-2, Pump-Station 7)"),
+                (&try_to("ARRAY['1', 'x']", "List(nullable Int32)"), "NULL"),
+                (&try_to("ARRAY['1', NULL]", "List(nullable Int32)"), "[1, NULL]"),
+            ],
+        );
+        check_error(&to("ARRAY['1', 'x']", "List(nullable Int32)"), "\"x\" cannot be cast");
+        check_error(&to("row(1)", "Struct(\"a\": nullable Utf8, \"b\": nullable Utf8)"), "1 fields");
+    }
+
+    #[test]
     fn maps_and_equality() {
         check(
             "UTC",

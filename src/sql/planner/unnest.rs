@@ -57,7 +57,16 @@ impl UserDefinedLogicalNodeCore for UnnestRows {
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> DfResult<Self> {
         match (exprs.into_iter().next(), inputs.into_iter().next()) {
-            (Some(collection), Some(input)) => Ok(Self { collection, input: Arc::new(input), ..self.clone() }),
+            (Some(collection), Some(input)) => {
+                // the types of literals are known only now
+                let names = self.schema.iter().skip(self.input.schema().fields().len());
+                let types = element_types(&collection.get_type(input.schema())?, self.ordinality);
+                let elements = names.zip(types).map(|((table, field), data_type)| {
+                    (table.cloned(), Arc::new(field.as_ref().clone().with_data_type(data_type)))
+                });
+                let schema = Arc::new(schema_of(&input, elements)?);
+                Ok(Self { collection, input: Arc::new(input), schema, ..self.clone() })
+            }
             _ => Err(Error::internal("an UNNEST without input").into()),
         }
     }
@@ -163,10 +172,8 @@ fn unnest(left: LogicalPlan, join: Join, context: &mut dyn RelationPlannerContex
     // without an alias its columns have a table that nobody can name, so that equal names are no mistake
     let table = alias.map_or_else(|| "$unnest".to_owned(), |alias| alias.name.value);
     let table = TableReference::bare(table);
-    let mut fields: Vec<(Option<TableReference>, Arc<Field>)> =
-        left.schema().iter().map(|(table, field)| (table.cloned(), Arc::clone(field))).collect();
-    fields.extend(columns.into_iter().map(|field| (Some(table.clone()), Arc::new(field))));
-    let schema = Arc::new(DFSchema::new_with_metadata(fields, Default::default())?);
+    let elements = columns.into_iter().map(|field| (Some(table.clone()), Arc::new(field)));
+    let schema = Arc::new(schema_of(&left, elements)?);
     let node = UnnestRows { input: Arc::new(left), collection, outer, ordinality: with_ordinality, schema };
     let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
     match condition {
@@ -176,6 +183,15 @@ fn unnest(left: LogicalPlan, join: Join, context: &mut dyn RelationPlannerContex
             Ok(LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(plan))?))
         }
     }
+}
+
+/// The columns of the input, then those of the elements.
+fn schema_of(
+    input: &LogicalPlan,
+    elements: impl Iterator<Item = (Option<TableReference>, Arc<Field>)>,
+) -> DfResult<DFSchema> {
+    let fields = input.schema().iter().map(|(table, field)| (table.cloned(), Arc::clone(field)));
+    DFSchema::new_with_metadata(fields.chain(elements).collect(), Default::default())
 }
 
 /// Whether rows without elements stay, and what else the join asks for.
@@ -201,6 +217,23 @@ fn kind(operator: &JoinOperator, place: Option<Span>) -> Result<(bool, Option<as
     }
 }
 
+/// The types of the columns of an element, as [`element_columns`] names them; none for what has no elements.
+fn element_types(collection: &DataType, ordinality: bool) -> Vec<DataType> {
+    let mut types: Vec<DataType> = match collection {
+        DataType::List(item) => match item.data_type() {
+            DataType::Struct(fields) => fields.iter().map(|f| f.data_type().clone()).collect(),
+            scalar => vec![scalar.clone()],
+        },
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) => fields.iter().map(|f| f.data_type().clone()).collect(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    types.extend(ordinality.then_some(DataType::Int32));
+    types
+}
+
 /// The columns of an element: those of a row, key and value of a map, or one; each may be NULL.
 fn element_columns(
     collection: &DataType,
@@ -208,37 +241,29 @@ fn element_columns(
     ordinality: bool,
     place: Option<Span>,
 ) -> Result<Vec<Field>> {
+    let types = element_types(collection, ordinality);
     let single = || alias.map_or_else(|| "EXPR$0".to_owned(), |alias| alias.name.value.clone());
-    let mut columns: Vec<(String, DataType)> = match collection {
+    let mut there: Vec<String> = match collection {
         DataType::List(item) => match item.data_type() {
-            DataType::Struct(fields) => fields.iter().map(|f| (f.name().clone(), f.data_type().clone())).collect(),
-            scalar => vec![(single(), scalar.clone())],
+            DataType::Struct(fields) => fields.iter().map(|f| f.name().clone()).collect(),
+            _ => vec![single()],
         },
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(fields) => {
-                let names = ["KEY", "VALUE"].into_iter();
-                names.zip(fields).map(|(name, f)| (name.to_owned(), f.data_type().clone())).collect()
-            }
-            _ => return Err(Error::internal("a map without entries")),
-        },
+        DataType::Map(..) => vec!["KEY".to_owned(), "VALUE".to_owned()],
         _ => {
             return Err(Error::sql("UNNEST takes an array or a map")
                 .or_at(place)
                 .hint("write UNNEST(t.a), where a is declared as ARRAY<…> or MAP<…>"));
         }
     };
-    if ordinality {
-        columns.push(("ORDINALITY".to_owned(), DataType::Int32));
-    }
-    let names = alias.map(|alias| &alias.columns[..]).unwrap_or_default();
-    if !names.is_empty() && names.len() != columns.len() {
-        let there: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-        return Err(Error::sql(format!("the alias names {} columns, UNNEST has {}", names.len(), columns.len()))
-            .or_at(names.first().and_then(|name| from_parser(name.name.span)).or(place))
+    there.extend(ordinality.then(|| "ORDINALITY".to_owned()));
+    let named = alias.map(|alias| &alias.columns[..]).unwrap_or_default();
+    if !named.is_empty() && named.len() != there.len() {
+        return Err(Error::sql(format!("the alias names {} columns, UNNEST has {}", named.len(), there.len()))
+            .or_at(named.first().and_then(|name| from_parser(name.name.span)).or(place))
             .hint(format!("it has the columns {}", there.join(", "))));
     }
-    for (column, name) in columns.iter_mut().zip(names) {
-        column.0 = name.name.value.clone();
+    for (column, name) in there.iter_mut().zip(named) {
+        column.clone_from(&name.name.value);
     }
-    Ok(columns.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect())
+    Ok(there.into_iter().zip(types).map(|(name, data_type)| Field::new(name, data_type, true)).collect())
 }

@@ -98,7 +98,7 @@ pub(super) const WRONG: &[Wrong] = &[
         "SELECT JSON_VALUE(a, '$.x[?(@.y)]') FROM t",
         (1, 22, 35),
         "the JSON path \"$.x[?(@.y)]\" has a filter, which is not supported",
-        "filter its elements after UNNEST",
+        "read the array with JSON_QUERY and filter its elements after UNNEST",
     ),
     (
         "SELECT INTERVAL '1' FROM t",
