@@ -170,6 +170,7 @@ static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let all = scalars.chain(aggregates).chain(&others).filter(|name| !INTERNAL.contains(name));
     let mut all: Vec<String> = all.map(|name| name.to_uppercase()).collect();
     all.sort_unstable();
+    all.dedup();
     all
 });
 

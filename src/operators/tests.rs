@@ -26,7 +26,7 @@ fn aggregates() -> Vec<PlanAggregate> {
     calls
         .into_iter()
         .map(|(name, argument, distinct)| {
-            let function = functions.iter().find(|function| function.name() == name).unwrap();
+            let function = functions.iter().find(|f| f.name().eq_ignore_ascii_case(name)).unwrap();
             let builder = AggregateExprBuilder::new(Arc::clone(function), vec![column(argument)]).schema(schema());
             let call = builder.alias(name).with_distinct(distinct).build().unwrap();
             PlanAggregate { call: Arc::new(call), filter: None, text: name.into() }

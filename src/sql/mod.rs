@@ -6,6 +6,7 @@
 
 pub mod parser;
 
+mod bounded_unnest;
 mod catalog;
 mod collections;
 mod group_window;

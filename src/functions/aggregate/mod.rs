@@ -154,16 +154,17 @@ pub(super) const ENTRIES: &[Entry] = &[
         distinct_is_same: false,
         doc: "Sample standard deviation, the root of VAR_SAMP, in the same type; NULL for fewer than two values.",
     },
+    // In capitals: with OVER, DataFusion takes the name in small letters for a window function of its own.
     Entry {
-        name: "first_value",
-        aliases: &[],
+        name: "FIRST_VALUE",
+        aliases: &["first_value"],
         make: Making::Value(pick::make_first),
         distinct_is_same: true,
         doc: "The first value that is not NULL, in order of arrival.",
     },
     Entry {
-        name: "last_value",
-        aliases: &[],
+        name: "LAST_VALUE",
+        aliases: &["last_value"],
         make: Making::Value(pick::make_last),
         distinct_is_same: true,
         doc: "The last value that is not NULL, in order of arrival.",
@@ -300,6 +301,10 @@ impl AggregateUDFImpl for Aggregate {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn supports_null_handling_clause(&self) -> bool {
+        self.entry.name == "array_agg"
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
