@@ -19,7 +19,7 @@ use crate::cli::status::Status;
 use crate::cli::{Failure, OUTPUT_CLOSED, ScriptArguments, runtime};
 use crate::connectors::{self, JobContext};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::PARALLELISM_MAX;
+use crate::limits::{BATCH_ROWS_MAX, PARALLELISM_MAX};
 use crate::metrics::Metrics;
 use crate::plan::StreamPlan;
 use crate::runtime::{Opened, Pipeline, PipelineOptions, Summary, checkpoint, ledger};
@@ -39,6 +39,9 @@ pub(super) struct RunArguments {
     /// Stop when at least so many records have been read; each partition ends its batch.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rows: Option<u64>,
+    /// Most records taken at a time from a partition; what comes out does not depend on it [default: 8192].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=BATCH_ROWS_MAX as i64))]
+    batch_rows: Option<u16>,
     /// Stop when every record there is has been read.
     #[arg(long)]
     drain: bool,
@@ -258,6 +261,7 @@ impl Runner<'_> {
         let context = JobContext {
             pipeline: name.unwrap_or_else(|| format!("{}{number}", self.loaded.name)),
             time_zone: plan.settings.time_zone.clone(),
+            batch_rows: self.arguments.batch_rows.map(usize::from),
             embedded_bootstrap: embedded.map(|e| e.bootstrap().to_owned()),
             embedded_offsets: embedded.map(|e| e.offsets(task.place)).unwrap_or_default(),
             ..JobContext::default()

@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::limits::BATCH_ROWS_MAX;
 use crate::stream::SourcePosition;
 use crate::table::TableSpec;
 
@@ -216,11 +217,20 @@ pub struct JobContext {
     pub instance: String,
     /// `table.local-time-zone`.
     pub time_zone: String,
+    /// Most rows of a batch; `None`: [`crate::limits::BATCH_ROWS_MAX`].
+    pub batch_rows: Option<usize>,
     /// Address of the embedded cluster, if one was started.
     pub embedded_bootstrap: Option<String>,
     /// Offset of the first record of the embedded cluster per (topic, partition): it forgets at every stop,
     /// so offsets go on from the restored position.
     pub embedded_offsets: std::collections::BTreeMap<(String, i32), i64>,
+}
+
+impl JobContext {
+    /// Most rows a source takes at a time.
+    pub fn batch_rows(&self) -> usize {
+        self.batch_rows.unwrap_or(BATCH_ROWS_MAX).clamp(1, BATCH_ROWS_MAX)
+    }
 }
 
 /// Names of connectors, in the order of the reference.
@@ -290,7 +300,7 @@ pub fn bounded(table: &TableSpec) -> Result<bool> {
 pub fn open_source(table: &TableSpec, job: &JobContext) -> Result<Box<dyn Source>> {
     match table.connector() {
         "kafka" => Ok(Box::new(kafka::KafkaSource::open(table, job)?)),
-        "filesystem" => Ok(Box::new(filesystem::FileSource::open(table)?)),
+        "filesystem" => Ok(Box::new(filesystem::FileSource::open(table, job)?)),
         "datagen" => Ok(Box::new(datagen::DatagenSource::open(table)?)),
         other => Err(Error::config(format!("connector \"{other}\" cannot be read"))),
     }

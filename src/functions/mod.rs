@@ -14,6 +14,7 @@ mod regex;
 mod scalar;
 mod text;
 mod time;
+mod watermark;
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,7 @@ pub struct FunctionContext {
 
 /// The lists of scalar functions, by theme.
 const SCALARS: &[&[scalar::Entry]] =
-    &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES, json::ENTRIES];
+    &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES, json::ENTRIES, watermark::ENTRIES];
 
 /// The lists of themes with files of their own.
 const FOLDERS: &[&[&[scalar::Entry]]] = &[collection::ENTRIES];
@@ -62,7 +63,6 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("LOCALTIME", "use a time of the record, such as the metadata column \"timestamp\""),
     ("LOCALTIMESTAMP", "use a time of the record, such as the metadata column \"timestamp\""),
     ("PROCTIME", "processing time is not supported; use an event time with a watermark"),
-    ("CURRENT_WATERMARK", "late rows are in the late-row ledger"),
     ("CONVERT_TZ", "not yet"),
     ("MD5", "not yet"),
     ("SHA1", "not yet"),
@@ -92,14 +92,8 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("TYPEOF", "\"streamer explain\" prints the types"),
     ("APPROX_COUNT_DISTINCT", "use COUNT(DISTINCT …)"),
     ("PERCENTILE", "not yet"),
-    ("GROUPING", "GROUPING SETS are not supported yet"),
     ("GROUP_ID", "GROUPING SETS are not supported yet"),
-    ("GROUPING_ID", "GROUPING SETS are not supported yet"),
-    ("LAG", "not yet"),
-    ("LEAD", "not yet"),
-    ("RANK", "not yet"),
-    ("DENSE_RANK", "not yet"),
-    ("ROW_NUMBER", "not yet"),
+    ("LEAD", "rows to come are not known on streams; use LAG"),
     ("PERCENT_RANK", "not yet"),
     ("CUME_DIST", "not yet"),
     ("NTILE", "not yet"),
@@ -166,7 +160,19 @@ pub fn names() -> Vec<&'static str> {
 static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let scalars = scalar_entries().flat_map(|entry| entry.aliases.iter().chain([&entry.name]));
     let aggregates = aggregate::ENTRIES.iter().flat_map(|entry| entry.aliases.iter().chain([&entry.name]));
-    let others = ["count", "if", "ifnull", "coalesce", "nullif"];
+    let others = [
+        "count",
+        "if",
+        "ifnull",
+        "coalesce",
+        "nullif",
+        "grouping",
+        "grouping_id",
+        "lag",
+        "rank",
+        "dense_rank",
+        "row_number",
+    ];
     let all = scalars.chain(aggregates).chain(&others).filter(|name| !INTERNAL.contains(name));
     let mut all: Vec<String> = all.map(|name| name.to_uppercase()).collect();
     all.sort_unstable();
@@ -187,7 +193,8 @@ pub struct FunctionDoc {
 pub fn reference() -> Vec<FunctionDoc> {
     let scalars = scalar_entries().map(|entry| (entry.usage.to_owned(), entry.doc));
     let aggregates = aggregate::ENTRIES.iter().map(|entry| (entry.usage(), entry.doc));
-    scalars.chain(aggregates).map(|(usage, doc)| FunctionDoc { usage, doc }).collect()
+    let others = aggregate::other_docs().map(|(usage, doc)| (usage.to_owned(), doc));
+    scalars.chain(aggregates).chain(others).map(|(usage, doc)| FunctionDoc { usage, doc }).collect()
 }
 
 /// Plans EXTRACT, POSITION, SUBSTRING … FROM, `ARRAY[…]`, `a[i]` and `r.f` to our functions: DataFusion's planners write its own ones,

@@ -21,9 +21,13 @@ mod tests;
 
 pub mod calc;
 pub mod over_aggregate;
+pub mod session;
 pub mod unnest;
 pub mod watermark;
 pub mod window_aggregate;
+pub mod window_assign;
+pub mod window_rows;
+mod windows;
 
 use std::sync::Arc;
 
@@ -33,7 +37,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 
 use crate::error::Result;
-use crate::plan::{Node, NodeKind};
+use crate::plan::{Node, NodeKind, PlanExpr, WindowAggregate, WindowJoin, WindowKind};
 use crate::stream::LateRow;
 use crate::time::EventTime;
 
@@ -143,6 +147,9 @@ pub fn chained(node: &Node) -> Result<Option<Box<dyn Operator>>> {
     Ok(match &node.kind {
         NodeKind::Calc(calc) => Some(Box::new(calc::CalcOperator::new(calc, &node.schema))),
         NodeKind::Unnest(unnest) => Some(Box::new(unnest::UnnestOperator::new(unnest, &node.schema))),
+        NodeKind::WindowAssign(assign) => {
+            Some(Box::new(window_assign::WindowAssignOperator::new(assign, &node.schema)?))
+        }
         _ => None,
     })
 }
@@ -157,7 +164,7 @@ pub fn chained(node: &Node) -> Result<Option<Box<dyn Operator>>> {
 /// `Internal` if node and expressions do not fit, `Sql` for a function that cannot run per group.
 pub fn local(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>> {
     Ok(match &node.kind {
-        NodeKind::WindowAggregate(window) => {
+        NodeKind::WindowAggregate(window) if !is_session(window) => {
             Some(Box::new(window_aggregate::LocalWindowAggregate::new(window, input)?))
         }
         _ => None,
@@ -171,9 +178,14 @@ pub fn local(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>
 /// As [`local`].
 pub fn keyed(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>> {
     Ok(match &node.kind {
+        NodeKind::WindowAggregate(window) if is_session(window) => {
+            Some(Box::new(session::SessionAggregate::new(window, input, &node.schema)?))
+        }
         NodeKind::WindowAggregate(window) => {
             Some(Box::new(window_aggregate::GlobalWindowAggregate::new(window, input, &node.schema)?))
         }
+        NodeKind::WindowRank(rank) => Some(Box::new(window_rows::WindowRows::rank(rank, input, &node.schema)?)),
+        NodeKind::WindowJoin(join) => Some(Box::new(window_rows::WindowRows::join(join, input, &node.schema)?)),
         NodeKind::OverAggregate(over) => {
             Some(Box::new(over_aggregate::OverAggregateOperator::new(over, input, &node.schema)?))
         }
@@ -187,16 +199,30 @@ pub fn keyed(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>
 /// # Errors
 /// As [`local`].
 pub fn route(node: &Node, _input: &SchemaRef) -> Result<Option<KeySelector>> {
-    Ok(match &node.kind {
+    let exprs = |keys: &[PlanExpr]| keys.iter().map(|key| Arc::clone(&key.expr)).collect();
+    let keys = match &node.kind {
+        NodeKind::WindowAggregate(window) if is_session(window) => exprs(&window.keys),
         // The partials of the first half start with the key columns.
-        NodeKind::WindowAggregate(window) => {
-            Some(KeySelector { keys: (0..window.keys.len()).map(|i| Arc::new(Column::new("key", i)) as _).collect() })
-        }
-        NodeKind::OverAggregate(over) => {
-            Some(KeySelector { keys: over.keys.iter().map(|key| Arc::clone(&key.expr)).collect() })
-        }
-        _ => None,
-    })
+        NodeKind::WindowAggregate(window) => places(0..window.keys.len()),
+        NodeKind::OverAggregate(over) => exprs(&over.keys),
+        NodeKind::WindowRank(rank) => exprs(&rank.keys),
+        NodeKind::WindowJoin(join) => join_keys(join),
+        _ => return Ok(None),
+    };
+    Ok(Some(KeySelector { keys }))
+}
+
+fn is_session(window: &WindowAggregate) -> bool {
+    matches!(window.window.kind, WindowKind::Session { .. })
+}
+
+fn join_keys(join: &WindowJoin) -> Vec<Arc<dyn PhysicalExpr>> {
+    places(WindowJoin::KEYS..WindowJoin::KEYS + join.keys)
+}
+
+/// Columns by place.
+fn places(places: std::ops::Range<usize>) -> Vec<Arc<dyn PhysicalExpr>> {
+    places.map(|place| Arc::new(Column::new("key", place)) as _).collect()
 }
 
 /// The key columns of rows on their way to a keyed operator.

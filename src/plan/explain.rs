@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::plan::{List, Node, NodeId, NodeKind, OverFrame, StreamPlan, WindowKind, WindowOutput, WindowSpec};
+use crate::plan::{
+    Exchange, List, Node, NodeId, NodeKind, OverFrame, SortKey, StreamPlan, WindowKind, WindowOutput, WindowSpec,
+};
+use crate::time::zone::Zone;
 
 impl fmt::Display for NodeKind {
     /// One line that says all that matters to results and state, and nothing secret.
@@ -42,6 +45,20 @@ impl fmt::Display for NodeKind {
                     .collect();
                 write!(f, "WindowAggregate {} keys=[{}] output=[{}]", w.window, List(&w.keys), List(&output))
             }
+            Self::WindowAssign(w) => write!(f, "WindowAssign {}", w.window),
+            Self::WindowRank(r) => {
+                write!(f, "WindowRank end=${} keys=[{}] order=[{}]", r.window_end, List(&r.keys), List(&r.order))?;
+                write!(f, " rows=[{}, {}]", r.first, r.last)?;
+                f.write_str(if r.latest_first { " latest first" } else { "" })?;
+                clock(f, r.zone)
+            }
+            Self::WindowJoin(j) => {
+                write!(f, "WindowJoin {:?} keys={} left={}", j.kind, j.keys, j.left)?;
+                if let Some(condition) = &j.condition {
+                    write!(f, " on=[{condition}]")?;
+                }
+                clock(f, j.zone)
+            }
             Self::OverAggregate(o) => write!(
                 f,
                 "OverAggregate keys=[{}] order=${} frame={} calls=[{}]",
@@ -66,14 +83,31 @@ impl fmt::Display for WindowSpec {
             WindowKind::Cumulate { step_ms, size_ms } => {
                 write!(f, "CUMULATE(${}, step {step_ms} ms, size {size_ms} ms", self.rowtime)?;
             }
+            WindowKind::Session { gap_ms } => write!(f, "SESSION(${}, gap {gap_ms} ms", self.rowtime)?,
+            WindowKind::Attached { end } => write!(f, "WINDOW(${}, end ${end}", self.rowtime)?,
         }
         if self.offset_ms != 0 {
             write!(f, ", offset {} ms", self.offset_ms)?;
         }
-        if let Some(zone) = self.zone {
-            write!(f, ", clock of {}", zone.name())?;
-        }
+        clock(f, self.zone)?;
         f.write_str(")")
+    }
+}
+
+fn clock(f: &mut fmt::Formatter<'_>, zone: Option<Zone>) -> fmt::Result {
+    zone.map_or(Ok(()), |zone| write!(f, ", clock of {}", zone.name()))
+}
+
+impl fmt::Display for SortKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.expr)?;
+        f.write_str(if self.descending { " DESC" } else { "" })?;
+        // NULL is the lowest value unless it is said otherwise
+        f.write_str(match (self.nulls_first, self.descending) {
+            (true, true) => " NULLS FIRST",
+            (false, false) => " NULLS LAST",
+            _ => "",
+        })
     }
 }
 
@@ -91,13 +125,12 @@ impl fmt::Display for OverFrame {
 impl StreamPlan {
     /// Where rows change key, and so task, between `id` and the nodes that read it.
     pub fn exchange(&self, id: NodeId) -> Option<String> {
-        match &self.nodes[id].kind {
-            NodeKind::WindowAggregate(w) if w.keys.is_empty() => Some("all rows to one task".into()),
-            NodeKind::WindowAggregate(w) => Some(format!("hash({})", List(&w.keys))),
-            NodeKind::OverAggregate(o) if o.keys.is_empty() => Some("all rows to one task".into()),
-            NodeKind::OverAggregate(o) => Some(format!("hash({})", List(&o.keys))),
-            NodeKind::Sink(_) => Some("to the writer".into()),
-            NodeKind::Source(_) | NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::Union => None,
+        let kind = &self.nodes[id].kind;
+        match kind.exchange() {
+            Exchange::None => None,
+            Exchange::Single if matches!(kind, NodeKind::Sink(_)) => Some("to the writer".into()),
+            Exchange::Single => Some("all rows to one task".into()),
+            Exchange::Hash(keys) => Some(format!("hash({keys})")),
         }
     }
 
@@ -154,15 +187,19 @@ impl StreamPlan {
 
 fn state_of(kind: &NodeKind) -> Option<String> {
     match kind {
-        NodeKind::WindowAggregate(_) => {
-            Some("accumulators per window slice and key, until the watermark passes the last window".into())
-        }
+        NodeKind::WindowAggregate(w) => Some(match w.window.kind {
+            WindowKind::Session { .. } => "accumulators per session, until the watermark passes its end".into(),
+            _ => "accumulators per window slice and key, until the watermark passes the last window".into(),
+        }),
+        NodeKind::WindowRank(r) => Some(format!("the first {} rows per window and key, until its end", r.last)),
+        NodeKind::WindowJoin(_) => Some("the rows of both sides per window, until its end".into()),
         NodeKind::OverAggregate(o) => Some(match o.frame {
             OverFrame::Rows(Some(n)) => format!("the last {n} rows per key, and rows ahead of the watermark"),
             OverFrame::Range(Some(ms)) => format!("rows of the last {ms} ms per key, and rows ahead of the watermark"),
             _ => "accumulators per key for ever, and rows ahead of the watermark".into(),
         }),
         NodeKind::Source(_) => Some("next offset and watermark per partition".into()),
-        NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::Union | NodeKind::Sink(_) => None,
+        NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::WindowAssign(_) => None,
+        NodeKind::Union | NodeKind::Sink(_) => None,
     }
 }

@@ -72,8 +72,14 @@ pub enum NodeKind {
     Calc(Calc),
     /// A row for each element of a collection.
     Unnest(Unnest),
+    /// Puts rows into windows: one copy per window, with its bounds.
+    WindowAssign(WindowAssign),
     /// Groups by window and keys; rows leave when the watermark passes the window's end.
     WindowAggregate(WindowAggregate),
+    /// The first rows of each window and key in an order (Top-N, deduplication); they leave as those of an aggregate.
+    WindowRank(WindowRank),
+    /// Joins rows of the same window; they leave as those of an aggregate.
+    WindowJoin(WindowJoin),
     /// One output row per input row, with aggregates over the rows before it.
     OverAggregate(OverAggregate),
     /// Rows of all inputs; their schemas are equal.
@@ -151,6 +157,16 @@ pub enum WindowKind {
         /// Largest length.
         size_ms: i64,
     },
+    /// Rows of a key with less than `gap_ms` between them, or exactly that.
+    Session {
+        /// Silence that ends a window.
+        gap_ms: i64,
+    },
+    /// Rows have a window already.
+    Attached {
+        /// Place of its end.
+        end: usize,
+    },
 }
 
 /// A window over an event-time column.
@@ -164,6 +180,94 @@ pub struct WindowSpec {
     pub rowtime: usize,
     /// By whose clock windows begin and end: the session's for `TIMESTAMP_LTZ`; `None` if it is UTC, and for `TIMESTAMP`.
     pub zone: Option<Zone>,
+}
+
+/// A window table function that is not aggregated. Output columns: those of the input, then start, end and time.
+#[derive(Debug, Clone)]
+pub struct WindowAssign {
+    /// The window; no session.
+    pub window: WindowSpec,
+}
+
+/// `ROW_NUMBER() OVER (PARTITION BY window_start, window_end, keys ORDER BY order) BETWEEN first AND last`.
+/// Output columns: those of the input, then the number.
+#[derive(Debug, Clone)]
+pub struct WindowRank {
+    /// Place of the start of a row's window in the input.
+    pub window_start: usize,
+    /// Place of its end.
+    pub window_end: usize,
+    /// Place of the event time of rows that may be late; `None`: they were made by a window.
+    pub rowtime: Option<usize>,
+    /// By whose clock windows end, as in [`WindowSpec::zone`].
+    pub zone: Option<Zone>,
+    /// `PARTITION BY`, without the window.
+    pub keys: Vec<PlanExpr>,
+    /// `ORDER BY`.
+    pub order: Vec<SortKey>,
+    /// Of rows that are equal in it, the one that came last stands first: deduplication that keeps the last row.
+    pub latest_first: bool,
+    /// Lowest number kept, from 1.
+    pub first: u64,
+    /// Highest number kept.
+    pub last: u64,
+}
+
+/// One column of an order.
+#[derive(Debug, Clone)]
+pub struct SortKey {
+    /// Over the columns of the node's input.
+    pub expr: PlanExpr,
+    /// `DESC`.
+    pub descending: bool,
+    /// `NULLS FIRST`.
+    pub nulls_first: bool,
+}
+
+/// A join of rows of the same window. Its one input is the union of both sides: which side a row is of, its window and
+/// event time, the keys, the columns of the left side and those of the right side, the other side's being NULL.
+#[derive(Debug, Clone)]
+pub struct WindowJoin {
+    /// Which rows leave.
+    pub kind: JoinKind,
+    /// By whose clock windows end, as in [`WindowSpec::zone`].
+    pub zone: Option<Zone>,
+    /// Number of key columns; rows join where they are equal and none is NULL.
+    pub keys: usize,
+    /// Number of columns of the left side.
+    pub left: usize,
+    /// Further condition, over the columns of both sides.
+    pub condition: Option<PlanExpr>,
+}
+
+impl WindowJoin {
+    /// Place of the input's column that is true for rows of the left side.
+    pub const SIDE: usize = 0;
+    /// Place of the start of a row's window.
+    pub const WINDOW_START: usize = 1;
+    /// Place of its end.
+    pub const WINDOW_END: usize = 2;
+    /// Place of a row's event time.
+    pub const ROWTIME: usize = 3;
+    /// Place of the first key.
+    pub const KEYS: usize = 4;
+}
+
+/// Which rows of two sides leave a join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinKind {
+    /// Pairs.
+    Inner,
+    /// Pairs, and rows of the left side without one.
+    Left,
+    /// Pairs, and rows of the right side without one.
+    Right,
+    /// Pairs, and rows of either side without one.
+    Full,
+    /// Rows of the left side that are in a pair.
+    Semi,
+    /// Rows of the left side that are in none.
+    Anti,
 }
 
 /// `GROUP BY window_start, window_end, keys` over a window table function.
@@ -312,7 +416,50 @@ impl StreamPlan {
     /// Whether every source ends by itself is for the connectors to say; this is whether the plan keeps
     /// state, so that an earlier state must fit.
     pub fn stateful(&self) -> bool {
-        self.nodes.iter().any(|n| matches!(n.kind, NodeKind::WindowAggregate(_) | NodeKind::OverAggregate(_)))
+        self.nodes.iter().any(|n| n.kind.exchange() != Exchange::None && !matches!(n.kind, NodeKind::Sink(_)))
+    }
+}
+
+/// How rows are spread over the tasks of the node they go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exchange {
+    /// The node runs where its input does.
+    None,
+    /// All rows go to one task.
+    Single,
+    /// By hash of these keys, for `explain`.
+    Hash(String),
+}
+
+impl WindowKind {
+    /// Most windows one row can be in.
+    pub fn windows_max(&self) -> u64 {
+        let (size, slice) = match *self {
+            Self::Hop { slide_ms, size_ms } => (size_ms, slide_ms),
+            Self::Cumulate { step_ms, size_ms } => (size_ms, step_ms),
+            Self::Tumble { .. } | Self::Session { .. } | Self::Attached { .. } => (1, 1),
+        };
+        size.checked_div(slice).and_then(|windows| u64::try_from(windows).ok()).unwrap_or(1)
+    }
+}
+
+impl NodeKind {
+    /// Whether rows that leave are others than those that came: a window's, which are never late again.
+    pub fn makes_rows(&self) -> bool {
+        matches!(self, Self::WindowAggregate(_) | Self::WindowRank(_) | Self::WindowJoin(_))
+    }
+
+    /// How rows come to the node.
+    pub fn exchange(&self) -> Exchange {
+        let by = |keys: String| if keys.is_empty() { Exchange::Single } else { Exchange::Hash(keys) };
+        match self {
+            Self::WindowAggregate(w) => by(List(&w.keys).to_string()),
+            Self::OverAggregate(o) => by(List(&o.keys).to_string()),
+            Self::WindowRank(r) => by(List(&r.keys).to_string()),
+            Self::WindowJoin(j) => by((0..j.keys).map(|i| format!("key{i}")).collect::<Vec<_>>().join(", ")),
+            Self::Sink(_) => Exchange::Single,
+            Self::Source(_) | Self::Calc(_) | Self::Unnest(_) | Self::WindowAssign(_) | Self::Union => Exchange::None,
+        }
     }
 }
 

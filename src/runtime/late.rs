@@ -234,9 +234,10 @@ fn copies(plan: &StreamPlan) -> BTreeMap<(usize, NodeId), u64> {
             copies.insert((source, id), arriving);
             leaving[id] = match node.kind {
                 _ if id == start => 1,
-                NodeKind::WindowAggregate(_) => 0,
+                ref kind if kind.makes_rows() => 0,
                 // all that is made of one row counts as that row
                 NodeKind::Unnest(_) if arriving > 0 => u64::MAX,
+                NodeKind::WindowAssign(ref assign) => arriving.saturating_mul(assign.window.kind.windows_max()),
                 _ => arriving,
             };
         }
@@ -262,7 +263,7 @@ fn holding(plan: &StreamPlan, copies: &BTreeMap<(usize, NodeId), u64>) -> BTreeM
         for (id, node) in plan.nodes.iter().enumerate() {
             let mut overs: BTreeSet<NodeId> = node.inputs.iter().flat_map(|input| &leaving[*input]).copied().collect();
             let arrives = copies.get(&(source, id)).is_some_and(|paths| *paths > 0);
-            if matches!(node.kind, NodeKind::WindowAggregate(_) | NodeKind::OverAggregate(_)) {
+            if node.kind.makes_rows() || matches!(node.kind, NodeKind::OverAggregate(_)) {
                 held_by.extend(overs.iter().flat_map(|over| &timed[*over]).copied());
             }
             match node.kind {
@@ -270,7 +271,7 @@ fn holding(plan: &StreamPlan, copies: &BTreeMap<(usize, NodeId), u64>) -> BTreeM
                     overs.insert(id);
                 }
                 // What a window makes are other rows.
-                NodeKind::WindowAggregate(_) => overs.clear(),
+                ref kind if kind.makes_rows() => overs.clear(),
                 _ => {}
             }
             leaving.push(overs);

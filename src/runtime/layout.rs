@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::limits::CHANNEL_ELEMENTS_MAX;
 use crate::metrics::Metrics;
 use crate::operators::{self, KeyFilter, Operator};
-use crate::plan::{NodeId, NodeKind, StreamPlan};
+use crate::plan::{Exchange, NodeId, NodeKind, StreamPlan};
 use crate::runtime::channel::EdgeOut;
 use crate::runtime::fragment::{Fragment, Next, Step};
 use crate::stream::StreamElement;
@@ -69,15 +69,8 @@ impl<'a> Layout<'a> {
 
     /// How many instances a node with tasks of its own has.
     pub(crate) fn instances(&self, node: NodeId) -> Result<usize> {
-        let of = &self.plan.nodes[node];
-        let keyed = match &of.kind {
-            NodeKind::WindowAggregate(w) => !w.keys.is_empty(),
-            NodeKind::OverAggregate(o) => !o.keys.is_empty(),
-            NodeKind::Source(_) | NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::Union | NodeKind::Sink(_) => {
-                false
-            }
-        };
-        Ok(if keyed { self.parallelism } else { 1 })
+        let hashed = matches!(self.plan.nodes[node].kind.exchange(), Exchange::Hash(_));
+        Ok(if hashed { self.parallelism } else { 1 })
     }
 
     /// Adds what reads `node` behind step `at`. `head` names the task, for the state keys of first halves.
@@ -85,7 +78,7 @@ impl<'a> Layout<'a> {
         for consumer in self.plan.consumers(node).collect::<Vec<_>>() {
             let next = &self.plan.nodes[consumer];
             match &next.kind {
-                NodeKind::Calc(_) | NodeKind::Unnest(_) => {
+                NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::WindowAssign(_) => {
                     let operator = operators::chained(next)?;
                     let to = self.add(fragment, at, consumer, operator, format!("{consumer}.{head}"));
                     self.behind(consumer, head, fragment, to)?;
@@ -97,7 +90,10 @@ impl<'a> Layout<'a> {
                         self.behind(consumer, head, fragment, to)?;
                     }
                 }
-                NodeKind::WindowAggregate(_) | NodeKind::OverAggregate(_) => {
+                NodeKind::WindowAggregate(_)
+                | NodeKind::OverAggregate(_)
+                | NodeKind::WindowRank(_)
+                | NodeKind::WindowJoin(_) => {
                     // Two paths of one task may lead here (a union of two filters): each has its own first half.
                     let paths =
                         fragment.steps.iter().filter(|s| s.state_key.starts_with(&format!("{consumer}.local"))).count();

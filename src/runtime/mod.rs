@@ -29,7 +29,7 @@ use crate::connectors::{self, BadRecords, JobContext, Sink, SinkState, SplitRead
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, PartitionMetrics};
 use crate::operators::watermark::WatermarkAssigner;
-use crate::plan::{self, NodeId, NodeKind, StreamPlan};
+use crate::plan::{self, Exchange, NodeId, NodeKind, StreamPlan};
 use crate::runtime::channel::Inputs;
 use crate::runtime::checkpoint::{Coordinator, OpenSource, SharedStore, TaskReport};
 use crate::runtime::collect::CollectSink;
@@ -315,7 +315,7 @@ impl Spawning<'_> {
     /// One task per instance of a keyed node, in topological order: a node's inputs are complete at its turn.
     fn keyed(&mut self) -> Result<()> {
         for (id, node) in self.plan.nodes.iter().enumerate() {
-            if !matches!(node.kind, NodeKind::WindowAggregate(_) | NodeKind::OverAggregate(_)) {
+            if node.kind.exchange() == Exchange::None || matches!(node.kind, NodeKind::Sink(_)) {
                 continue;
             }
             for (instance, receivers) in self.layout.inputs(id).into_iter().enumerate() {

@@ -104,7 +104,7 @@ fn windowed(relation: &mut TableFactor, name: &str, time: Ident, lengths: &[Expr
         TableFactor::Table { name, alias, args: None, version: None, .. } => {
             let path: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident()).cloned().collect();
             let alias = alias.clone().or_else(|| path.last().cloned().map(named));
-            (call(TABLE_ARGUMENT, vec![unnamed(Expr::CompoundIdentifier(path))]), alias)
+            (Expr::CompoundIdentifier(path), alias)
         }
         TableFactor::Derived { lateral: false, subquery, alias, .. } => {
             (Expr::Subquery(subquery.clone()), alias.clone())
@@ -115,7 +115,12 @@ fn windowed(relation: &mut TableFactor, name: &str, time: Ident, lengths: &[Expr
         return None;
     }
     let descriptor = call("DESCRIPTOR", vec![unnamed(Expr::Identifier(time))]);
-    let mut args = vec![unnamed(rows), unnamed(descriptor)];
+    let mut rows = vec![unnamed(rows)];
+    if name == "SESSION" {
+        // sessions are those of the keys of GROUP BY
+        rows.push(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard));
+    }
+    let mut args = vec![unnamed(call(TABLE_ARGUMENT, rows)), unnamed(descriptor)];
     args.extend(lengths.iter().cloned().map(unnamed));
     *relation = TableFactor::TableFunction { expr: call(name, args), alias };
     Some(())

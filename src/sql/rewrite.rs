@@ -159,7 +159,7 @@ fn unused(name: &str, seen: &mut HashSet<String>) -> String {
 /// # Errors
 /// What DataFusion says about types that do not fit.
 pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<LogicalPlan> {
-    let rewritten = plan.transform_up(|node| {
+    let rewritten = plan.transform_up_with_subqueries(|node| {
         if matches!(node, LogicalPlan::Limit(_)) {
             return Ok(Transformed::no(node));
         }

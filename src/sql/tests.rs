@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod windowed;
+
 const SOURCE: &str = "CREATE TABLE readings (
   device_id STRING NOT NULL,
   site STRING,
@@ -356,16 +358,16 @@ fn what_streams_cannot_do() {
     refused("SELECT v FROM readings LIMIT 10", "LIMIT is not supported", "streamer sql");
     refused("SELECT DISTINCT ⟦v⟧ FROM readings", "SELECT DISTINCT", "GROUP BY window_start");
     refused(
-        "SELECT r.v FROM readings r JOIN ⟦pairs p⟧ ON r.device_id = p.device_id",
-        "JOIN is not supported",
-        "one table",
+        "SELECT r.v FROM readings r JOIN pairs p ON ⟦r.device_id = p.device_id⟧",
+        "JOIN of streams is not supported yet, but within windows",
+        "TUMBLE",
     );
     refused(
-        "SELECT r.v FROM readings r LEFT JOIN ⟦pairs p⟧ ON r.device_id = p.device_id",
-        "LEFT JOIN is not supported",
-        "one table",
+        "SELECT r.v FROM readings r LEFT JOIN pairs p ON ⟦r.device_id = p.device_id⟧",
+        "LEFT JOIN of streams is not supported yet",
+        "TUMBLE",
     );
-    refused("SELECT r.v FROM readings r, ⟦pairs p⟧", "a join is not supported", "one table");
+    refused("SELECT r.v FROM readings r, pairs p", "CROSS JOIN of streams is not supported yet", "TUMBLE");
     refused(
         "SELECT r.v FROM readings r JOIN pairs FOR SYSTEM_TIME AS OF r.ts AS p ON r.device_id = p.device_id",
         "FOR SYSTEM_TIME AS OF",
@@ -375,34 +377,62 @@ fn what_streams_cannot_do() {
     refused("SELECT v FROM readings INTERSECT SELECT v FROM readings", "INTERSECT is not supported", "streamer sql");
     refused(
         "SELECT v FROM readings WHERE device_id IN (SELECT device_id FROM pairs)",
-        "IN (SELECT …) is not supported",
-        "same row",
+        "IN or EXISTS with a subquery of streams is not supported yet",
+        "TUMBLE",
     );
-    refused("SELECT v FROM readings WHERE EXISTS (SELECT 1 FROM pairs)", "EXISTS is not supported", "same row");
+    refused("SELECT v FROM readings WHERE EXISTS (SELECT x FROM pairs)", "IN or EXISTS with a subquery", "TUMBLE");
     refused("SELECT (SELECT MAX(x) FROM pairs) FROM readings", "a scalar subquery is not supported", "same row");
+}
+
+#[test]
+fn what_would_be_updated_with_every_row() {
     refused("SELECT site, COUNT(*) FROM readings GROUP BY ⟦site⟧", "an aggregate without a window", "window_start");
     refused("SELECT COUNT(*) FROM readings", "an aggregate without a window", "window_start");
     refused(
-        "SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY ⟦window_start⟧",
+        "SELECT window_start, COUNT(*) FROM TABLE(CUMULATE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE, INTERVAL '1' HOUR)) GROUP BY ⟦window_start⟧",
         "needs both window_start and window_end",
         "GROUP BY window_start, window_end",
     );
     refused("SELECT site, ⟦TUMBLE⟧(ts, INTERVAL '1' MINUTE) FROM readings", "TUMBLE in GROUP BY", "FROM TABLE(TUMBLE(");
     refused(
-        "SELECT * FROM TABLE(⟦SESSION⟧(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
-        "SESSION is not supported",
-        "TUMBLE",
+        "SELECT * FROM TABLE(SESSION(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
+        "SESSION without GROUP BY",
+        "aggregate",
     );
     refused(
-        "SELECT * FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
-        "without GROUP BY",
-        "aggregate",
+        "SELECT site, COUNT(*) FROM TABLE(SESSION(TABLE readings PARTITION BY device_id, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY ⟦site, window_start, window_end⟧",
+        "the keys that SESSION is partitioned by",
+        "PARTITION BY k",
     );
     refused("SELECT v FROM readings CROSS JOIN UNNEST(v) AS t (a)", "UNNEST takes an array or a map", "UNNEST(t.a)");
     refused(
-        "SELECT ⟦ROW_NUMBER⟧() OVER (PARTITION BY site ORDER BY ts) FROM readings",
-        "ROW_NUMBER with OVER",
-        "aggregates",
+        "SELECT site FROM (SELECT site, ROW_NUMBER() OVER (PARTITION BY ⟦site ORDER BY v⟧ DESC) AS rn FROM readings) WHERE rn <= 3",
+        "a Top-N outside a window is not supported yet",
+        "window_start, window_end",
+    );
+    refused(
+        "SELECT site FROM (SELECT site, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY v) AS rn FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE))) WHERE rn >= 3",
+        "needs an upper bound",
+        "rn <= 3",
+    );
+    let side =
+        |size: &str| format!("(SELECT * FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '{size}' MINUTE)))");
+    refused(
+        &format!(
+            "SELECT a.v FROM {} a JOIN {} b ON ⟦a.window_start = b.window_start⟧ AND a.window_end = b.window_end",
+            side("1"),
+            side("2")
+        ),
+        "must have the same windows",
+        "same window function",
+    );
+    refused(
+        &format!(
+            "SELECT a.v FROM {0} a JOIN {0} b ON ⟦a.window_start = b.window_start AND a.site = b.site⟧",
+            side("1")
+        ),
+        "must compare window_start and window_end",
+        "l.window_end = r.window_end",
     );
     refused("INSERT INTO pairs VALUES ('a', 1e0)", "VALUES is not supported", "filesystem");
     refused("SET 'execution.runtime-mode' = ⟦'batch'⟧", "'batch' is not supported", "streaming");

@@ -122,21 +122,45 @@ impl Case {
         Ok(Self { name, area, directory: directory.to_owned(), spec })
     }
 
-    /// Runs the script with `program` (and `options` of `run`) in a fresh directory; what differs from what is
-    /// expected, nothing if it is equal.
+    /// Rows of the largest input file: what a run that is to stop in the middle has to know.
+    pub fn input_rows(&self) -> usize {
+        let files = std::fs::read_dir(self.directory.join("input")).into_iter().flatten().flatten();
+        let lines = files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).map(|text| text.lines().count());
+        lines.max().unwrap_or(0)
+    }
+
+    /// Whether the script is expected to be refused, or to fail.
+    pub fn fails(&self) -> bool {
+        self.spec.compare == Compare::Error
+    }
+
+    /// Runs the script with `program` in a fresh directory, once with each of these options of `run`, every run going
+    /// on where the one before has stopped; what differs from what is expected in the end, nothing if it is equal.
     ///
     /// # Errors
     /// `Config` if the case cannot be read or run at all.
-    pub fn differences(&self, program: &Path, options: &[&str]) -> Result<Vec<String>> {
+    pub fn differences(&self, program: &Path, runs: &[&[&str]]) -> Result<Vec<String>> {
         static RUNS: AtomicUsize = AtomicUsize::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let work = std::env::temp_dir().join(format!("streamer-test-{}-{run}", std::process::id()));
         let failed =
             |what: &str, e: std::io::Error| Error::config(format!("cannot {what} \"{}\": {e}", work.display()));
         copy(&self.directory.join("input"), &work.join("input")).map_err(|e| failed("write to", e))?;
-        let differences = self.run(&work, program, options).map(|ended| self.judge(&work, &ended));
+        let differences = self.run_all(&work, program, runs).map(|ended| self.judge(&work, &ended));
         std::fs::remove_dir_all(&work).map_err(|e| failed("remove", e))?;
         differences
+    }
+
+    /// How the last run ended, or the first that failed.
+    fn run_all(&self, work: &Path, program: &Path, runs: &[&[&str]]) -> Result<Ended> {
+        let mut ended = Ended { code: Some(0), errors: String::new() };
+        for options in runs {
+            ended = self.run(work, program, options)?;
+            if ended.code != Some(0) {
+                break;
+            }
+        }
+        Ok(ended)
     }
 
     fn run(&self, work: &Path, program: &Path, options: &[&str]) -> Result<Ended> {
@@ -144,7 +168,8 @@ impl Case {
         let script = std::fs::read_to_string(self.directory.join("query.sql")).map_err(cannot)?;
         let script = script.replace("{{dir}}", &work.display().to_string());
         std::fs::write(work.join("query.sql"), script).map_err(cannot)?;
-        let file = |name: &str| std::fs::File::create(work.join(name)).map_err(cannot);
+        let file =
+            |name: &str| std::fs::OpenOptions::new().create(true).append(true).open(work.join(name)).map_err(cannot);
         let child = Command::new(program)
             .args(["run", "query.sql", "--format", "jsonl", "--state", "state", "--metrics-addr", "none"])
             .args(options)

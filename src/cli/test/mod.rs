@@ -94,7 +94,7 @@ fn run_all(cases: &[Case], program: &Path, jobs: usize, shown: usize) -> Result<
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     cases.get(at).map(|case| (at, case))
                 } {
-                    let differences = case.differences(program, &[]);
+                    let differences = case.differences(program, &[&[]]);
                     done.lock().unwrap_or_else(PoisonError::into_inner).push((at, differences));
                 }
             });

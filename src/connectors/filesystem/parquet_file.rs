@@ -14,7 +14,6 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 
 use crate::error::{Error, Result};
-use crate::limits::BATCH_ROWS_MAX;
 
 /// Bytes (estimated) of one row group before it is written out.
 const ROW_GROUP_BYTES_MAX: usize = 16 << 20;
@@ -36,7 +35,7 @@ impl Rows {
     ///
     /// # Errors
     /// `Data` if it is no Parquet file, or a column has a type that cannot be converted.
-    pub(super) fn open(file: File, path: &Path, schema: &SchemaRef, skip: u64) -> Result<Self> {
+    pub(super) fn open(file: File, path: &Path, schema: &SchemaRef, skip: u64, batch_rows: usize) -> Result<Self> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| unreadable(path, e))?;
         let stored = Arc::clone(builder.schema());
         let mut roots = Vec::new();
@@ -67,7 +66,7 @@ impl Rows {
             None
         } else {
             let offset = usize::try_from(skipped).unwrap_or(usize::MAX);
-            let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS_MAX).with_offset(offset);
+            let builder = builder.with_projection(mask).with_batch_size(batch_rows).with_offset(offset);
             Some(builder.build().map_err(|e| unreadable(path, e))?)
         };
         Ok(Self { schema: Arc::clone(schema), places, skipped, left: total - skipped, reader })

@@ -19,7 +19,9 @@ use super::fingerprint::{FileMark, FilesRead};
 use super::options::{FileOptions, Format};
 use super::parquet_file;
 use super::text::{Quoting, Record, RecordReader};
-use crate::connectors::{BadRecord, BadRecords, Fetched, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
+use crate::connectors::{
+    BadRecord, BadRecords, Fetched, JobContext, Source, SourceBatch, Split, SplitReader, StartAt, Usage,
+};
 use crate::error::{Error, Result};
 use crate::formats::{self, BadValue, Decoder, NO_ROW};
 use crate::limits::{BAD_RECORD_BYTES_MAX, BATCH_ROWS_MAX, RECORD_BYTES_MAX};
@@ -33,6 +35,7 @@ const BATCH_BYTES_MAX: usize = 8 << 20;
 pub struct FileSource {
     table: TableSpec,
     options: FileOptions,
+    batch_rows: usize,
     /// What an earlier start has read.
     read: FilesRead,
 }
@@ -42,9 +45,9 @@ impl FileSource {
     ///
     /// # Errors
     /// `Config` for wrong options.
-    pub fn open(table: &TableSpec) -> Result<Self> {
+    pub fn open(table: &TableSpec, job: &JobContext) -> Result<Self> {
         let options = FileOptions::parse(table, Usage::Source)?;
-        Ok(Self { table: table.clone(), options, read: FilesRead::default() })
+        Ok(Self { table: table.clone(), options, batch_rows: job.batch_rows(), read: FilesRead::default() })
     }
 
     fn reader(&self, start: StartAt) -> Result<FileReader> {
@@ -52,7 +55,8 @@ impl FileSource {
             StartAt::Offset(offset) => offset,
             StartAt::Configured | StartAt::Earliest => 0,
         };
-        let reader = TableReader::open(&self.table, &self.options, start)?.after(self.read.clone());
+        let reader = TableReader::open(&self.table, &self.options, start)?;
+        let reader = TableReader { batch_rows: self.batch_rows, ..reader.after(self.read.clone()) };
         Ok(FileReader { state: State::Idle(Box::new(reader)), next_offset: start, read: self.read.clone() })
     }
 }
@@ -185,6 +189,7 @@ struct TableReader {
     default_partition: String,
     /// Rows before this number were read by an earlier start.
     start: i64,
+    batch_rows: usize,
 
     // changes while running
     files: Option<std::vec::IntoIter<TableFile>>,
@@ -254,6 +259,7 @@ impl TableReader {
             partition_keys: table.partitioned_by.clone(),
             default_partition: options.default_partition.clone(),
             start,
+            batch_rows: BATCH_ROWS_MAX,
             files: None,
             current: None,
             decoder,
@@ -313,7 +319,7 @@ impl TableReader {
         let input = match self.format {
             Format::Parquet => {
                 let skip = u64::try_from(self.start.saturating_sub(self.position)).unwrap_or(0);
-                let rows = parquet_file::Rows::open(opened, &file.path, &self.body, skip)?;
+                let rows = parquet_file::Rows::open(opened, &file.path, &self.body, skip, self.batch_rows)?;
                 self.position = self.position.saturating_add(i64::try_from(rows.skipped()).unwrap_or(i64::MAX));
                 Input::Parquet(rows)
             }
@@ -332,7 +338,7 @@ impl TableReader {
     fn text(&mut self, file: &TableFile, reader: &mut RecordReader) -> Result<Option<Stretch>> {
         let Some(decoder) = &mut self.decoder else { return Err(Error::internal("a text file has no decoder")) };
         let (mut offsets, mut bad, mut bytes, mut ended, mut read) = (Vec::new(), Vec::new(), 0, false, 0);
-        while offsets.len() + bad.len() < BATCH_ROWS_MAX && bytes < BATCH_BYTES_MAX {
+        while offsets.len() + bad.len() < self.batch_rows && bytes < BATCH_BYTES_MAX {
             let (found, line) = reader.next(&mut self.record).map_err(|e| files::failure("read", &file.path, e))?;
             let pushed = match found {
                 Record::End => {

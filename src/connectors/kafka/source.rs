@@ -22,7 +22,7 @@ use super::ffi::PartitionQueue;
 use super::options::{EMBEDDED, KafkaOptions, Position, Topics};
 use crate::connectors::{Fetched, JobContext, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
 use crate::error::{Error, Result};
-use crate::limits::{BATCH_ROWS_MAX, KAFKA_QUEUE_BYTES_MAX};
+use crate::limits::KAFKA_QUEUE_BYTES_MAX;
 use crate::stream::SourcePosition;
 use crate::table::TableSpec;
 
@@ -140,6 +140,7 @@ impl KafkaSource {
             queue,
             position,
             high,
+            batch_rows: self.job.batch_rows(),
             read: 0,
             failure: None,
         }))
@@ -360,6 +361,8 @@ struct PartitionReader {
     bound: Option<i64>,
     /// End of the partition when it was opened, physical.
     high: i64,
+    /// Most records of a batch.
+    batch_rows: usize,
     // changes while running
     decoder: RowDecoder,
     queue: PartitionQueue,
@@ -398,7 +401,7 @@ impl PartitionReader {
     /// What the queue holds now, decoded; `None` if that moves nothing.
     fn take_batch(&mut self) -> Result<Option<SourceBatch>> {
         let before = self.position;
-        let messages = self.queue.take(BATCH_ROWS_MAX);
+        let messages = self.queue.take(self.batch_rows);
         for message in messages.iter() {
             if let Some((code, text)) = message.error() {
                 match code {

@@ -9,6 +9,8 @@ mod average;
 mod collect;
 mod extreme;
 mod fold;
+mod grouping;
+mod ordinal;
 mod pick;
 mod sliding;
 mod sum;
@@ -25,7 +27,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::format_state_name;
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
 };
@@ -154,17 +156,16 @@ pub(super) const ENTRIES: &[Entry] = &[
         distinct_is_same: false,
         doc: "Sample standard deviation, the root of VAR_SAMP, in the same type; NULL for fewer than two values.",
     },
-    // In capitals: with OVER, DataFusion takes the name in small letters for a window function of its own.
     Entry {
-        name: "FIRST_VALUE",
-        aliases: &["first_value"],
+        name: "first_value",
+        aliases: &[],
         make: Making::Value(pick::make_first),
         distinct_is_same: true,
         doc: "The first value that is not NULL, in order of arrival.",
     },
     Entry {
-        name: "LAST_VALUE",
-        aliases: &["last_value"],
+        name: "last_value",
+        aliases: &[],
         make: Making::Value(pick::make_last),
         distinct_is_same: true,
         doc: "The last value that is not NULL, in order of arrival.",
@@ -213,7 +214,13 @@ pub(super) const ENTRIES: &[Entry] = &[
 /// The aggregate functions, by their lower-case names.
 pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
     let own = ENTRIES.iter().map(|entry| Arc::new(AggregateUDF::new_from_impl(Aggregate::new(entry))));
-    std::iter::once(count_udaf()).chain(own).collect()
+    let others = [count_udaf(), Arc::new(grouping::function())];
+    others.into_iter().chain(own).chain(ordinal::functions()).collect()
+}
+
+/// How functions that are no [`Entry`] are written, and what they return.
+pub(super) fn other_docs() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ordinal::DOCS.iter().copied().chain([grouping::DOC])
 }
 
 /// An [`Entry`] as DataFusion sees it.
@@ -301,6 +308,14 @@ impl AggregateUDFImpl for Aggregate {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// Whether pieces must be merged in the order of their rows. What collects takes them in any.
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        match self.entry.name {
+            "first_value" | "last_value" => AggregateOrderSensitivity::HardRequirement,
+            _ => AggregateOrderSensitivity::Insensitive,
+        }
     }
 
     fn supports_null_handling_clause(&self) -> bool {

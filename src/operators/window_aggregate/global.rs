@@ -2,25 +2,28 @@
 //!
 //! A pane arrives whole and is never changed, so it is kept as it came. The window `E` takes the panes
 //! of its slices with `from_end ≤ E`, and merges them in the order (slice_end, from_end, partition) into
-//! fresh accumulators: the order of arrival leaves no trace in the last bit.
+//! fresh accumulators: the order of arrival leaves no trace in the last bit. HOP takes its slices from the newest on,
+//! as Flink does.
 //!
 //! **No pane comes after its window has fired.** A partition sends pane `(s, E)` before the watermark
 //! `≥ E - 1` that completes it, and this operator's watermark is the lowest of all partitions', so it
 //! reaches `E - 1` only after every partition's pane `E`. A restore keeps this: nothing is on the way
 //! at a barrier, and each partition's watermark in a snapshot is at least this operator's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMillisecondArray};
-use arrow::compute::{SortColumn, SortOptions, cast, lexsort_to_indices, take_arrays};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices, take_arrays};
 use arrow::datatypes::SchemaRef;
 
-use super::{NAME, WindowQuery, is_progress, progress};
+use super::{NAME, WindowQuery};
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS_MAX;
 use crate::operators::accumulate::{Groups, take_rows};
 use crate::operators::columns::{int32, int64, misfit};
+use crate::operators::windows::{constant_time, made_origin, progress, take_progress};
 use crate::operators::{KeyFilter, Operator, Output, Snapshot, hash_keys};
 use crate::plan::{WindowAggregate, WindowOutput};
 use crate::stream::with_origin;
@@ -49,6 +52,8 @@ pub struct GlobalWindowAggregate {
     query: WindowQuery,
     output: Vec<WindowOutput>,
     schema: SchemaRef,
+    /// Slices of a window are merged from its end, unless a function asks for the order of rows.
+    newest_first: bool,
 
     panes: BTreeMap<PaneId, Vec<Piece>>,
     /// What came since the last snapshot; `None` until there is one.
@@ -62,8 +67,11 @@ impl GlobalWindowAggregate {
     /// # Errors
     /// `Internal` if plan and input do not fit.
     pub fn new(plan: &WindowAggregate, input: &SchemaRef, schema: &SchemaRef) -> Result<Self> {
+        let query = WindowQuery::new(plan, input)?;
+        let ordered = query.groups.calls.iter().any(|call| call.fun().order_sensitivity().hard_requires());
         Ok(Self {
-            query: WindowQuery::new(plan, input)?,
+            newest_first: query.slices.newest_first() && !ordered,
+            query,
             output: plan.output.clone(),
             schema: with_origin(schema),
             panes: BTreeMap::new(),
@@ -115,7 +123,11 @@ impl GlobalWindowAggregate {
         let start = self.query.slices.window_start(end);
         let mut groups = Groups::new(&self.query.groups)?;
         let slices = (start.saturating_add(1), i64::MIN, i32::MIN)..=(end, i64::MAX, i32::MAX);
-        for (_, pieces) in self.panes.range(slices).filter(|((_, from_end, _), _)| *from_end <= end) {
+        let mut panes: Vec<_> = self.panes.range(slices).filter(|((_, from_end, _), _)| *from_end <= end).collect();
+        if self.newest_first {
+            panes.sort_by_key(|((slice_end, ..), _)| Reverse(*slice_end));
+        }
+        for (_, pieces) in panes {
             for piece in pieces {
                 groups.merge(&piece.rows().columns()[..self.query.slice_end_column()], piece.rows)?;
             }
@@ -136,12 +148,7 @@ impl GlobalWindowAggregate {
     fn rows(&self, start: i64, end: i64, keys: &[ArrayRef], results: &[ArrayRef], count: usize) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for (output, field) in self.output.iter().zip(self.schema.fields()) {
-            let instant = |time: i64| -> Result<ArrayRef> {
-                // In the zone of the column, so that the cast changes the precision only.
-                let millis =
-                    TimestampMillisecondArray::from_value(time, count).with_timezone_opt(zone(field.data_type()));
-                Ok(cast(&millis, field.data_type())?)
-            };
+            let instant = |time: i64| constant_time(time, field.data_type(), count);
             columns.push(match *output {
                 WindowOutput::Start => instant(start)?,
                 WindowOutput::End => instant(end)?,
@@ -150,10 +157,8 @@ impl GlobalWindowAggregate {
                 WindowOutput::Aggregate(i) => Arc::clone(&results[i]),
             });
         }
-        let offsets = hash_keys(keys, count)?.into_iter().map(|hash| (hash >> 1) as i64);
-        columns.push(Arc::new(Int32Array::from_value(0, count)));
-        columns.push(Arc::new(Int64Array::from_iter_values(offsets)));
-        columns.push(Arc::new(Int64Array::from_value(WATERMARK_MIN, count)));
+        let complete = self.query.clock.event_time(end.saturating_sub(1)).saturating_add(1);
+        columns.extend(made_origin(keys, std::iter::repeat_n(complete, count), count)?);
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 
@@ -165,13 +170,6 @@ impl GlobalWindowAggregate {
             }
             pane.remove();
         }
-    }
-}
-
-fn zone(data_type: &arrow::datatypes::DataType) -> Option<Arc<str>> {
-    match data_type {
-        arrow::datatypes::DataType::Timestamp(_, zone) => zone.clone(),
-        _ => None,
     }
 }
 
@@ -230,13 +228,9 @@ impl Operator for GlobalWindowAggregate {
         Ok(batches)
     }
 
-    fn restore(&mut self, snapshot: Vec<RecordBatch>, owns: &KeyFilter) -> Result<()> {
-        let mut watermarks = BTreeSet::new();
+    fn restore(&mut self, mut snapshot: Vec<RecordBatch>, owns: &KeyFilter) -> Result<()> {
+        let watermark = take_progress(&mut snapshot)?;
         for batch in snapshot {
-            if is_progress(&batch) {
-                watermarks.insert(int64(&batch, 0)?.value(0));
-                continue;
-            }
             if batch.num_columns() != self.query.partial.fields().len() {
                 return Err(misfit(&batch));
             }
@@ -248,11 +242,8 @@ impl Operator for GlobalWindowAggregate {
                 self.insert(RecordBatch::try_new(Arc::clone(&self.query.partial), columns)?)?;
             }
         }
-        if watermarks.len() > 1 {
-            return Err(Error::state("the stored parts of a window aggregate are of different moments"));
-        }
         self.unsaved = Some(Vec::new());
-        self.watermark = watermarks.pop_first().unwrap_or(self.watermark).max(self.watermark);
+        self.watermark = watermark.map_or(self.watermark, |watermark| watermark.max(self.watermark));
         self.drop_complete();
         Ok(())
     }

@@ -15,11 +15,12 @@ use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
-use super::{NAME, WindowQuery, is_progress, progress};
+use super::{NAME, WindowQuery};
 use crate::error::Result;
 use crate::limits::BATCH_ROWS_MAX;
 use crate::operators::accumulate::{Groups, Partial, take_rows};
 use crate::operators::columns::{evaluate_all, int32, int64, misfit, row_times};
+use crate::operators::windows::{is_progress, progress};
 use crate::operators::{KeyFilter, Operator, Output, Snapshot};
 use crate::plan::WindowAggregate;
 use crate::stream::{LateRow, Origin, PartitionId};
@@ -62,7 +63,7 @@ impl LocalWindowAggregate {
     fn assign(&self, batch: &RecordBatch, output: &mut Output) -> Result<BTreeMap<PaneId, Vec<u32>>> {
         let origin = Origin::of(batch)?;
         let event_times = row_times(batch, self.query.rowtime)?;
-        let times = self.query.clock.times(event_times.clone());
+        let times = self.query.times(batch, &event_times)?;
         let mut panes: BTreeMap<PaneId, Vec<u32>> = BTreeMap::new();
         for (row, (&time, &watermark)) in times.values().iter().zip(origin.watermark.values()).enumerate() {
             let slice_end = self.query.slices.slice_end(time)?;

@@ -11,8 +11,6 @@
 //! partials of all partitions ─► piece (slice_end, from_end, partition) ──watermark ≥ E−1──► window E
 //! ```
 
-mod assign;
-mod clock;
 mod global;
 mod local;
 #[cfg(test)]
@@ -21,17 +19,17 @@ mod tests;
 pub use global::GlobalWindowAggregate;
 pub use local::LocalWindowAggregate;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
-use self::assign::Slices;
-use self::clock::WindowClock;
 use super::accumulate::GroupSpec;
+use super::columns::row_times;
+use super::windows::{Slices, WindowClock};
 use crate::error::Result;
-use crate::plan::WindowAggregate;
+use crate::plan::{WindowAggregate, WindowKind};
 use crate::stream::with_origin;
 
 /// Name in errors, metrics and the ledger.
@@ -44,6 +42,8 @@ struct WindowQuery {
     clock: WindowClock,
     slices: Slices,
     rowtime: usize,
+    /// Place of the end of their window in rows that come with one.
+    attached: Option<usize>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
     groups: Arc<GroupSpec>,
     /// Of partials: keys, states, `slice_end`, `from_end`, origin columns.
@@ -67,9 +67,21 @@ impl WindowQuery {
             clock: WindowClock::new(plan.window.zone),
             slices: Slices::new(&plan.window)?,
             rowtime: plan.window.rowtime,
+            attached: match plan.window.kind {
+                WindowKind::Attached { end } => Some(end),
+                _ => None,
+            },
             keys,
             groups,
             partial: with_origin(&Schema::new(partial)),
+        })
+    }
+
+    /// By which time of the clock each row finds its windows: that of the row, or the last of its window.
+    fn times(&self, batch: &RecordBatch, event_times: &Int64Array) -> Result<Int64Array> {
+        Ok(match self.attached {
+            Some(end) => row_times(batch, end)?.unary(|end| end.saturating_sub(1)),
+            None => self.clock.times(event_times.clone()),
         })
     }
 
@@ -77,22 +89,4 @@ impl WindowQuery {
     fn slice_end_column(&self) -> usize {
         self.groups.partial.len()
     }
-}
-
-/// Schema of the one row of a snapshot that is not a partial.
-static PROGRESS: LazyLock<SchemaRef> = LazyLock::new(|| {
-    Arc::new(Schema::new(vec![
-        Field::new("$progress_watermark", DataType::Int64, false),
-        Field::new("$progress_sequence", DataType::Int64, false),
-    ]))
-});
-
-fn progress(watermark: i64, sequence: i64) -> Result<RecordBatch> {
-    let columns = [watermark, sequence].map(|v| Arc::new(Int64Array::from(vec![v])) as _);
-    Ok(RecordBatch::try_new(Arc::clone(&PROGRESS), columns.to_vec())?)
-}
-
-/// Whether a batch of a snapshot was made by [`progress`].
-fn is_progress(batch: &RecordBatch) -> bool {
-    batch.schema_ref().fields().first().is_some_and(|f| f.name() == PROGRESS.field(0).name())
 }

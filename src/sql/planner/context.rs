@@ -9,11 +9,12 @@ use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result as DfResult, TableReference, plan_err};
+use datafusion::functions_window::nth_value::{first_value_udwf, last_value_udwf};
 use datafusion::logical_expr::planner::{
     ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawWindowExpr, RelationPlanner, TypePlanner,
 };
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, lit,
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowFunctionDefinition, WindowUDF, lit,
 };
 use datafusion::sql::planner::{NullOrdering, ParserOptions};
 use datafusion::sql::sqlparser::ast;
@@ -44,6 +45,10 @@ impl Registry {
                 registry.scalar.insert(name.to_owned(), Arc::clone(&function));
             }
         }
+        // DataFusion's planner takes no aggregates of these names with OVER; ours stand in for them afterwards
+        for function in [first_value_udwf(), last_value_udwf()] {
+            registry.window.insert(function.name().to_owned(), function);
+        }
         for function in functions::aggregate_functions() {
             for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
                 registry.aggregate.insert(name.to_owned(), Arc::clone(&function));
@@ -54,7 +59,11 @@ impl Registry {
 
     /// Also the ranking functions of DataFusion, which need the whole input: for ad-hoc queries.
     pub(crate) fn with_window_functions(mut self, functions: impl IntoIterator<Item = Arc<WindowUDF>>) -> Self {
-        self.window.extend(functions.into_iter().map(|f| (f.name().to_owned(), f)));
+        for function in functions {
+            // DataFusion's planner would take ours, which are for streams
+            self.aggregate.remove(function.name());
+            self.window.insert(function.name().to_owned(), function);
+        }
         self
     }
 
@@ -67,6 +76,11 @@ impl Registry {
     /// Whether `name` (any case) is an aggregate.
     pub(crate) fn is_aggregate(&self, name: &str) -> bool {
         self.aggregate.contains_key(&name.to_lowercase())
+    }
+
+    /// An aggregate.
+    pub(crate) fn aggregate(&self, name: &str) -> Option<&Arc<AggregateUDF>> {
+        self.aggregate.get(name)
     }
 
     /// A scalar function.
@@ -228,11 +242,15 @@ fn named_casts(args: Vec<Expr>) -> DfResult<Vec<Expr>> {
     args.into_iter().map(|arg| Ok(arg.transform_up(name)?.data)).collect()
 }
 
-/// The arguments of `COUNT(*)`.
+/// The arguments of `COUNT(*)`, and of functions that count rows, too.
 fn counted(function: &str, args: Vec<Expr>) -> Vec<Expr> {
     #[expect(deprecated, reason = "DataFusion still plans the star of COUNT(*) as this expression")]
     let star = args.is_empty() || matches!(args[..], [Expr::Wildcard { .. }]);
-    if function == "count" && star { vec![lit(1i64)] } else { args }
+    match function {
+        "count" if star => vec![lit(1i64)],
+        "row_number" | "rank" | "dense_rank" if star => vec![lit(true)],
+        _ => args,
+    }
 }
 
 impl ExprPlanner for CountedRows {
@@ -242,7 +260,8 @@ impl ExprPlanner for CountedRows {
     }
 
     fn plan_window(&self, expr: RawWindowExpr) -> DfResult<PlannerResult<RawWindowExpr>> {
-        let args = named_casts(counted(expr.func_def.name(), expr.args))?;
+        let ours = matches!(expr.func_def, WindowFunctionDefinition::AggregateUDF(_));
+        let args = if ours { named_casts(counted(expr.func_def.name(), expr.args))? } else { expr.args };
         Ok(PlannerResult::Original(RawWindowExpr { args, ..expr }))
     }
 }

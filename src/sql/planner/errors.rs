@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError, SchemaError};
+use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast::{self, Spanned, Visit, visit_expressions};
 use datafusion::sql::sqlparser::tokenizer;
 
@@ -12,6 +14,30 @@ use crate::sql::planner::window::ours;
 /// Where a piece of syntax stands, if the parser kept it.
 pub(crate) fn span_of<T: Spanned>(node: &T) -> Option<Span> {
     from_parser(node.span())
+}
+
+/// The place of the columns in expressions, from the first to the last.
+pub(crate) fn span_of_columns<'a>(exprs: impl IntoIterator<Item = &'a Expr>) -> Option<Span> {
+    let mut found: Option<Span> = None;
+    for expr in exprs {
+        // the closure never fails, so neither does the walk
+        drop(expr.apply(|e| {
+            if let Expr::Column(column) = e
+                && let Some(span) = column.spans.first()
+            {
+                let (from, to) = (span.start, span.end);
+                let span = from_lines(from.line, from.column, to.line, to.column);
+                found = match (found, span) {
+                    (Some(a), Some(b)) => {
+                        Some(if (a.line, a.column) <= (b.line, b.column) { a.to(b) } else { b.to(a) })
+                    }
+                    (a, b) => a.or(b),
+                };
+            }
+            Ok(TreeNodeRecursion::Continue)
+        }));
+    }
+    found
 }
 
 /// A place of sqlparser's as ours; its empty span is `None`.

@@ -17,6 +17,7 @@ use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, create_physical_
 
 use crate::error::{Error, Result};
 use crate::plan::{PlanAggregate, PlanExpr};
+use crate::stream::with_origin;
 
 /// The column at `index` of a plan node.
 pub(crate) fn place(index: usize) -> Expr {
@@ -79,11 +80,21 @@ fn by_place(schema: &Schema) -> Result<DFSchema> {
 pub(crate) struct Compiler {
     schema: SchemaRef,
     places: DFSchema,
+    /// Place of the watermark that rows were read at, if they come with their origin.
+    watermark: Option<usize>,
 }
 
 impl Compiler {
+    /// Over rows on an edge: the node's columns, then the origin columns.
     pub(crate) fn new(schema: &SchemaRef) -> Result<Self> {
-        Ok(Self { schema: Arc::clone(schema), places: by_place(schema)? })
+        let with_origin = with_origin(schema);
+        let watermark = with_origin.fields().len() - 1;
+        Ok(Self { schema: Arc::clone(schema), places: by_place(&with_origin)?, watermark: Some(watermark) })
+    }
+
+    /// Over rows without origin columns.
+    pub(crate) fn bare(schema: &SchemaRef) -> Result<Self> {
+        Ok(Self { schema: Arc::clone(schema), places: by_place(schema)?, watermark: None })
     }
 
     /// A compiled expression with its text.
@@ -98,7 +109,25 @@ impl Compiler {
     }
 
     fn physical(&self, expr: &Expr) -> Result<Arc<dyn PhysicalExpr>> {
+        let expr = &self.with_watermark(expr)?;
         Ok(create_physical_expr(expr, &self.places, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
+    }
+
+    /// Gives `CURRENT_WATERMARK` the watermark of the row.
+    fn with_watermark(&self, expr: &Expr) -> Result<Expr> {
+        let given = expr.clone().transform_up(|e| match e {
+            Expr::ScalarFunction(mut call) if call.name() == "current_watermark" => match self.watermark {
+                Some(watermark) => {
+                    call.args.push(place(watermark));
+                    Ok(Transformed::yes(Expr::ScalarFunction(call)))
+                }
+                None => {
+                    Err(Error::sql("CURRENT_WATERMARK is not possible here").hint("use it in SELECT or WHERE").into())
+                }
+            },
+            other => Ok(Transformed::no(other)),
+        })?;
+        Ok(given.data)
     }
 
     /// A compiled aggregate call of `GROUP BY` or `OVER`.
@@ -158,9 +187,12 @@ impl<'a> Call<'a> {
 
     fn text(&self, schema: &Schema) -> String {
         let distinct = if self.distinct { "DISTINCT " } else { "" };
-        // COUNT(*) is planned as a count of a constant
-        let counts_rows = self.function.name() == "count" && matches!(self.args, [Expr::Literal(..)]);
-        let args = if counts_rows { "*".into() } else { list(self.args, schema) };
+        // COUNT(*) and ROW_NUMBER() are planned as a count of a constant
+        let args = match (self.function.name(), self.args) {
+            ("count", [Expr::Literal(..)]) => "*".into(),
+            ("row_number" | "rank" | "dense_rank", _) => String::new(),
+            _ => list(self.args, schema),
+        };
         let order: Vec<String> = self
             .order_by
             .iter()

@@ -9,22 +9,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
-    Aggregate, Expr, LogicalPlan, Projection, Union, UserDefinedLogicalNodeCore, Volatility, Window, lit,
+    Expr, LogicalPlan, Projection, Union, UserDefinedLogicalNodeCore, Volatility, Window, lit,
 };
 
 use crate::error::{Error, Result, Span};
 use crate::plan::{
     Calc, Node, NodeId, NodeKind, OverAggregate, PlanBuilder, Settings, Sink, Source, Unnest, WatermarkSpec,
-    WindowAggregate, WindowOutput, WindowSpec,
+    WindowAssign, WindowKind, WindowSpec,
 };
 use crate::sql::catalog::Table;
 use crate::sql::planner::context::{Registry, table_name};
 use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
 use crate::sql::planner::over::{OverSpec, aggregate_over, different_windows};
+use crate::sql::planner::rank;
 use crate::sql::planner::sink::{self, Given};
 use crate::sql::planner::unnest::{UnnestRows, unnest_rows};
 use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, unaliased, window_tvf};
@@ -40,25 +41,45 @@ pub(crate) struct Lowering<'a> {
 
 /// What a logical node became.
 pub(crate) struct Stream {
-    node: NodeId,
+    pub(super) node: NodeId,
     /// Rows kept, over the node's columns; all must be true.
-    predicate: Vec<Expr>,
+    pub(super) predicate: Vec<Expr>,
     /// One per column of the logical node, over the node's columns.
-    columns: Vec<Expr>,
+    pub(super) columns: Vec<Expr>,
     /// The window the rows are to be put into, if there was a window function and no aggregate yet.
-    window: Option<WindowSpec>,
+    pub(super) window: Option<PendingWindow>,
+    /// Place of the event time in the node, if its rows have windows of that time and may be late for them.
+    pub(super) rowtime: Option<usize>,
 }
+
+/// A window function that is not a node yet.
+pub(super) struct PendingWindow {
+    pub(super) spec: WindowSpec,
+    /// Keys of sessions; `None`: those of the `GROUP BY` over it.
+    pub(super) partition: Option<Vec<Expr>>,
+}
+
+impl Stream {
+    /// A node with all its columns as they are.
+    pub(super) fn of(node: NodeId, schema: &Schema) -> Self {
+        let columns = (0..schema.fields().len()).map(place).collect();
+        Self { node, predicate: Vec::new(), columns, window: None, rowtime: None }
+    }
+}
+
+/// Name of a column that no query sees: the event time of rows in windows.
+const ROWTIME: &str = "$rowtime";
 
 /// The stand-in for column `which` of [`WINDOW_COLUMNS`].
 fn window_mark(which: usize) -> Expr {
     Expr::Column(Column::new(Some(TableReference::bare("#window")), WINDOW_COLUMNS[which]))
 }
 
-fn marked(expr: &Expr) -> Option<usize> {
+pub(super) fn marked(expr: &Expr) -> Option<usize> {
     (0..WINDOW_COLUMNS.len()).find(|which| *expr == window_mark(*which))
 }
 
-fn contains_mark(expr: &Expr) -> bool {
+pub(super) fn contains_mark(expr: &Expr) -> bool {
     expr.exists(|e| Ok(marked(e).is_some())).unwrap_or(true)
 }
 
@@ -67,9 +88,9 @@ fn contains_mark(expr: &Expr) -> bool {
 /// # Errors
 /// `Internal` if an expression that was planned does not compile.
 pub(crate) fn source(table: &Table, settings: &Settings) -> Result<Source> {
-    let read = Compiler::new(&table.spec.source_schema())?;
+    let read = Compiler::bare(&table.spec.source_schema())?;
     let columns = table.columns.iter().map(|e| read.expr(e)).collect::<Result<Vec<_>>>()?;
-    let declared = Compiler::new(&table.spec.schema())?;
+    let declared = Compiler::bare(&table.spec.schema())?;
     let watermark = match &table.watermark {
         Some((rowtime, expr)) => Some(WatermarkSpec {
             rowtime: *rowtime,
@@ -92,17 +113,20 @@ impl Lowering<'_> {
             LogicalPlan::TableScan(scan) => self.source(&scan.table_name),
             LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input),
             LogicalPlan::Projection(projection) => self.projection(projection),
-            LogicalPlan::Filter(filter) => {
-                let stream = self.lower(&filter.input)?;
-                self.filter(stream, &filter.predicate, &filter.input)
-            }
+            LogicalPlan::Filter(filter) => match rank::numbered(&filter.input) {
+                Some(number) => self.rank(filter, number),
+                None => {
+                    let stream = self.lower(&filter.input)?;
+                    self.filter(stream, &filter.predicate, &filter.input)
+                }
+            },
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Window(window) => self.over(window, None),
             LogicalPlan::Distinct(_) => Err(unsupported("SELECT DISTINCT")),
             LogicalPlan::Sort(_) => Err(unsupported("ORDER BY")),
             LogicalPlan::Limit(_) => Err(unsupported("LIMIT")),
-            LogicalPlan::Join(_) => Err(unsupported("JOIN")),
+            LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Values(_) => Err(unsupported("VALUES")),
             LogicalPlan::EmptyRelation(_) => Err(unsupported("SELECT without FROM")),
             LogicalPlan::Unnest(_) => Err(unsupported("UNNEST")),
@@ -119,29 +143,34 @@ impl Lowering<'_> {
             .and_then(|name| self.tables.get(name.as_ref()))
             .ok_or_else(|| Error::internal(format!("table \"{reference}\" was planned and is gone")))?;
         let kind = NodeKind::Source(source(table, self.settings)?);
-        Ok(self.node(kind, Vec::new(), table.spec.schema()))
+        Ok(self.node(kind, Vec::new(), &table.spec.schema()))
     }
 
     /// A new node, all its columns as they are.
-    fn node(&mut self, kind: NodeKind, inputs: Vec<NodeId>, schema: SchemaRef) -> Stream {
-        let columns = (0..schema.fields().len()).map(place).collect();
-        let node = self.builder.add(Node { kind, inputs, schema });
-        Stream { node, predicate: Vec::new(), columns, window: None }
+    pub(super) fn node(&mut self, kind: NodeKind, inputs: Vec<NodeId>, schema: &SchemaRef) -> Stream {
+        let node = self.builder.add(Node { kind, inputs, schema: Arc::clone(schema) });
+        Stream::of(node, schema)
     }
 
-    fn schema(&self, stream: &Stream) -> SchemaRef {
+    pub(super) fn schema(&self, stream: &Stream) -> SchemaRef {
         Arc::clone(&self.builder.node(stream.node).schema)
     }
 
     fn projection(&mut self, projection: &Projection) -> Result<Stream> {
         let input = projection.input.as_ref();
-        let mut stream = match input {
+        let stream = match input {
             LogicalPlan::Window(window) => {
                 let used = used_columns(&projection.expr, input.schema());
                 self.over(window, Some(&used))?
             }
             other => self.lower_used(other, used_columns(&projection.expr, input.schema()))?,
         };
+        self.project(stream, projection)
+    }
+
+    /// A projection over the rows of its input.
+    pub(super) fn project(&mut self, mut stream: Stream, projection: &Projection) -> Result<Stream> {
+        let input = projection.input.as_ref();
         if !can_fuse(&projection.expr, input.schema(), &stream.columns) {
             stream = self.materialize(stream, input.schema())?;
         }
@@ -188,34 +217,34 @@ impl Lowering<'_> {
         let elements = unnest.schema().fields().len() - width;
         let (outer, ordinality) = (unnest.outer, unnest.ordinality);
         let kind = NodeKind::Unnest(Unnest { collection, kept: places, outer, ordinality });
-        let mut result = self.node(kind, vec![stream.node], Arc::new(Schema::new(fields)));
+        let mut result = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
         // a column that was left out is never read
         let passed = |i: usize| left.binary_search(&i).map_or_else(|_| lit(ScalarValue::Null), place);
         result.columns = (0..width).map(passed).chain((0..elements).map(|i| place(left.len() + i))).collect();
         Ok(result)
     }
 
-    fn filter(&mut self, mut stream: Stream, predicate: &Expr, input: &LogicalPlan) -> Result<Stream> {
+    pub(super) fn filter(&mut self, mut stream: Stream, predicate: &Expr, input: &LogicalPlan) -> Result<Stream> {
         let simple = used_columns(std::slice::from_ref(predicate), input.schema())
             .into_iter()
             .all(|i| stream.columns.get(i).is_some_and(is_simple));
         if !simple {
             stream = self.materialize(stream, input.schema())?;
         }
-        let predicate = resolve(predicate, input.schema(), &stream.columns)?;
-        if contains_mark(&predicate) {
-            return Err(Error::sql("WHERE on the columns of a window, before it is aggregated, is not supported")
-                .hint("filter the result: move the condition to HAVING or to an outer query"));
-        }
+        let resolved = resolve(predicate, input.schema(), &stream.columns)?;
+        let predicate = if contains_mark(&resolved) {
+            stream = self.attach(stream)?;
+            resolve(predicate, input.schema(), &stream.columns)?
+        } else {
+            resolved
+        };
         stream.predicate.push(predicate);
         Ok(stream)
     }
 
     /// Makes the pending filter and projection a node, unless there is nothing to do.
-    fn materialize(&mut self, stream: Stream, names: &DFSchema) -> Result<Stream> {
-        if stream.window.is_some() {
-            return Err(window_without_aggregate());
-        }
+    pub(super) fn materialize(&mut self, stream: Stream, names: &DFSchema) -> Result<Stream> {
+        let stream = self.attach(stream)?;
         let schema = self.schema(&stream);
         let same = |(i, e): (usize, &Expr)| {
             place_of(e) == Some(i) && schema.fields().get(i).is_some_and(|f| f.name() == names.field(i).name())
@@ -229,7 +258,16 @@ impl Lowering<'_> {
     }
 
     /// Makes the pending filter and projection a node with these column names.
-    fn calc(&mut self, stream: Stream, names: &[&str]) -> Result<Stream> {
+    fn calc(&mut self, mut stream: Stream, names: &[&str]) -> Result<Stream> {
+        let width = stream.columns.len();
+        let kept = stream.rowtime.map(|rowtime| {
+            let found = stream.columns.iter().position(|column| place_of(column) == Some(rowtime));
+            found.unwrap_or_else(|| {
+                stream.columns.push(place(rowtime));
+                width
+            })
+        });
+        let names: Vec<&str> = names.iter().copied().chain([ROWTIME]).collect();
         let compiler = Compiler::new(&self.schema(&stream))?;
         let mut fields = Vec::new();
         let mut projection = Vec::new();
@@ -240,7 +278,56 @@ impl Lowering<'_> {
         }
         let predicate = conjunction(stream.predicate).map(|p| compiler.expr(&p)).transpose()?;
         let kind = NodeKind::Calc(Calc { predicate, projection });
-        Ok(self.node(kind, vec![stream.node], Arc::new(Schema::new(fields))))
+        let mut made = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
+        made.columns.truncate(width);
+        Ok(Stream { rowtime: kept, ..made })
+    }
+
+    /// Puts the rows into the windows of a pending window function.
+    pub(super) fn attach(&mut self, mut stream: Stream) -> Result<Stream> {
+        let Some(mut window) = stream.window.take() else { return Ok(stream) };
+        if let WindowKind::Session { .. } = window.spec.kind {
+            return Err(Error::sql("SESSION without GROUP BY window_start, window_end is not supported yet")
+                .detail("The bounds of a session are known when it ends.")
+                .hint("aggregate: SELECT k, window_start, window_end, COUNT(*) FROM TABLE(SESSION(TABLE t PARTITION BY k, …)) GROUP BY k, window_start, window_end"));
+        }
+        let of_columns = stream.columns.iter().flat_map(places);
+        let kept: BTreeSet<usize> = of_columns.chain([window.spec.rowtime]).collect();
+        let columns = std::mem::take(&mut stream.columns);
+        let (stream, to) = self.pruned(stream, &kept)?;
+        let at = |i: usize| to.get(&i).copied();
+        window.spec.rowtime = at(window.spec.rowtime).ok_or_else(|| Error::internal("the event time was left out"))?;
+        let input = self.schema(&stream);
+        let width = input.fields().len();
+        let mut fields: Vec<Field> = input.fields().iter().map(|f| f.as_ref().clone()).collect();
+        let wall_clock = DataType::Timestamp(TimeUnit::Millisecond, None);
+        let rowtime = input.field(window.spec.rowtime).data_type().clone();
+        let types = [wall_clock.clone(), wall_clock, rowtime];
+        fields.extend(WINDOW_COLUMNS.into_iter().zip(types).map(|(name, t)| Field::new(name, t, false)));
+        let kind = NodeKind::WindowAssign(WindowAssign { window: window.spec });
+        let assigned = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
+        let columns = columns.into_iter().map(|column| {
+            let placed = column.transform_up(|e| match marked(&e) {
+                Some(which) => Ok(Transformed::yes(place(width + which))),
+                None => match place_of(&e) {
+                    Some(i) => match at(i) {
+                        Some(i) => Ok(Transformed::yes(place(i))),
+                        None => Err(Error::internal("a column that was left out is used").into()),
+                    },
+                    None => Ok(Transformed::no(e)),
+                },
+            })?;
+            Ok(placed.data)
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        Ok(Stream { columns, rowtime: Some(window.spec.rowtime), ..assigned })
+    }
+
+    /// By whose clock the windows of a function begin and end.
+    pub(super) fn zone(&self, tvf: &WindowTvf) -> Result<Option<Zone>> {
+        let zoned = matches!(tvf.rowtime_type(), DataType::Timestamp(_, Some(_)));
+        let zone = if zoned { Some(Zone::parse(&self.settings.time_zone)?) } else { None };
+        Ok(zone.filter(|zone| *zone != Zone::UTC))
     }
 
     fn union(&mut self, union: &Union) -> Result<Stream> {
@@ -248,10 +335,7 @@ impl Lowering<'_> {
         let mut streams = Vec::new();
         for input in &union.inputs {
             let stream = self.lower(input)?;
-            if stream.window.is_some() {
-                return Err(window_without_aggregate());
-            }
-            streams.push(stream);
+            streams.push(self.attach(stream)?);
         }
         // the union's own types, nullable if one input is
         let mut fields: Vec<Field> = Vec::new();
@@ -268,11 +352,11 @@ impl Lowering<'_> {
         for stream in streams {
             inputs.push(self.fitted(stream, &schema)?);
         }
-        Ok(self.node(NodeKind::Union, inputs, schema))
+        Ok(self.node(NodeKind::Union, inputs, &schema))
     }
 
     /// A node with exactly this schema; types are equal already.
-    fn fitted(&mut self, stream: Stream, schema: &SchemaRef) -> Result<NodeId> {
+    pub(super) fn fitted(&mut self, stream: Stream, schema: &SchemaRef) -> Result<NodeId> {
         let here = self.schema(&stream);
         let identity = stream.columns.iter().enumerate().all(|(i, e)| place_of(e) == Some(i));
         if identity && stream.predicate.is_empty() && here == *schema {
@@ -295,61 +379,22 @@ impl Lowering<'_> {
             Some(rowtime) => rowtime,
             None => return Err(Error::internal("an event-time column became an expression")),
         };
+        let partition = tvf
+            .partition
+            .as_ref()
+            .map(|places| places.iter().filter_map(|place| stream.columns.get(*place).cloned()).collect());
         stream.columns.extend((0..WINDOW_COLUMNS.len()).map(window_mark));
-        let zoned = matches!(self.schema(&stream).field(rowtime).data_type(), DataType::Timestamp(_, Some(_)));
-        let zone = if zoned { Some(Zone::parse(&self.settings.time_zone)?) } else { None };
-        stream.window = Some(WindowSpec { rowtime, zone: zone.filter(|zone| *zone != Zone::UTC), ..tvf.spec });
+        let spec = WindowSpec { rowtime, zone: self.zone(tvf)?, ..tvf.spec };
+        stream.window = Some(PendingWindow { spec, partition });
         Ok(stream)
     }
 
-    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Stream> {
-        let names = aggregate.input.schema();
-        let stream = self.lower(&aggregate.input)?;
-        let groups =
-            aggregate.group_expr.iter().map(|e| resolve(e, names, &stream.columns)).collect::<Result<Vec<_>>>()?;
-        let has = |which| groups.iter().any(|e| marked(e) == Some(which));
-        let window = match stream.window {
-            Some(window) if has(0) && has(1) => window,
-            found => return Err(updating(found.is_some(), has(0) || has(1))),
-        };
-        let calls =
-            aggregate.aggr_expr.iter().map(|e| resolve(e, names, &stream.columns)).collect::<Result<Vec<_>>>()?;
-        if let Some(group) = groups.iter().find(|e| marked(e).is_none() && contains_mark(e)) {
-            return Err(Error::sql(format!("the group key {group} is made of a window column"))
-                .hint("group by window_start and window_end as they are, and compute in an outer query"));
-        }
-        if calls.iter().any(contains_mark) {
-            return Err(Error::sql("an aggregate over window_start, window_end or window_time is not supported")
-                .hint("every row of a group has the same window: use the column itself"));
-        }
-        let (stream, window, groups, calls) = self.narrow(stream, window, groups, calls)?;
-        self.window_aggregate(&stream, window, &groups, &calls, aggregate)
-    }
-
-    /// Before a window aggregate a pending filter becomes a node, with the columns that are needed.
-    fn narrow(
-        &mut self,
-        mut stream: Stream,
-        window: WindowSpec,
-        groups: Vec<Expr>,
-        calls: Vec<Expr>,
-    ) -> Result<(Stream, WindowSpec, Vec<Expr>, Vec<Expr>)> {
-        stream.window = None;
-        if stream.predicate.is_empty() {
-            return Ok((stream, window, groups, calls));
-        }
-        let mut kept: BTreeSet<usize> = groups.iter().chain(&calls).flat_map(places).collect();
-        kept.insert(window.rowtime);
-        let (stream, to) = self.pruned(stream, &kept)?;
-        let to = |i: usize| to.get(&i).copied();
-        let groups = groups.iter().map(|e| renumber(e, to)).collect::<Result<_>>()?;
-        let calls = calls.iter().map(|e| renumber(e, to)).collect::<Result<_>>()?;
-        let rowtime = to(window.rowtime).ok_or_else(|| Error::internal("the event time was left out"))?;
-        Ok((stream, WindowSpec { rowtime, ..window }, groups, calls))
-    }
-
     /// The node's columns `kept` only, and where each went.
-    fn pruned(&mut self, stream: Stream, kept: &BTreeSet<usize>) -> Result<(Stream, BTreeMap<usize, usize>)> {
+    pub(super) fn pruned(
+        &mut self,
+        stream: Stream,
+        kept: &BTreeSet<usize>,
+    ) -> Result<(Stream, BTreeMap<usize, usize>)> {
         let schema = self.schema(&stream);
         let to: BTreeMap<usize, usize> = kept.iter().enumerate().map(|(new, old)| (*old, new)).collect();
         if kept.len() == schema.fields().len() && stream.predicate.is_empty() {
@@ -358,51 +403,6 @@ impl Lowering<'_> {
         let names: Vec<&str> = kept.iter().filter_map(|i| schema.fields().get(*i)).map(|f| f.name().as_str()).collect();
         let columns = kept.iter().map(|i| place(*i)).collect();
         Ok((self.calc(Stream { columns, ..stream }, &names)?, to))
-    }
-
-    fn window_aggregate(
-        &mut self,
-        stream: &Stream,
-        window: WindowSpec,
-        groups: &[Expr],
-        calls: &[Expr],
-        aggregate: &Aggregate,
-    ) -> Result<Stream> {
-        let input = self.schema(stream);
-        let compiler = Compiler::new(&input)?;
-        let wall_clock = DataType::Timestamp(TimeUnit::Millisecond, None);
-        let rowtime = input.field(window.rowtime).data_type().clone();
-        let (mut keys, mut aggregates, mut output, mut fields) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (i, group) in groups.iter().enumerate() {
-            let name = aggregate.schema.field(i).name();
-            match marked(group) {
-                Some(0) => output.push(WindowOutput::Start),
-                Some(1) => output.push(WindowOutput::End),
-                Some(_) => output.push(WindowOutput::Time),
-                None => output.push(WindowOutput::Key(keys.len())),
-            }
-            fields.push(match marked(group) {
-                Some(0 | 1) => Field::new(name, wall_clock.clone(), false),
-                Some(_) => Field::new(name, rowtime.clone(), false),
-                None => {
-                    let key = compiler.expr(group)?;
-                    let field = compiler.field(name, &key)?;
-                    keys.push(key);
-                    field
-                }
-            });
-        }
-        for call in calls {
-            let Expr::AggregateFunction(function) = unaliased(call) else {
-                return Err(Error::internal("an aggregate that is no call"));
-            };
-            let compiled = compiler.aggregate(&Call::grouped(&function.func, &function.params))?;
-            output.push(WindowOutput::Aggregate(aggregates.len()));
-            fields.push(compiled.call.field().as_ref().clone().with_name(&compiled.text));
-            aggregates.push(compiled);
-        }
-        let kind = NodeKind::WindowAggregate(WindowAggregate { window, keys, aggregates, output });
-        Ok(self.node(kind, vec![stream.node], Arc::new(Schema::new(fields))))
     }
 
     /// `used`: the columns that are read of the result, if that is known.
@@ -435,14 +435,14 @@ impl Lowering<'_> {
         let mut aggregates = Vec::new();
         for function in &functions {
             let function = renumber(function, at)?;
-            let (aggregate, params) = aggregate_over(&function)?;
+            let (aggregate, params) = aggregate_over(&function, self.registry)?;
             let compiled = compiler.aggregate(&Call::over(aggregate, params))?;
             fields.push(compiled.call.field().as_ref().clone().with_name(&compiled.text));
             aggregates.push(compiled);
         }
         let kept_width = input.fields().len();
         let kind = NodeKind::OverAggregate(OverAggregate { keys, rowtime, frame: spec.frame, aggregates });
-        let mut result = self.node(kind, vec![stream.node], Arc::new(Schema::new(fields)));
+        let mut result = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
         // a column that was left out is never read
         let passed = (0..width).map(|i| at(i).map_or_else(|| lit(ScalarValue::Null), place));
         result.columns = passed.chain((0..functions.len()).map(|i| place(kept_width + i))).collect();
@@ -462,9 +462,7 @@ impl Lowering<'_> {
         places: &[Option<Span>],
     ) -> Result<NodeId> {
         let stream = self.lower(plan)?;
-        if stream.window.is_some() {
-            return Err(window_without_aggregate());
-        }
+        let stream = self.attach(stream)?;
         let schema = spec.sink_schema();
         let here = self.schema(&stream);
         let compiler = Compiler::new(&here)?;
@@ -537,27 +535,4 @@ fn is_volatile(expr: &Expr) -> bool {
 
 pub(super) fn unsupported(what: &str) -> Error {
     Error::sql(format!("{what} is not supported on streams")).hint("see the list of supported SQL in the README")
-}
-
-fn window_without_aggregate() -> Error {
-    Error::sql("a window function without GROUP BY window_start, window_end is not supported yet")
-        .hint("aggregate: SELECT window_start, window_end, COUNT(*) FROM TABLE(…) GROUP BY window_start, window_end")
-}
-
-/// An aggregate whose result would change with every row.
-fn updating(window: bool, half: bool) -> Error {
-    let hint = "group by the window: SELECT window_start, window_end, … FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, …";
-    if window {
-        let message = if half {
-            "GROUP BY needs both window_start and window_end"
-        } else {
-            "GROUP BY misses window_start and window_end"
-        };
-        return Error::sql(message)
-            .detail("Without both the result would be updated with every row, which is not supported yet.")
-            .hint("GROUP BY window_start, window_end, …");
-    }
-    Error::sql("an aggregate without a window is not supported yet")
-        .detail("Its result would be updated with every row.")
-        .hint(hint)
 }

@@ -3,12 +3,15 @@
 //! DataFusion plans and types; an explicit, short list of its rules runs afterwards. Nothing is pushed
 //! down: a filter below the watermark would change which rows are late.
 
+mod aggregate;
 pub(crate) mod context;
 pub(crate) mod errors;
 pub(crate) mod expr;
 pub(crate) mod interval;
+mod join;
 pub(crate) mod lower;
 mod over;
+mod rank;
 pub(crate) mod refuse;
 pub(crate) mod sink;
 pub(crate) mod unnest;
@@ -21,8 +24,10 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
-use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
+use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
@@ -139,7 +144,13 @@ impl Planner<'_> {
             Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]).execute_and_check(plan, &options, |_, _| {})?;
         // without a start time `now()` is not frozen
         let config = OptimizerContext::new_with_config_options(Arc::new(options)).without_query_execution_start_time();
-        Optimizer::with_rules(vec![Arc::new(SimplifyExpressions::new())]).optimize(plan, &config, |_, _| {})
+        let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+            Arc::new(SimplifyExpressions::new()),
+            // what joins windows: IN and EXISTS, and FROM a, b WHERE …
+            Arc::new(DecorrelatePredicateSubquery::new()),
+            Arc::new(EliminateCrossJoin::new()),
+        ];
+        Optimizer::with_rules(rules).optimize(plan, &config, |_, _| {})
     }
 
     fn table_names(&self) -> Vec<&str> {

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{
 
 use crate::error::{Error, Result};
 use crate::plan::OverFrame;
+use crate::sql::planner::context::Registry;
 use crate::sql::planner::expr::place_of;
 use crate::sql::planner::lower::unsupported;
 use crate::sql::planner::window::is_time_attribute;
@@ -26,7 +27,7 @@ impl OverSpec {
     pub(super) fn of(functions: &[Expr], input: &LogicalPlan) -> Result<Self> {
         let mut shared: Option<Self> = None;
         for function in functions {
-            let (_, params) = aggregate_over(function)?;
+            let params = parameters(function)?;
             let [order] = &params.order_by[..] else {
                 return Err(Error::sql("OVER needs ORDER BY an event-time column").hint("write ORDER BY ts"));
             };
@@ -47,7 +48,15 @@ impl OverSpec {
                     Error::sql("OVER with ORDER BY … DESC is not supported on streams").hint("write ORDER BY ts")
                 );
             }
-            let spec = Self { keys: params.partition_by.clone(), rowtime, frame: frame(&params.window_frame)? };
+            let frame = match (function_name(function), frame(&params.window_frame)?) {
+                ("row_number", _) => OverFrame::Rows(None),
+                (name @ ("lag" | "rank" | "dense_rank"), OverFrame::Rows(Some(_)) | OverFrame::Range(Some(_))) => {
+                    return Err(Error::sql(format!("{} takes no frame", name.to_uppercase()))
+                        .hint("write OVER (PARTITION BY k ORDER BY ts)"));
+                }
+                (_, frame) => frame,
+            };
+            let spec = Self { keys: params.partition_by.clone(), rowtime, frame };
             match &shared {
                 Some(first) if first.keys != spec.keys || first.rowtime != rowtime || first.frame != spec.frame => {
                     return Err(different_windows());
@@ -80,17 +89,37 @@ fn frame(frame: &WindowFrame) -> Result<OverFrame> {
     }
 }
 
+fn function_name(function: &Expr) -> &str {
+    match function {
+        Expr::WindowFunction(function) => function.fun.name(),
+        _ => "",
+    }
+}
+
+/// Parameters of a call with `OVER`.
+fn parameters(function: &Expr) -> Result<&WindowFunctionParams> {
+    match function {
+        Expr::WindowFunction(function) => Ok(&function.params),
+        _ => Err(Error::internal("an OVER that is no call")),
+    }
+}
+
 /// Function and parameters of a call with `OVER`.
-pub(super) fn aggregate_over(function: &Expr) -> Result<(&Arc<AggregateUDF>, &WindowFunctionParams)> {
+pub(super) fn aggregate_over<'a>(
+    function: &'a Expr,
+    registry: &'a Registry,
+) -> Result<(&'a Arc<AggregateUDF>, &'a WindowFunctionParams)> {
     let Expr::WindowFunction(function) = function else {
         return Err(Error::internal("an OVER that is no call"));
     };
     let WindowFunction { fun, params } = function.as_ref();
-    match fun {
-        WindowFunctionDefinition::AggregateUDF(aggregate) => Ok((aggregate, params)),
-        WindowFunctionDefinition::WindowUDF(other) => {
-            Err(unsupported(&format!("{} with OVER", other.name().to_uppercase())))
-        }
+    let aggregate = match fun {
+        WindowFunctionDefinition::AggregateUDF(aggregate) => Some(aggregate),
+        WindowFunctionDefinition::WindowUDF(other) => registry.aggregate(other.name()),
+    };
+    match aggregate {
+        Some(aggregate) => Ok((aggregate, params)),
+        None => Err(unsupported(&format!("{} with OVER", fun.name().to_uppercase()))),
     }
 }
 

@@ -5,15 +5,14 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, GroupByExpr, JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor,
-    TableWithJoins, Visit, Visitor, WindowFrameBound, WindowSpec, WindowType,
+    self, Expr, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, TableWithJoins,
+    Visit, Visitor, WindowFrameBound, WindowSpec, WindowType,
 };
 
 use crate::error::{Error, Span};
 use crate::functions;
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::{from_parser, span_of};
-use crate::sql::planner::unnest::is_comma_unnest;
 use crate::sql::planner::window::is_window_function;
 
 /// Nesting of one expression; far above what people write, far below what could hurt.
@@ -120,9 +119,7 @@ impl Refusals<'_> {
             let place = select.projection.first().and_then(span_of).or_else(|| span_of(select));
             self.refuse("SELECT DISTINCT", place, "group in a window: SELECT window_start, window_end, k FROM TABLE(TUMBLE(…)) GROUP BY window_start, window_end, k");
         }
-        if let Some(qualify) = &select.qualify {
-            self.refuse("QUALIFY", span_of(qualify), "filter in an outer query");
-        }
+        self.expressions(&select.qualify);
         if !select.lateral_views.is_empty() {
             self.refuse("LATERAL VIEW", span_of(select), "leave it out");
         }
@@ -130,13 +127,12 @@ impl Refusals<'_> {
             let place = select.projection.first().and_then(span_of).or_else(|| span_of(select));
             self.refuse("SELECT without FROM", place, "read from a table");
         }
-        if let Some(second) = select.from.iter().skip(1).find(|table| !is_comma_unnest(table)) {
-            self.refuse("a join", span_of(second), "read from one table; a join of streams is not there yet");
-        }
         for table in &select.from {
             self.table_with_joins(table);
         }
-        self.group_by(&select.group_by);
+        if let GroupByExpr::All(_) = &select.group_by {
+            self.refuse("GROUP BY ALL", None, "list the columns");
+        }
         for window in &select.named_window {
             if let ast::NamedWindowExpr::WindowSpec(spec) = &window.1 {
                 let place = from_parser(window.0.span);
@@ -150,39 +146,9 @@ impl Refusals<'_> {
         self.expressions(&select.named_window);
     }
 
-    fn group_by(&mut self, group_by: &GroupByExpr) {
-        let GroupByExpr::Expressions(exprs, modifiers) = group_by else {
-            self.refuse("GROUP BY ALL", None, "list the columns");
-            return;
-        };
-        if !modifiers.is_empty() {
-            self.refuse("WITH ROLLUP, CUBE or TOTALS", exprs.last().and_then(span_of), "list the columns");
-        }
-        for expr in exprs {
-            let what = match expr {
-                Expr::Rollup(_) => "ROLLUP",
-                Expr::Cube(_) => "CUBE",
-                Expr::GroupingSets(_) => "GROUPING SETS",
-                _ => continue,
-            };
-            self.refuse(what, span_of(expr), "write one INSERT per grouping into a statement set");
-        }
-    }
-
     fn table_with_joins(&mut self, table: &TableWithJoins) {
         self.factor(&table.relation);
         for join in &table.joins {
-            let place = span_of(&join.relation);
-            match &join.relation {
-                TableFactor::Table { version: Some(_), .. } => {}
-                TableFactor::UNNEST { .. } | TableFactor::Function { .. } => {}
-                TableFactor::Derived { lateral: true, .. } => {}
-                _ => self.refuse(
-                    join_name(&join.join_operator),
-                    place,
-                    "read from one table; a join of streams is not there yet",
-                ),
-            }
             self.factor(&join.relation);
         }
     }
@@ -223,20 +189,17 @@ impl Refusals<'_> {
             let (ast::FunctionArg::Unnamed(value)
             | ast::FunctionArg::Named { arg: value, .. }
             | ast::FunctionArg::ExprNamed { arg: value, .. }) = arg;
-            if let ast::FunctionArgExpr::Expr(Expr::Subquery(query)) = value {
-                self.query(query);
+            match value {
+                ast::FunctionArgExpr::Expr(Expr::Subquery(query)) => self.query(query),
+                // a group window has put it there
+                ast::FunctionArgExpr::Expr(Expr::Function(table)) => {
+                    if let ast::FunctionArguments::List(list) = &table.args {
+                        self.window_args(&list.args);
+                    }
+                }
+                _ => {}
             }
         }
-    }
-}
-
-fn join_name(operator: &JoinOperator) -> &'static str {
-    match operator {
-        JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => "LEFT JOIN",
-        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => "RIGHT JOIN",
-        JoinOperator::FullOuter(_) => "FULL JOIN",
-        JoinOperator::CrossJoin(_) => "CROSS JOIN",
-        _ => "JOIN",
     }
 }
 
@@ -331,8 +294,6 @@ impl Expressions<'_> {
         match expr {
             Expr::Function(function) => self.function(function),
             Expr::Subquery(_) if !self.inside_queries => self.subquery("a scalar subquery", expr),
-            Expr::InSubquery { .. } if !self.inside_queries => self.subquery("IN (SELECT …)", expr),
-            Expr::Exists { .. } if !self.inside_queries => self.subquery("EXISTS", expr),
             Expr::AtTimeZone { .. } => self.errors.push(
                 Error::sql("AT TIME ZONE is not supported")
                     .or_at(span_of(expr))
@@ -357,7 +318,10 @@ impl Expressions<'_> {
         if let Some(WindowType::WindowSpec(spec)) = &function.over
             && !self.inside_queries
         {
-            self.errors.extend(over(spec, place, false));
+            // Top-N of a window may have any order
+            if upper != "ROW_NUMBER" {
+                self.errors.extend(over(spec, place, false));
+            }
             if !self.registry.is_aggregate(&name) && !matches!(&upper[..], "PROCTIME") {
                 self.over_function(&upper, place);
                 return;
@@ -458,6 +422,7 @@ impl Visitor for TableArguments {
             && function.name.to_string() == "__table_arg"
             && let ast::FunctionArguments::List(list) = &function.args
             && let Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(table))) = list.args.first()
+            && matches!(table, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
         {
             self.0.extend(table.to_string().rsplit('.').next().map(|name| name.trim_matches('`').to_owned()));
         }

@@ -84,11 +84,6 @@ fn is_unnest(factor: &TableFactor) -> bool {
     matches!(factor, TableFactor::UNNEST { .. })
 }
 
-/// Whether a table of `FROM` stands for a join with `UNNEST`, by comma.
-pub(crate) fn is_comma_unnest(table: &TableWithJoins) -> bool {
-    is_unnest(&table.relation)
-}
-
 /// Makes each `UNNEST` the last join of a nested join that holds all it can read.
 pub(crate) fn nest(from: &mut Vec<TableWithJoins>) {
     let there =

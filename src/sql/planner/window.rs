@@ -1,5 +1,5 @@
-//! Window table functions: `TUMBLE`, `HOP` and `CUMULATE` as a node of the logical plan, and which
-//! columns are time attributes.
+//! Window table functions: `TUMBLE`, `HOP`, `CUMULATE` and `SESSION` as a node of the logical plan, and which
+//! columns are time attributes, and which the bounds of windows.
 //!
 //! A column is a time attribute if it is, through nothing but renaming, the `WATERMARK FOR` column of a
 //! table or the `window_time` of a window. It is found by walking the plan down, never by metadata on
@@ -10,9 +10,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use datafusion::common::{Column, DFSchema, DFSchemaRef, DataFusionError, Result as DfResult, TableReference};
+use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, JoinType, Result as DfResult, TableReference};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore, Window};
 use datafusion::sql::sqlparser::ast::{self, TableFactor};
 
 use crate::error::{Error, Result, Span};
@@ -30,11 +31,13 @@ pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "win
 pub(crate) struct WindowTvf {
     pub(crate) input: Arc<LogicalPlan>,
     pub(crate) spec: WindowSpec,
+    /// `PARTITION BY` of a session, as places in the input; `None`: by the keys of the `GROUP BY` over it.
+    pub(crate) partition: Option<Vec<usize>>,
     schema: DFSchemaRef,
 }
 
 impl WindowTvf {
-    fn new(input: LogicalPlan, spec: WindowSpec) -> Result<Self> {
+    fn new(input: LogicalPlan, spec: WindowSpec, partition: Option<Vec<usize>>) -> Result<Self> {
         let rowtime = input.schema().field(spec.rowtime).data_type().clone();
         let mut fields: Vec<(Option<TableReference>, Arc<Field>)> =
             input.schema().fields().iter().map(|f| (None, Arc::clone(f))).collect();
@@ -47,7 +50,18 @@ impl WindowTvf {
             fields.push((None, Arc::new(Field::new(name, data_type, false))));
         }
         let schema = DFSchema::new_with_metadata(fields, Default::default())?;
-        Ok(Self { input: Arc::new(input), spec, schema: Arc::new(schema) })
+        Ok(Self { input: Arc::new(input), spec, partition, schema: Arc::new(schema) })
+    }
+
+    /// Whether the bounds of both windows are the same for the same times: kind, lengths and clock.
+    pub(crate) fn same_windows(&self, other: &Self) -> bool {
+        let zoned = |tvf: &Self| matches!(tvf.rowtime_type(), DataType::Timestamp(_, Some(_)));
+        self.spec.kind == other.spec.kind && self.spec.offset_ms == other.spec.offset_ms && zoned(self) == zoned(other)
+    }
+
+    /// Type of the event time.
+    pub(crate) fn rowtime_type(&self) -> &DataType {
+        self.input.schema().field(self.spec.rowtime).data_type()
     }
 }
 
@@ -55,6 +69,7 @@ impl std::hash::Hash for WindowTvf {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.input.hash(state);
         self.spec.to_string().hash(state);
+        self.partition.hash(state);
     }
 }
 
@@ -87,7 +102,7 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
 
     fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> DfResult<Self> {
         match inputs.into_iter().next() {
-            Some(input) => Ok(Self::new(input, self.spec)?),
+            Some(input) => Ok(Self::new(input, self.spec, self.partition.clone())?),
             None => Err(Error::internal("a window function without input").into()),
         }
     }
@@ -115,11 +130,13 @@ pub(crate) fn is_time_attribute(plan: &LogicalPlan, index: usize) -> bool {
         LogicalPlan::SubqueryAlias(a) => is_time_attribute(&a.input, index),
         LogicalPlan::Filter(f) => is_time_attribute(&f.input, index),
         LogicalPlan::Union(u) => u.inputs.iter().all(|input| is_time_attribute(input, index)),
+        // Rows that a window has made are older than the watermark but for the time of the window itself.
+        LogicalPlan::Window(w) if ranks_window(w) => {
+            window_column(&w.input, index).is_some_and(|(which, _)| which == 2)
+        }
+        LogicalPlan::Join(_) => window_column(plan, index).is_some_and(|(which, _)| which == 2),
         LogicalPlan::Window(w) => index < w.input.schema().fields().len() && is_time_attribute(&w.input, index),
-        LogicalPlan::Aggregate(a) => a.group_expr.get(index).is_some_and(|expr| match unaliased(expr) {
-            Expr::Column(column) => is_window_column(&a.input, column, 2),
-            _ => false,
-        }),
+        LogicalPlan::Aggregate(_) => window_column(plan, index).is_some_and(|(which, _)| which == 2),
         _ => match (window_tvf(plan), unnest_rows(plan)) {
             (Some(tvf), _) => {
                 let columns = tvf.input.schema().fields().len();
@@ -133,26 +150,62 @@ pub(crate) fn is_time_attribute(plan: &LogicalPlan, index: usize) -> bool {
     }
 }
 
-/// Whether `column` of `plan` is, through nothing but renaming, column `which` of a window function.
-fn is_window_column(plan: &LogicalPlan, column: &Column, which: usize) -> bool {
-    let Ok(index) = plan.schema().index_of_column(column) else { return false };
-    window_column(plan, index) == Some(which)
-}
-
-/// Which of [`WINDOW_COLUMNS`] column `index` of `plan` is.
-fn window_column(plan: &LogicalPlan, index: usize) -> Option<usize> {
+/// Which of [`WINDOW_COLUMNS`] column `index` of `plan` is, through nothing but renaming and what keeps windows, and
+/// of which function.
+pub(crate) fn window_column(plan: &LogicalPlan, index: usize) -> Option<(usize, &WindowTvf)> {
     match plan {
-        LogicalPlan::Projection(p) => match unaliased(p.expr.get(index)?) {
-            Expr::Column(column) => window_column(&p.input, p.input.schema().index_of_column(column).ok()?),
-            _ => None,
-        },
+        LogicalPlan::Projection(p) => window_column_of(&p.input, p.expr.get(index)?),
         LogicalPlan::SubqueryAlias(a) => window_column(&a.input, index),
         LogicalPlan::Filter(f) => window_column(&f.input, index),
+        LogicalPlan::Window(w) if ranks_window(w) => window_column(&w.input, index),
+        LogicalPlan::Aggregate(a) => {
+            window_column_of(&a.input, grouping_set_to_exprlist(&a.group_expr).ok()?.get(index)?)
+        }
+        LogicalPlan::Join(j) => {
+            let left = j.left.schema().fields().len();
+            // the window of a row without a partner is NULL on the other side
+            let (of_left, of_right) = match j.join_type {
+                JoinType::Inner => (true, true),
+                JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => (true, false),
+                JoinType::Right => (false, true),
+                _ => (false, false),
+            };
+            match index.checked_sub(left) {
+                None if of_left => window_column(&j.left, index),
+                Some(index) if of_right => window_column(&j.right, index),
+                _ => None,
+            }
+        }
+        LogicalPlan::TableScan(_) | LogicalPlan::Union(_) => None,
         _ => match unnest_rows(plan) {
-            Some(unnest) => window_column(&unnest.input, index),
-            None => index.checked_sub(window_tvf(plan)?.input.schema().fields().len()),
+            Some(unnest) => {
+                (index < unnest.input.schema().fields().len()).then(|| window_column(&unnest.input, index)).flatten()
+            }
+            None => {
+                let tvf = window_tvf(plan)?;
+                index.checked_sub(tvf.input.schema().fields().len()).map(|which| (which, tvf))
+            }
         },
     }
+}
+
+/// [`window_column`] of an expression over `plan`.
+pub(crate) fn window_column_of<'a>(plan: &'a LogicalPlan, expr: &Expr) -> Option<(usize, &'a WindowTvf)> {
+    match unaliased(expr) {
+        Expr::Column(column) => window_column(plan, plan.schema().index_of_column(column).ok()?),
+        _ => None,
+    }
+}
+
+/// Whether a window function numbers the rows of each window of a window table function.
+pub(crate) fn ranks_window(window: &Window) -> bool {
+    window.window_expr.iter().all(|expr| match unaliased(expr) {
+        Expr::WindowFunction(function) => {
+            let ends = |key: &Expr| window_column_of(&window.input, key).is_some_and(|(which, _)| which == 1);
+            function.fun.name() == "row_number" && function.params.partition_by.iter().any(ends)
+        }
+        _ => false,
+    })
 }
 
 /// `expr` without its alias.
@@ -216,15 +269,11 @@ impl Call {
             "TUMBLE" => &["DATA", "TIMECOL", "SIZE", "OFFSET"],
             "HOP" => &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
             "CUMULATE" => &["DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"],
-            "SESSION" => {
-                return Err(Error::sql("the window table function SESSION is not supported yet")
-                    .or_at(span)
-                    .hint("TUMBLE, HOP and CUMULATE are supported"));
-            }
+            "SESSION" => &["DATA", "TIMECOL", "GAP"],
             _ => {
                 return Err(Error::sql(format!("table function \"{function}\" is not supported"))
                     .or_at(span)
-                    .hint("TUMBLE, HOP and CUMULATE are supported in FROM"));
+                    .hint("TUMBLE, HOP, CUMULATE and SESSION are supported in FROM"));
             }
         };
         let usage = || {
@@ -232,6 +281,7 @@ impl Call {
                 "write {function}(TABLE t, DESCRIPTOR(ts), {})",
                 match function.as_str() {
                     "HOP" => "INTERVAL 'slide' MINUTE, INTERVAL 'size' MINUTE",
+                    "SESSION" => "INTERVAL 'gap' MINUTE",
                     "CUMULATE" => "INTERVAL 'step' MINUTE, INTERVAL 'size' HOUR",
                     _ => "INTERVAL '1' MINUTE",
                 }
@@ -252,8 +302,8 @@ impl Call {
             named.push((parameter, value));
         }
         let call = Self { function: function.clone(), span, args: named };
-        let optional = parameters.len() - 1;
-        match parameters[..optional].iter().find(|p| call.arg(p).is_none()) {
+        let mut needed = parameters.iter().filter(|parameter| **parameter != "OFFSET");
+        match needed.find(|p| call.arg(p).is_none()) {
             Some(missing) => {
                 Err(Error::sql(format!("{function} misses its argument {missing}")).or_at(span).hint(usage()))
             }
@@ -281,12 +331,35 @@ impl Call {
             WindowKind::Tumble { size_ms } => size_ms,
             WindowKind::Hop { slide_ms, .. } => slide_ms,
             WindowKind::Cumulate { step_ms, .. } => step_ms,
+            WindowKind::Session { .. } | WindowKind::Attached { .. } => 1,
         };
         if matches!(kind, WindowKind::Tumble { .. }) && offset_ms.saturating_abs() >= size_ms {
             return Err(self.error("OFFSET", "the offset must be smaller than the size of the window").into());
         }
         let spec = WindowSpec { kind, offset_ms, rowtime, zone: None };
-        WindowTvf::new(input, spec).map_err(|e| e.or_at(self.span).into())
+        let partition = self.partition(&input)?;
+        WindowTvf::new(input, spec, partition).map_err(|e| e.or_at(self.span).into())
+    }
+
+    /// The columns of `PARTITION BY`; `None` if a group window has become this call: it has the keys of its query.
+    fn partition(&self, input: &LogicalPlan) -> Result<Option<Vec<usize>>> {
+        let Some(ast::Expr::Function(table)) = self.arg("DATA") else { return Ok(Some(Vec::new())) };
+        let ast::FunctionArguments::List(list) = &table.args else { return Ok(Some(Vec::new())) };
+        let mut places = Vec::new();
+        for key in list.args.iter().skip(1) {
+            let name = match key {
+                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Identifier(ident))) => &ident.value,
+                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard) => return Ok(None),
+                _ => return Err(self.error("DATA", "PARTITION BY takes columns of the table")),
+            };
+            let fields = input.schema().fields();
+            let place = fields.iter().position(|field| field.name() == name).ok_or_else(|| {
+                self.error("DATA", format!("column \"{name}\" not found in the table of {}", self.function))
+                    .nearest(name, fields.iter().map(|field| field.name().as_str()))
+            })?;
+            places.push(place);
+        }
+        Ok(Some(places))
     }
 
     /// The windowed table: `TABLE t`, or a query in parentheses.
@@ -301,16 +374,17 @@ impl Call {
                 let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(table)), rest @ ..] = &list.args[..] else {
                     return Err(wrong());
                 };
-                if !rest.is_empty() {
+                if !rest.is_empty() && self.function != "SESSION" {
                     return Err(self
                         .error("DATA", format!("PARTITION BY is not possible in {}", self.function))
                         .hint("write the keys into GROUP BY"));
                 }
-                table_factor(table).ok_or_else(wrong)
+                match table {
+                    ast::Expr::Subquery(query) => Ok(derived(query)),
+                    table => table_factor(table).ok_or_else(wrong),
+                }
             }
-            ast::Expr::Subquery(query) => {
-                Ok(TableFactor::Derived { lateral: false, subquery: query.clone(), alias: None, sample: None })
-            }
+            ast::Expr::Subquery(query) => Ok(derived(query)),
             table @ (ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_)) => {
                 Err(wrong().hint(format!("write TABLE {table}")))
             }
@@ -362,6 +436,9 @@ impl Call {
     }
 
     fn kind(&self) -> Result<WindowKind> {
+        if self.function == "SESSION" {
+            return Ok(WindowKind::Session { gap_ms: self.millis("GAP", false)? });
+        }
         let size_ms = self.millis("SIZE", false)?;
         let part = |name: &str| -> Result<i64> {
             let part = self.millis(name, false)?;
@@ -406,6 +483,10 @@ impl Call {
                 .hint("use INTERVAL '30' DAY")),
         }
     }
+}
+
+fn derived(query: &ast::Query) -> TableFactor {
+    TableFactor::Derived { lateral: false, subquery: Box::new(query.clone()), alias: None, sample: None }
 }
 
 fn table_factor(table: &ast::Expr) -> Option<TableFactor> {

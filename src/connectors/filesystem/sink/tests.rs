@@ -68,7 +68,7 @@ fn visible_files(dir: &Path) -> Vec<String> {
 
 /// The rows of the visible files, read as the table.
 async fn visible(table: &TableSpec) -> Vec<(i64, Option<String>)> {
-    let mut source = FileSource::open(table).unwrap();
+    let mut source = FileSource::open(table, &JobContext::default()).unwrap();
     let split = source.splits().await.unwrap().remove(0);
     let mut reader = source.open(&split, StartAt::Configured).await.unwrap();
     let mut all = Vec::new();

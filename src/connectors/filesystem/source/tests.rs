@@ -49,7 +49,7 @@ fn write_parquet(path: &Path, batch: &RecordBatch) {
 }
 
 async fn read_from(table: &TableSpec, start: StartAt) -> Result<Vec<SourceBatch>> {
-    let mut source = FileSource::open(table)?;
+    let mut source = FileSource::open(table, &JobContext::default())?;
     let split = source.splits().await?.remove(0);
     let mut reader = source.open(&split, start).await?;
     let mut all = Vec::new();
@@ -229,7 +229,7 @@ async fn a_cancelled_read_loses_nothing() {
     let dir = TempDir::new().unwrap();
     write_parquet(&dir.path().join("a.parquet"), &ints(0..20_000));
     let table = table(dir.path(), vec![n()], &[]);
-    let mut source = FileSource::open(&table).unwrap();
+    let mut source = FileSource::open(&table, &JobContext::default()).unwrap();
     let split = source.splits().await.unwrap().remove(0);
     let mut reader = source.open(&split, StartAt::Configured).await.unwrap();
     let mut rows = 0;
@@ -435,7 +435,7 @@ fn a_decoder_that_loses_a_row_is_found() {
 
 /// A job that reads `batches` batches, stops, and starts again: what it knows when it stops.
 async fn stopped_after(table: &TableSpec, batches: usize) -> SourcePosition {
-    let mut source = FileSource::open(table).unwrap();
+    let mut source = FileSource::open(table, &JobContext::default()).unwrap();
     let split = source.splits().await.unwrap().remove(0);
     let mut reader = source.open(&split, StartAt::Configured).await.unwrap();
     let mut finished = false;
@@ -461,7 +461,7 @@ fn position(next_offset: i64, finished: bool, fingerprint: Option<serde_json::Va
 
 /// The values a start from `position` reads, with what it knows at the end.
 async fn goes_on(table: &TableSpec, position: &SourcePosition) -> Result<(Vec<i64>, SourcePosition)> {
-    let mut source = FileSource::open(table)?;
+    let mut source = FileSource::open(table, &JobContext::default())?;
     let split = source.splits().await?.remove(0);
     source.recognize(&split, position).await?;
     let mut reader = source.open(&split, StartAt::Offset(position.next_offset)).await?;

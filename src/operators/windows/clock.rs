@@ -14,15 +14,15 @@ use crate::time::zone::{Twice, Zone};
 
 /// `None`: event times are what the clock shows.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct WindowClock(Option<Zone>);
+pub(in crate::operators) struct WindowClock(Option<Zone>);
 
 impl WindowClock {
-    pub(super) fn new(zone: Option<Zone>) -> Self {
+    pub(in crate::operators) fn new(zone: Option<Zone>) -> Self {
         Self(zone)
     }
 
     /// What it shows at event times.
-    pub(super) fn times(&self, event_times: Int64Array) -> Int64Array {
+    pub(in crate::operators) fn times(&self, event_times: Int64Array) -> Int64Array {
         match self.0 {
             Some(zone) => event_times.unary(|time| zone.to_local(time)),
             None => event_times,
@@ -30,12 +30,12 @@ impl WindowClock {
     }
 
     /// What it has shown for the last time at a watermark.
-    pub(super) fn watermark(&self, watermark: EventTime) -> i64 {
+    pub(in crate::operators) fn watermark(&self, watermark: EventTime) -> i64 {
         self.0.map_or(watermark, |zone| zone.over_at(watermark))
     }
 
     /// The event time at which it first shows a time.
-    pub(super) fn event_time(&self, shown: i64) -> EventTime {
+    pub(in crate::operators) fn event_time(&self, shown: i64) -> EventTime {
         self.0.map_or(shown, |zone| zone.to_instant(shown, Twice::Earlier))
     }
 }

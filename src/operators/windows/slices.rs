@@ -12,7 +12,7 @@ use crate::plan::{WindowKind, WindowSpec};
 
 /// Arithmetic of one window function.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Slices {
+pub(in crate::operators) struct Slices {
     slice_ms: i64,
     size_ms: i64,
     offset_ms: i64,
@@ -21,11 +21,14 @@ pub(super) struct Slices {
 }
 
 impl Slices {
-    pub(super) fn new(window: &WindowSpec) -> Result<Self> {
+    pub(in crate::operators) fn new(window: &WindowSpec) -> Result<Self> {
         let (slice_ms, size_ms, cumulative) = match window.kind {
             WindowKind::Tumble { size_ms } => (size_ms, size_ms, false),
             WindowKind::Hop { slide_ms, size_ms } => (slide_ms, size_ms, false),
             WindowKind::Cumulate { step_ms, size_ms } => (step_ms, size_ms, true),
+            // Every ms may be the last of a window, whatever its start.
+            WindowKind::Attached { .. } => (1, 1, false),
+            WindowKind::Session { .. } => return Err(Error::internal("sessions have no slices")),
         };
         if slice_ms <= 0 || size_ms <= 0 || size_ms % slice_ms != 0 {
             return Err(Error::internal(format!(
@@ -36,7 +39,7 @@ impl Slices {
     }
 
     /// End of the slice that contains `time`.
-    pub(super) fn slice_end(&self, time: i64) -> Result<i64> {
+    pub(in crate::operators) fn slice_end(&self, time: i64) -> Result<i64> {
         let distance = i128::from(time) - i128::from(self.offset_ms);
         let slice = i128::from(self.slice_ms);
         let end = i128::from(time) - distance.rem_euclid(slice) + slice;
@@ -50,7 +53,7 @@ impl Slices {
 
     /// End of the first window with this slice that `watermark` has not completed (`end - 1 > watermark`);
     /// `None` if all are complete.
-    pub(super) fn first_open(&self, slice_end: i64, watermark: i64) -> Option<i64> {
+    pub(in crate::operators) fn first_open(&self, slice_end: i64, watermark: i64) -> Option<i64> {
         // The smallest `slice_end + k * slice` above `watermark + 1`, k >= 0.
         let beyond = i128::from(watermark) + 1 - i128::from(slice_end);
         let end = match beyond < 0 {
@@ -63,16 +66,30 @@ impl Slices {
         (end <= i128::from(self.last_window(slice_end))).then_some(end as i64)
     }
 
+    /// Ends of all windows that contain `time`.
+    pub(in crate::operators) fn window_ends(&self, time: i64) -> Result<impl Iterator<Item = i64>> {
+        let first = self.slice_end(time)?;
+        Ok((first..=self.last_window(first)).step_by(usize::try_from(self.slice_ms).unwrap_or(usize::MAX)))
+    }
+
     /// End of the last window with this slice.
-    pub(super) fn last_window(&self, slice_end: i64) -> i64 {
+    pub(in crate::operators) fn last_window(&self, slice_end: i64) -> i64 {
         match self.cumulative {
             true => self.window_start(slice_end).saturating_add(self.size_ms),
             false => slice_end.saturating_add(self.size_ms - self.slice_ms),
         }
     }
 
+    /// Whether slices of one window are merged from its end: Flink does so for HOP, which shows in the order of
+    /// collected values.
+    ///
+    /// # Source  Flink `SliceAssigners.HoppingSliceAssigner#mergeSlices`
+    pub(in crate::operators) fn newest_first(&self) -> bool {
+        !self.cumulative
+    }
+
     /// First instant of the window that ends at `end`.
-    pub(super) fn window_start(&self, end: i64) -> i64 {
+    pub(in crate::operators) fn window_start(&self, end: i64) -> i64 {
         match self.cumulative {
             true => {
                 let last = end.saturating_sub(1);
@@ -102,6 +119,7 @@ mod tests {
                 let starts = (0..size_ms / slide_ms).rev().map(|k| last - k * slide_ms);
                 starts.map(|s| (s, s + size_ms)).collect()
             }
+            WindowKind::Session { .. } | WindowKind::Attached { .. } => vec![],
             WindowKind::Cumulate { step_ms, size_ms } => {
                 let start = floor(time, size_ms);
                 let ends = (1..=size_ms / step_ms).map(|k| start + k * step_ms);
@@ -127,6 +145,8 @@ mod tests {
             prop_assert_eq!(slices.last_window(slice_end), expected.last().unwrap().1);
             let open = expected.iter().find(|(_, end)| end - 1 > watermark).map(|(_, end)| *end);
             prop_assert_eq!(slices.first_open(slice_end, watermark), open);
+            prop_assert_eq!(slices.window_ends(time).unwrap().collect::<Vec<_>>(), expected.iter().map(|(_, end)| *end).collect::<Vec<_>>());
+            prop_assert!(expected.len() as u64 <= kind.windows_max());
             for (start, end) in expected {
                 prop_assert_eq!(slices.window_start(end), start);
             }

@@ -1,0 +1,225 @@
+//! Top-N and deduplication: a filter on the number that `ROW_NUMBER` gives.
+//!
+//! Numbers within a window become a `WindowRank`. Numbers in the order of event time are those of an `OVER`, and the
+//! filter is an ordinary one. All others would be updated with every row.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::expr::WindowFunctionParams;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, Window};
+
+use crate::error::{Error, Result};
+use crate::plan::{NodeKind, SortKey, WindowRank};
+use crate::sql::planner::errors::span_of_columns;
+use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
+use crate::sql::planner::lower::{Lowering, Stream};
+use crate::sql::planner::window::{is_time_attribute, ranks_window, unaliased, window_column_of};
+
+/// A `ROW_NUMBER` below a filter.
+#[derive(Clone, Copy)]
+pub(super) struct Numbered<'a> {
+    window: &'a Window,
+    /// Place of the number in the filter's input.
+    column: usize,
+}
+
+/// The number that rows of `plan` have by a `ROW_NUMBER` alone, unless an `OVER` gives it as they pass.
+pub(super) fn numbered(plan: &LogicalPlan) -> Option<Numbered<'_>> {
+    let (column, window) = number_column(plan)?;
+    (ranks_window(window) || !by_time(window)).then_some(Numbered { window, column })
+}
+
+fn number_column(plan: &LogicalPlan) -> Option<(usize, &Window)> {
+    match plan {
+        LogicalPlan::Window(window) => {
+            params(window)?;
+            Some((window.input.schema().fields().len(), window))
+        }
+        LogicalPlan::Projection(projection) => {
+            let (below, window) = number_column(&projection.input)?;
+            let is_number = |expr: &Expr| match unaliased(expr) {
+                Expr::Column(column) => projection.input.schema().index_of_column(column).is_ok_and(|i| i == below),
+                _ => false,
+            };
+            Some((projection.expr.iter().position(is_number)?, window))
+        }
+        LogicalPlan::SubqueryAlias(alias) => number_column(&alias.input),
+        LogicalPlan::Filter(filter) => number_column(&filter.input),
+        _ => None,
+    }
+}
+
+/// The window of the one call of a node, if that is `ROW_NUMBER`.
+fn params(window: &Window) -> Option<&WindowFunctionParams> {
+    let [call] = &window.window_expr[..] else { return None };
+    match unaliased(call) {
+        Expr::WindowFunction(function) if function.fun.name() == "row_number" => Some(&function.params),
+        _ => None,
+    }
+}
+
+fn by_time(window: &Window) -> bool {
+    let order = params(window).map_or(&[][..], |params| &params.order_by);
+    matches!(order, [one] if one.asc && is_time(&window.input, &one.expr))
+}
+
+fn is_time(input: &LogicalPlan, expr: &Expr) -> bool {
+    match unaliased(expr) {
+        Expr::Column(column) => input.schema().index_of_column(column).is_ok_and(|i| is_time_attribute(input, i)),
+        _ => false,
+    }
+}
+
+/// The numbers a filter lets pass, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Numbers {
+    first: u64,
+    last: Option<u64>,
+}
+
+impl Numbers {
+    fn at_least(&mut self, number: i64) {
+        self.first = self.first.max(u64::try_from(number).unwrap_or(0));
+    }
+
+    fn at_most(&mut self, number: i64) {
+        let number = u64::try_from(number).unwrap_or(0);
+        self.last = Some(self.last.map_or(number, |last| last.min(number)));
+    }
+
+    /// Takes a condition on the number into account, if it is one.
+    fn take(&mut self, condition: &Expr, is_number: &dyn Fn(&Expr) -> bool) -> bool {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return false };
+        let (op, bound) = match (integer(right), integer(left), op.swap()) {
+            (Some(bound), _, _) if is_number(left) => (*op, bound),
+            (_, Some(bound), Some(op)) if is_number(right) => (op, bound),
+            _ => return false,
+        };
+        match op {
+            Operator::LtEq => self.at_most(bound),
+            Operator::Lt => self.at_most(bound.saturating_sub(1)),
+            Operator::GtEq => self.at_least(bound),
+            Operator::Gt => self.at_least(bound.saturating_add(1)),
+            Operator::Eq => {
+                self.at_least(bound);
+                self.at_most(bound);
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+fn integer(expr: &Expr) -> Option<i64> {
+    let Expr::Literal(value, _) = expr else { return None };
+    match value.cast_to(&DataType::Int64).ok()? {
+        ScalarValue::Int64(value) => value,
+        _ => None,
+    }
+}
+
+impl Lowering<'_> {
+    pub(super) fn rank(&mut self, filter: &Filter, numbered: Numbered<'_>) -> Result<Stream> {
+        let schema = filter.input.schema();
+        let is_number = |expr: &Expr| match unaliased(expr) {
+            Expr::Column(column) => schema.index_of_column(column).is_ok_and(|i| i == numbered.column),
+            _ => false,
+        };
+        let mut numbers = Numbers { first: 1, last: None };
+        let rest: Vec<Expr> = split_conjunction(&filter.predicate)
+            .into_iter()
+            .filter(|condition| !numbers.take(condition, &is_number))
+            .cloned()
+            .collect();
+        if !ranks_window(numbered.window) {
+            let params = params(numbered.window);
+            let order =
+                params.into_iter().flat_map(|p| p.partition_by.iter().chain(p.order_by.iter().map(|o| &o.expr)));
+            return Err(updating().or_at(span_of_columns(order)));
+        }
+        let last = numbers.last.ok_or_else(|| {
+            Error::sql("a Top-N needs an upper bound for the number")
+                .or_at(span_of_columns([&filter.predicate]))
+                .hint("filter by it: WHERE rn <= 3")
+        })?;
+        let stream = self.ranked(&filter.input, numbers.first, last)?;
+        match conjunction(rest) {
+            Some(predicate) => self.filter(stream, &predicate, &filter.input),
+            None => Ok(stream),
+        }
+    }
+
+    /// A plan down to its `ROW_NUMBER`, of which these numbers are made.
+    fn ranked(&mut self, plan: &LogicalPlan, first: u64, last: u64) -> Result<Stream> {
+        match plan {
+            LogicalPlan::Projection(projection) => {
+                let stream = self.ranked(&projection.input, first, last)?;
+                self.project(stream, projection)
+            }
+            LogicalPlan::SubqueryAlias(alias) => self.ranked(&alias.input, first, last),
+            LogicalPlan::Filter(filter) => {
+                let stream = self.ranked(&filter.input, first, last)?;
+                self.filter(stream, &filter.predicate, &filter.input)
+            }
+            LogicalPlan::Window(window) => self.window_rank(window, first, last),
+            _ => Err(Error::internal("a number without its ROW_NUMBER")),
+        }
+    }
+
+    fn window_rank(&mut self, window: &Window, first: u64, last: u64) -> Result<Stream> {
+        let names = window.input.schema();
+        let params = params(window).ok_or_else(|| Error::internal("a number without its ROW_NUMBER"))?;
+        let stream = self.lower(&window.input)?;
+        let stream = self.materialize(stream, names)?;
+        let input = self.schema(&stream);
+        let compiler = Compiler::new(&input)?;
+        let (mut bounds, mut keys, mut of) = ([None; 2], Vec::new(), None);
+        for key in &params.partition_by {
+            let resolved = resolve(key, names, &stream.columns)?;
+            match window_column_of(&window.input, key) {
+                Some((which @ (0 | 1), tvf)) => {
+                    bounds[which] = place_of(&resolved);
+                    of = Some(tvf);
+                }
+                Some(_) => {}
+                None => keys.push(compiler.expr(&resolved)?),
+            }
+        }
+        let (Some(end), Some(tvf)) = (bounds[1], of) else { return Err(updating()) };
+        let mut order = Vec::new();
+        for sort in &params.order_by {
+            let expr = compiler.expr(&resolve(&sort.expr, names, &stream.columns)?)?;
+            order.push(SortKey { expr, descending: !sort.asc, nulls_first: sort.nulls_first });
+        }
+        let keeps_last = matches!(&params.order_by[..], [one] if !one.asc && is_time(&window.input, &one.expr));
+        let kind = NodeKind::WindowRank(WindowRank {
+            window_start: bounds[0].unwrap_or(end),
+            window_end: end,
+            rowtime: stream.rowtime,
+            zone: self.zone(tvf)?,
+            keys,
+            order,
+            latest_first: keeps_last && first <= 1 && last == 1,
+            first,
+            last,
+        });
+        let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
+        fields.push(Field::new(ROW_NUMBER, DataType::Int64, false));
+        let number = place(fields.len() - 1);
+        let ranked = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
+        Ok(Stream { columns: stream.columns.into_iter().chain([number]).collect(), ..ranked })
+    }
+}
+
+/// Name of the number in a node.
+const ROW_NUMBER: &str = "row_number";
+
+/// A Top-N whose result would change with every row.
+fn updating() -> Error {
+    Error::sql("a Top-N outside a window is not supported yet")
+        .detail("Its result would be updated with every row.")
+        .hint("number the rows of windows: ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY x DESC); or the first rows in time: ORDER BY ts")
+}
