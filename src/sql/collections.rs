@@ -43,9 +43,12 @@ pub(super) fn name_row(expr: &mut ast::Expr) {
     });
 }
 
-/// `a[1].f` in the form DataFusion reads: the name of a field as a text.
-pub(super) fn name_fields(chain: &mut [ast::AccessExpr]) {
-    for access in chain {
+/// `a[1].f` in the form DataFusion reads: the name of a field as a text. The names before the first bracket, as in
+/// `t.a[1]`, it reads as those of a table and a column.
+pub(super) fn name_fields(root: &ast::Expr, chain: &mut [ast::AccessExpr]) {
+    let column = matches!(root, ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_));
+    let names = chain.iter().take_while(|access| column && matches!(access, ast::AccessExpr::Dot(_))).count();
+    for access in chain.iter_mut().skip(names) {
         if let ast::AccessExpr::Dot(expr) = access
             && let ast::Expr::Identifier(name) = expr
         {

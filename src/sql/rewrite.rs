@@ -87,7 +87,7 @@ impl VisitorMut for Preparation {
                 }
             }
             ast::Expr::Tuple(_) => collections::name_row(expr),
-            ast::Expr::CompoundFieldAccess { access_chain, .. } => collections::name_fields(access_chain),
+            ast::Expr::CompoundFieldAccess { root, access_chain } => collections::name_fields(root, access_chain),
             _ => {}
         }
         ControlFlow::Continue(())
