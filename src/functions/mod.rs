@@ -5,8 +5,10 @@
 
 mod aggregate;
 mod cast;
+mod collection;
 mod condition;
 mod decimal;
+mod json;
 mod math;
 mod regex;
 mod scalar;
@@ -19,8 +21,10 @@ mod tests;
 
 use std::sync::{Arc, LazyLock};
 
+use arrow::datatypes::Field;
+use datafusion::common::{DFSchema, TableReference};
 use datafusion::functions::core::{coalesce, nullif};
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
 use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF};
 
 use crate::error::Result;
@@ -35,7 +39,16 @@ pub struct FunctionContext {
 
 /// The lists of scalar functions, by theme.
 const SCALARS: &[&[scalar::Entry]] =
-    &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES, watermark::ENTRIES];
+    &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES, json::ENTRIES, watermark::ENTRIES];
+
+/// The lists of themes with files of their own.
+const FOLDERS: &[&[&[scalar::Entry]]] = &[collection::ENTRIES];
+
+/// All entries of scalar functions.
+fn scalar_entries() -> impl Iterator<Item = &'static scalar::Entry> {
+    let folders = FOLDERS.iter().copied().flatten();
+    SCALARS.iter().chain(folders).copied().flatten()
+}
 
 /// Functions of Flink that are not supported yet, and what to do instead.
 pub const UNSUPPORTED: &[(&str, &str)] = &[
@@ -76,22 +89,7 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("PARSE_URL", "use REGEXP_EXTRACT"),
     ("URL_ENCODE", "not yet"),
     ("URL_DECODE", "not yet"),
-    ("JSON_VALUE", "declare the field as a column: ROW<…> of the json format"),
-    ("JSON_QUERY", "declare the field as a column: ROW<…> of the json format"),
-    ("JSON_EXISTS", "declare the field as a column: ROW<…> of the json format"),
-    ("JSON_OBJECT", "use ROW and the json format of the sink"),
-    ("JSON_ARRAY", "use ARRAY and the json format of the sink"),
-    ("JSON_STRING", "use the json format of the sink"),
-    ("JSON_QUOTE", "not yet"),
-    ("JSON_UNQUOTE", "not yet"),
-    ("JSON_OBJECTAGG", "not yet"),
-    ("JSON_ARRAYAGG", "not yet"),
     ("TYPEOF", "\"streamer explain\" prints the types"),
-    ("CARDINALITY", "not yet"),
-    ("ELEMENT", "not yet"),
-    ("LISTAGG", "not yet"),
-    ("COLLECT", "not yet"),
-    ("ARRAY_AGG", "not yet"),
     ("APPROX_COUNT_DISTINCT", "use COUNT(DISTINCT …)"),
     ("PERCENTILE", "not yet"),
     ("GROUP_ID", "GROUPING SETS are not supported yet"),
@@ -109,7 +107,7 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
 /// check it with [`check_time_zone`] where it is set.
 pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
     let zone = Arc::new(Zone::parse(&context.time_zone).unwrap_or(Zone::UTC));
-    let own = SCALARS.iter().copied().flatten().map(|entry| scalar::function(entry, &zone));
+    let own = scalar_entries().map(|entry| scalar::function(entry, &zone));
     own.chain(condition::functions()).chain([coalesce(), nullif()]).collect()
 }
 
@@ -137,7 +135,22 @@ const INTERNAL: &[&str] = &[
     "flink_cast_string",
     "btrim",
     "strpos",
+    "__array",
+    "__map",
+    "__item",
+    "__field",
+    "__equal",
+    "__not_equal",
+    "__is_json",
 ];
+
+/// Whether the engine can follow a JSON path.
+///
+/// # Errors
+/// `Sql` for a filter or a function in it.
+pub fn check_json_path(path: &str) -> Result<()> {
+    json::check_path(path)
+}
 
 /// Flink's names of all functions, in upper case: for "did you mean".
 pub fn names() -> Vec<&'static str> {
@@ -145,7 +158,7 @@ pub fn names() -> Vec<&'static str> {
 }
 
 static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let scalars = SCALARS.iter().copied().flatten().flat_map(|entry| entry.aliases.iter().chain([&entry.name]));
+    let scalars = scalar_entries().flat_map(|entry| entry.aliases.iter().chain([&entry.name]));
     let aggregates = aggregate::ENTRIES.iter().flat_map(|entry| entry.aliases.iter().chain([&entry.name]));
     let others = [
         "count",
@@ -163,6 +176,7 @@ static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let all = scalars.chain(aggregates).chain(&others).filter(|name| !INTERNAL.contains(name));
     let mut all: Vec<String> = all.map(|name| name.to_uppercase()).collect();
     all.sort_unstable();
+    all.dedup();
     all
 });
 
@@ -177,18 +191,23 @@ pub struct FunctionDoc {
 
 /// The reference of the functions that have entries, by theme.
 pub fn reference() -> Vec<FunctionDoc> {
-    let scalars = SCALARS.iter().copied().flatten().map(|entry| (entry.usage.to_owned(), entry.doc));
-    let aggregates =
-        aggregate::ENTRIES.iter().map(|entry| (format!("{}(value)", entry.name.to_uppercase()), entry.doc));
+    let scalars = scalar_entries().map(|entry| (entry.usage.to_owned(), entry.doc));
+    let aggregates = aggregate::ENTRIES.iter().map(|entry| (entry.usage(), entry.doc));
     let others = aggregate::other_docs().map(|(usage, doc)| (usage.to_owned(), doc));
     scalars.chain(aggregates).chain(others).map(|(usage, doc)| FunctionDoc { usage, doc }).collect()
 }
 
-/// Plans EXTRACT, POSITION and SUBSTRING … FROM to our functions: DataFusion's planners write its own ones,
+/// Plans EXTRACT, POSITION, SUBSTRING … FROM, `ARRAY[…]`, `a[i]` and `r.f` to our functions: DataFusion's planners write its own ones,
 /// whatever is registered under their names.
 pub fn syntax_planner(context: &FunctionContext) -> Arc<dyn ExprPlanner> {
     let named = |name: &str| scalar_functions(context).into_iter().find(|function| function.name() == name);
-    Arc::new(Syntax { extract: named("date_part"), position: named("strpos"), substring: named("substring") })
+    let collections = collection::syntax::Collections::new(named);
+    Arc::new(Syntax {
+        extract: named("date_part"),
+        position: named("strpos"),
+        substring: named("substring"),
+        collections,
+    })
 }
 
 #[derive(Debug)]
@@ -196,6 +215,7 @@ struct Syntax {
     extract: Option<Arc<ScalarUDF>>,
     position: Option<Arc<ScalarUDF>>,
     substring: Option<Arc<ScalarUDF>>,
+    collections: collection::syntax::Collections,
 }
 
 fn planned(function: Option<&Arc<ScalarUDF>>, args: Vec<Expr>) -> PlannerResult<Vec<Expr>> {
@@ -216,5 +236,26 @@ impl ExprPlanner for Syntax {
 
     fn plan_substring(&self, args: Vec<Expr>) -> datafusion::error::Result<PlannerResult<Vec<Expr>>> {
         Ok(planned(self.substring.as_ref(), args))
+    }
+
+    fn plan_array_literal(&self, args: Vec<Expr>, _: &DFSchema) -> datafusion::error::Result<PlannerResult<Vec<Expr>>> {
+        Ok(planned(self.collections.array.as_ref(), args))
+    }
+
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> datafusion::error::Result<PlannerResult<RawFieldAccessExpr>> {
+        self.collections.access(access, schema)
+    }
+
+    fn plan_compound_identifier(
+        &self,
+        field: &Field,
+        qualifier: Option<&TableReference>,
+        nested: &[String],
+    ) -> datafusion::error::Result<PlannerResult<Vec<Expr>>> {
+        self.collections.compound(field, qualifier, nested)
     }
 }

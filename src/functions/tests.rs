@@ -53,7 +53,7 @@ fn run(zone: &str, sql: &str) -> Result<Vec<RecordBatch>, String> {
 
 /// Each expression over the first row of the table, as text; NULL is `NULL`.
 #[track_caller]
-fn check(zone: &str, cases: &[(&str, &str)]) {
+pub(in crate::functions) fn check(zone: &str, cases: &[(&str, &str)]) {
     for (expression, want) in cases {
         let rows =
             run(zone, &format!("SELECT {expression} AS v FROM t")).unwrap_or_else(|e| panic!("{expression}: {e}"));
@@ -65,7 +65,7 @@ fn check(zone: &str, cases: &[(&str, &str)]) {
 }
 
 #[track_caller]
-fn check_error(expression: &str, want: &str) {
+pub(in crate::functions) fn check_error(expression: &str, want: &str) {
     match run("UTC", &format!("SELECT {expression} AS v FROM t")) {
         Ok(rows) => panic!("{expression} gave {rows:?}"),
         Err(error) => assert!(error.contains(want), "{expression}: {error}"),
@@ -73,7 +73,7 @@ fn check_error(expression: &str, want: &str) {
 }
 
 #[track_caller]
-fn check_type(expression: &str, want: &DataType) {
+pub(in crate::functions) fn check_type(expression: &str, want: &DataType) {
     let rows = run("UTC", &format!("SELECT {expression} AS v FROM t")).unwrap_or_else(|e| panic!("{expression}: {e}"));
     assert_eq!(rows[0].column(0).data_type(), want, "{expression}");
 }

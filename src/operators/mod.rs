@@ -16,10 +16,13 @@ mod accumulate;
 mod columns;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub mod calc;
 pub mod over_aggregate;
 pub mod session;
+pub mod unnest;
 pub mod watermark;
 pub mod window_aggregate;
 pub mod window_assign;
@@ -143,6 +146,7 @@ pub fn hash_keys(columns: &[arrow::array::ArrayRef], rows: usize) -> Result<Vec<
 pub fn chained(node: &Node) -> Result<Option<Box<dyn Operator>>> {
     Ok(match &node.kind {
         NodeKind::Calc(calc) => Some(Box::new(calc::CalcOperator::new(calc, &node.schema))),
+        NodeKind::Unnest(unnest) => Some(Box::new(unnest::UnnestOperator::new(unnest, &node.schema))),
         NodeKind::WindowAssign(assign) => {
             Some(Box::new(window_assign::WindowAssignOperator::new(assign, &node.schema)?))
         }

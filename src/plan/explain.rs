@@ -25,6 +25,12 @@ impl fmt::Display for NodeKind {
                     None => Ok(()),
                 }
             }
+            Self::Unnest(u) => {
+                let kept: Vec<String> = u.kept.iter().map(|place| format!("${place}")).collect();
+                let outer = if u.outer { " outer" } else { "" };
+                let ordinality = if u.ordinality { " with ordinality" } else { "" };
+                write!(f, "Unnest{outer} [{}]{ordinality} keeps=[{}]", u.collection, List(&kept))
+            }
             Self::WindowAggregate(w) => {
                 let output: Vec<String> = w
                     .output
@@ -197,6 +203,7 @@ fn state_of(kind: &NodeKind) -> Option<String> {
             _ => "accumulators per key for ever, and rows ahead of the watermark".into(),
         }),
         NodeKind::Source(_) => Some("next offset and watermark per partition".into()),
-        NodeKind::Calc(_) | NodeKind::WindowAssign(_) | NodeKind::Union | NodeKind::Sink(_) => None,
+        NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::WindowAssign(_) => None,
+        NodeKind::Union | NodeKind::Sink(_) => None,
     }
 }

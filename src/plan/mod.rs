@@ -70,6 +70,8 @@ pub enum NodeKind {
     Source(Source),
     /// Filters, then projects, row by row.
     Calc(Calc),
+    /// A row for each element of a collection.
+    Unnest(Unnest),
     /// Puts rows into windows: one copy per window, with its bounds.
     WindowAssign(WindowAssign),
     /// Groups by window and keys; rows leave when the watermark passes the window's end.
@@ -117,6 +119,20 @@ pub struct Calc {
     pub predicate: Option<PlanExpr>,
     /// One per output column, over the input's columns.
     pub projection: Vec<PlanExpr>,
+}
+
+/// `UNNEST`: columns of the row, then those of the element. The element of an array of rows has their fields, that of
+/// a map key and value, any other one column.
+#[derive(Debug, Clone)]
+pub struct Unnest {
+    /// An array or a map, over the input's columns.
+    pub collection: PlanExpr,
+    /// Places of the input's columns that stay.
+    pub kept: Vec<usize>,
+    /// A row without elements stays, with NULLs.
+    pub outer: bool,
+    /// The last column is the number of the element, from 1.
+    pub ordinality: bool,
 }
 
 /// How rows are put into windows. All times are ms; windows are aligned to 1970-01-01 plus `offset_ms`.
@@ -442,7 +458,7 @@ impl NodeKind {
             Self::WindowRank(r) => by(List(&r.keys).to_string()),
             Self::WindowJoin(j) => by((0..j.keys).map(|i| format!("key{i}")).collect::<Vec<_>>().join(", ")),
             Self::Sink(_) => Exchange::Single,
-            Self::Source(_) | Self::Calc(_) | Self::WindowAssign(_) | Self::Union => Exchange::None,
+            Self::Source(_) | Self::Calc(_) | Self::Unnest(_) | Self::WindowAssign(_) | Self::Union => Exchange::None,
         }
     }
 }

@@ -235,6 +235,8 @@ fn copies(plan: &StreamPlan) -> BTreeMap<(usize, NodeId), u64> {
             leaving[id] = match node.kind {
                 _ if id == start => 1,
                 ref kind if kind.makes_rows() => 0,
+                // all that is made of one row counts as that row
+                NodeKind::Unnest(_) if arriving > 0 => u64::MAX,
                 NodeKind::WindowAssign(ref assign) => arriving.saturating_mul(assign.window.kind.windows_max()),
                 _ => arriving,
             };

@@ -6,7 +6,9 @@
 
 pub mod parser;
 
+mod bounded_unnest;
 mod catalog;
+mod collections;
 mod group_window;
 mod planner;
 mod rewrite;

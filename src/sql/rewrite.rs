@@ -19,9 +19,10 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, Scala
 use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, Value, VisitMut, VisitorMut};
 
 use crate::error::Error;
+use crate::sql::collections;
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::span_of;
-use crate::sql::planner::interval;
+use crate::sql::planner::{interval, unnest};
 
 /// Rewrites syntax in place.
 ///
@@ -41,6 +42,8 @@ impl VisitorMut for Preparation {
     type Break = Infallible;
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Infallible> {
+        unnest::nest(&mut select.from);
+        collections::flatten_keys(&mut select.group_by);
         name_columns(&mut select.projection);
         ControlFlow::Continue(())
     }
@@ -83,6 +86,8 @@ impl VisitorMut for Preparation {
                     };
                 }
             }
+            ast::Expr::Tuple(_) => collections::name_row(expr),
+            ast::Expr::CompoundFieldAccess { root, access_chain } => collections::name_fields(root, access_chain),
             _ => {}
         }
         ControlFlow::Continue(())
@@ -171,6 +176,9 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<L
 }
 
 fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
+    if let Some(compared) = collections::comparison(&expr, schema, registry)? {
+        return Ok(Transformed::yes(compared));
+    }
     match expr {
         Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => Ok(match i32::try_from(n) {
             Ok(small) => Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(small)), metadata)),
@@ -272,5 +280,5 @@ fn differs(from: &DataType, to: &DataType) -> bool {
         (DataType::Float32, DataType::Float64) => true,
         _ => from == to,
     };
-    !widens && !to.is_nested()
+    !widens && (!to.is_nested() || from.is_nested())
 }

@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Query, visit_r
 use crate::error::{Error, Result};
 use crate::plan::Source;
 use crate::sql::Script;
+use crate::sql::bounded_unnest::bounded_unnest;
 use crate::sql::catalog::renamed;
 use crate::sql::parser;
 use crate::sql::parser::ast::{ObjectKind, Spanned, Statement, StatementKind};
@@ -191,7 +192,7 @@ impl Session {
         let plan = planner.query(query).map_err(|errors| {
             Error::collect(errors).unwrap_or_else(|| Error::internal("a query failed without an error"))
         })?;
-        typed_values(plan)
+        typed_values(bounded_unnest(plan, &self.registry)?)
     }
 
     /// Breaks with an error if `name` is a view that only jobs can compute.

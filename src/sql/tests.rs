@@ -57,6 +57,31 @@ fn a_projection_and_its_filter_are_one_step() {
 }
 
 #[test]
+fn unnest_keeps_the_columns_that_are_read_and_the_event_time() {
+    check(
+        "INSERT INTO pairs SELECT u.tag, v * 2 FROM readings CROSS JOIN UNNEST(ARRAY[site, device_id]) AS u(tag) WHERE n > 3;",
+        &format!(
+            "
+        Sink pairs
+          Calc [tag, v * 2e0] where=[n > 3]
+            Unnest [__ARRAY(site, device_id)] keeps=[$2, $3]
+              {READ}"
+        ),
+    );
+    check(
+        "SELECT tag, window_start, COUNT(*) FROM TABLE(TUMBLE((SELECT t.ts, u.tag FROM readings AS t LEFT JOIN UNNEST(MAP[site, n]) WITH ORDINALITY AS u(tag, n, i) ON TRUE), DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY tag, window_start, window_end;",
+        &format!(
+            "
+        Sink result
+          Calc [tag, window_start, COUNT(*)]
+            WindowAggregate TUMBLE($0, 60000 ms) keys=[tag] output=[tag, window_start, window_end, COUNT(*)]
+              Unnest outer [__MAP(site, n)] with ordinality keeps=[$4]
+                {READ}"
+        ),
+    );
+}
+
+#[test]
 fn what_is_computed_once_stays_one_step() {
     check(
         "INSERT INTO pairs SELECT device_id, y FROM (SELECT device_id, ABS(v) AS y FROM readings) WHERE y > 2.5e0;",
@@ -384,7 +409,7 @@ fn what_would_be_updated_with_every_row() {
         "the keys that SESSION is partitioned by",
         "PARTITION BY k",
     );
-    refused("SELECT v FROM readings CROSS JOIN UNNEST(ARRAY[1, 2]) AS t (a)", "UNNEST is not supported", "a[1]");
+    refused("SELECT v FROM readings CROSS JOIN UNNEST(v) AS t (a)", "UNNEST takes an array or a map", "UNNEST(t.a)");
     refused(
         "SELECT site FROM (SELECT site, ROW_NUMBER() OVER (PARTITION BY ⟦site ORDER BY v⟧ DESC) AS rn FROM readings) WHERE rn <= 3",
         "a Top-N outside a window is not supported yet",

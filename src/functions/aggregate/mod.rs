@@ -6,6 +6,7 @@
 //! no state retracts, because taking a floating point value back out does not undo putting it in.
 
 mod average;
+mod collect;
 mod extreme;
 mod fold;
 mod grouping;
@@ -13,6 +14,7 @@ mod ordinal;
 mod pick;
 mod sliding;
 mod sum;
+mod together;
 mod variance;
 
 #[cfg(test)]
@@ -25,10 +27,12 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::format_state_name;
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
 };
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Literal;
 
 use crate::error::Error;
 
@@ -38,15 +42,48 @@ pub(super) struct Entry {
     pub(super) name: &'static str,
     /// Other names of the same function.
     pub(super) aliases: &'static [&'static str],
-    /// The function over an argument type; `None`: Flink refuses the type.
-    make: fn(&DataType) -> Option<Box<dyn Make>>,
+    /// The function.
+    make: Making,
     /// Whether `DISTINCT` changes nothing.
     distinct_is_same: bool,
     /// What it returns, for people.
     pub(super) doc: &'static str,
 }
 
-/// An aggregate function over one argument type.
+/// How a function is made of the types of its arguments; `None`: Flink refuses them.
+enum Making {
+    /// Of its only argument.
+    Value(fn(&DataType) -> Option<Box<dyn Make>>),
+    /// Of what it is called with. The text is how it is written.
+    Call(&'static str, fn(&Given<'_>) -> Option<Box<dyn Make>>),
+}
+
+impl Entry {
+    /// How the function is written.
+    pub(super) fn usage(&self) -> String {
+        match self.make {
+            Making::Value(_) => format!("{}(value)", self.name.to_uppercase()),
+            Making::Call(usage, _) => usage.to_owned(),
+        }
+    }
+}
+
+/// What an aggregate is called with.
+struct Given<'a> {
+    types: &'a [DataType],
+    /// Texts written out as arguments, by place; unknown while only the types are.
+    constants: Vec<Option<String>>,
+    distinct: bool,
+    ignore_nulls: bool,
+}
+
+impl Given<'_> {
+    fn constant(&self, index: usize) -> Option<&str> {
+        self.constants.get(index)?.as_deref()
+    }
+}
+
+/// An aggregate function over known arguments.
 trait Make: Send + Sync {
     /// Type of the result.
     fn result_type(&self) -> DataType;
@@ -63,7 +100,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "sum",
         aliases: &[],
-        make: sum::make,
+        make: Making::Value(sum::make),
         distinct_is_same: false,
         doc: "Sum in the type of the argument: integers wrap, DECIMAL(p, s) gives DECIMAL(38, s) and NULL beyond it. \
               NULL if there is no value.",
@@ -71,7 +108,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "avg",
         aliases: &[],
-        make: average::make,
+        make: Making::Value(average::make),
         distinct_is_same: false,
         doc: "Mean in the type of the argument: integers are truncated, DECIMAL(p, s) gives DECIMAL(38, max(6, s)). \
               NULL if there is no value.",
@@ -79,21 +116,21 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "min",
         aliases: &[],
-        make: extreme::make_min,
+        make: Making::Value(extreme::make_min),
         distinct_is_same: true,
         doc: "Smallest value; text by its UTF-8 bytes, NaN above every number. NULL if there is no value.",
     },
     Entry {
         name: "max",
         aliases: &[],
-        make: extreme::make_max,
+        make: Making::Value(extreme::make_max),
         distinct_is_same: true,
         doc: "Largest value; text by its UTF-8 bytes, NaN above every number. NULL if there is no value.",
     },
     Entry {
         name: "var_pop",
         aliases: &[],
-        make: variance::make_var_pop,
+        make: Making::Value(variance::make_var_pop),
         distinct_is_same: false,
         doc: "Population variance in the type of the argument (integers truncated, DECIMAL(38, max(6, s))); \
               exactly 0 for equal values, NULL if there is no value.",
@@ -101,37 +138,76 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "var_samp",
         aliases: &["variance"],
-        make: variance::make_var_samp,
+        make: Making::Value(variance::make_var_samp),
         distinct_is_same: false,
         doc: "Sample variance, typed as VAR_POP; NULL for fewer than two values.",
     },
     Entry {
         name: "stddev_pop",
         aliases: &[],
-        make: variance::make_stddev_pop,
+        make: Making::Value(variance::make_stddev_pop),
         distinct_is_same: false,
         doc: "Population standard deviation, the root of VAR_POP, in the same type.",
     },
     Entry {
         name: "stddev_samp",
         aliases: &["stddev"],
-        make: variance::make_stddev_samp,
+        make: Making::Value(variance::make_stddev_samp),
         distinct_is_same: false,
         doc: "Sample standard deviation, the root of VAR_SAMP, in the same type; NULL for fewer than two values.",
     },
     Entry {
         name: "first_value",
         aliases: &[],
-        make: pick::make_first,
+        make: Making::Value(pick::make_first),
         distinct_is_same: true,
         doc: "The first value that is not NULL, in order of arrival.",
     },
     Entry {
         name: "last_value",
         aliases: &[],
-        make: pick::make_last,
+        make: Making::Value(pick::make_last),
         distinct_is_same: true,
         doc: "The last value that is not NULL, in order of arrival.",
+    },
+    Entry {
+        name: "listagg",
+        aliases: &[],
+        make: Making::Call("LISTAGG([DISTINCT] text [, separator])", together::make_text),
+        distinct_is_same: false,
+        doc: "The texts with a separator between (a comma if none is given), in order of arrival; NULLs are skipped.",
+    },
+    Entry {
+        name: "array_agg",
+        aliases: &[],
+        make: Making::Call("ARRAY_AGG([DISTINCT] value) [IGNORE NULLS]", together::make_array),
+        distinct_is_same: false,
+        doc: "The values as an array, in order of arrival; NULL if there is none.",
+    },
+    Entry {
+        name: "collect",
+        aliases: &[],
+        make: Making::Call("COLLECT([DISTINCT] value)", together::make_multiset),
+        distinct_is_same: false,
+        doc: "The values as a multiset, which JSON writes as {\"value\": count}; NULLs are skipped.",
+    },
+    Entry {
+        name: "json_objectagg",
+        aliases: &[],
+        make: Making::Call(
+            "JSON_OBJECTAGG([KEY] name VALUE value [NULL | ABSENT ON NULL])",
+            together::make_json_object,
+        ),
+        distinct_is_same: false,
+        doc: "An object of names and values as text, with names in alphabetical order; a name that occurs twice is an \
+              error.",
+    },
+    Entry {
+        name: "json_arrayagg",
+        aliases: &[],
+        make: Making::Call("JSON_ARRAYAGG(value [NULL | ABSENT ON NULL])", together::make_json_array),
+        distinct_is_same: false,
+        doc: "An array of the values as text, in order of arrival; NULLs are left out unless NULL ON NULL is written.",
     },
 ];
 
@@ -163,24 +239,40 @@ impl Aggregate {
         }
     }
 
-    fn make(&self, argument: Option<&DataType>) -> Result<Box<dyn Make>> {
+    fn make(&self, given: &Given<'_>) -> Result<Box<dyn Make>> {
         let name = self.entry.name.to_uppercase();
-        let Some(argument) = argument else {
-            return Err(Error::sql(format!("function \"{name}\" takes one argument")).into());
+        let refused = || {
+            let types: Vec<_> = given.types.iter().map(ToString::to_string).collect();
+            Error::sql(format!("function \"{name}\" does not take ({})", types.join(", ")))
+                .hint(format!("write {}", self.entry.usage()))
         };
-        (self.entry.make)(argument).ok_or_else(|| {
-            Error::sql(format!("function \"{name}\" does not take an argument of type \"{argument}\"")).into()
-        })
+        match (&self.entry.make, given.types) {
+            (Making::Value(make), [one]) => {
+                let plain = make(one).ok_or_else(|| {
+                    Error::sql(format!("function \"{name}\" does not take an argument of type \"{one}\""))
+                })?;
+                let distinct = given.distinct && !self.entry.distinct_is_same;
+                Ok(if distinct { together::distinct(plain, one) } else { plain })
+            }
+            (Making::Value(_), types) => {
+                Err(Error::sql(format!("function \"{name}\" takes one argument, not {}", types.len())).into())
+            }
+            (Making::Call(_, make), _) => Ok(make(given).ok_or_else(refused)?),
+        }
+    }
+
+    fn make_of_types(&self, types: &[DataType], distinct: bool) -> Result<Box<dyn Make>> {
+        self.make(&Given { types, constants: Vec::new(), distinct, ignore_nulls: false })
     }
 
     fn make_for(&self, args: &AccumulatorArgs<'_>) -> Result<Box<dyn Make>> {
-        if args.is_distinct && !self.entry.distinct_is_same {
-            let name = self.entry.name.to_uppercase();
-            return Err(Error::sql(format!("\"{name}(DISTINCT …)\" is not supported yet"))
-                .hint("aggregate over a subquery with SELECT DISTINCT")
-                .into());
-        }
-        self.make(args.expr_fields.first().map(|field| field.data_type()))
+        let types: Vec<DataType> = args.expr_fields.iter().map(|field| field.data_type().clone()).collect();
+        let text = |expr: &Arc<dyn PhysicalExpr>| {
+            let literal = expr.downcast_ref::<Literal>()?;
+            literal.value().try_as_str().flatten().map(str::to_owned)
+        };
+        let constants = args.exprs.iter().map(text).collect();
+        self.make(&Given { types: &types, constants, distinct: args.is_distinct, ignore_nulls: args.ignore_nulls })
     }
 }
 
@@ -218,21 +310,30 @@ impl AggregateUDFImpl for Aggregate {
         &self.signature
     }
 
+    /// Whether pieces must be merged in the order of their rows. What collects takes them in any.
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        match self.entry.name {
+            "first_value" | "last_value" => AggregateOrderSensitivity::HardRequirement,
+            _ => AggregateOrderSensitivity::Insensitive,
+        }
+    }
+
+    fn supports_null_handling_clause(&self) -> bool {
+        self.entry.name == "array_agg"
+    }
+
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let [one] = types else {
-            let name = self.entry.name.to_uppercase();
-            return Err(Error::sql(format!("function \"{name}\" takes one argument, not {}", types.len())).into());
-        };
-        self.make(Some(one))?;
+        self.make_of_types(types, false)?;
         Ok(types.to_vec())
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(self.make(types.first())?.result_type())
+        Ok(self.make_of_types(types, false)?.result_type())
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        let make = self.make(args.input_fields.first().map(|field| field.data_type()))?;
+        let types: Vec<DataType> = args.input_fields.iter().map(|field| field.data_type().clone()).collect();
+        let make = self.make_of_types(&types, args.is_distinct)?;
         let field = |(part, data_type)| Arc::new(Field::new(format_state_name(args.name, part), data_type, true));
         Ok(make.state_types().into_iter().map(field).collect())
     }

@@ -12,8 +12,8 @@ use super::Make;
 /// The values of a frame; a result costs as much as the frame is long.
 pub(super) struct Sliding {
     make: Box<dyn Make>,
-    /// In order of arrival.
-    values: Vec<ArrayRef>,
+    /// In order of arrival: of each batch, a column per argument.
+    values: Vec<Vec<ArrayRef>>,
 }
 
 impl Sliding {
@@ -23,13 +23,16 @@ impl Sliding {
 
     /// An accumulator that has seen the frame and nothing else.
     fn folded(&mut self) -> Result<Box<dyn Accumulator>> {
-        if self.values.len() > 1 {
-            let parts: Vec<&dyn Array> = self.values.iter().map(AsRef::as_ref).collect();
-            self.values = vec![concat(&parts)?];
+        if let [first, _, ..] = &self.values[..] {
+            let column = |at: usize| -> Result<ArrayRef> {
+                let parts: Vec<&dyn Array> = self.values.iter().filter_map(|b| b.get(at)).map(AsRef::as_ref).collect();
+                Ok(concat(&parts)?)
+            };
+            self.values = vec![(0..first.len()).map(column).collect::<Result<_>>()?];
         }
         let mut folded = self.make.accumulator();
-        if !self.values.is_empty() {
-            folded.update_batch(&self.values)?;
+        if let Some(values) = self.values.first() {
+            folded.update_batch(values)?;
         }
         Ok(folded)
     }
@@ -43,7 +46,9 @@ impl std::fmt::Debug for Sliding {
 
 impl Accumulator for Sliding {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.values.extend(values.first().filter(|v| !v.is_empty()).cloned());
+        if values.first().is_some_and(|v| !v.is_empty()) {
+            self.values.push(values.to_vec());
+        }
         Ok(())
     }
 
@@ -52,9 +57,9 @@ impl Accumulator for Sliding {
         let mut left = values.first().map_or(0, |v| v.len());
         while left > 0 {
             let Some(oldest) = self.values.first_mut() else { break };
-            let length = oldest.len();
+            let length = oldest.first().map_or(0, |v| v.len());
             if length > left {
-                *oldest = oldest.slice(left, length - left);
+                oldest.iter_mut().for_each(|column| *column = column.slice(left, length - left));
                 break;
             }
             self.values.remove(0);
@@ -80,6 +85,6 @@ impl Accumulator for Sliding {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.values.iter().map(|v| v.get_array_memory_size()).sum::<usize>()
+        size_of_val(self) + self.values.iter().flatten().map(|v| v.get_array_memory_size()).sum::<usize>()
     }
 }

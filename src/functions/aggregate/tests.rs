@@ -12,12 +12,14 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, EmitTo};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
-use datafusion::physical_expr::expressions::col;
+use datafusion::physical_expr::expressions::{Literal, col};
 use datafusion::scalar::ScalarValue;
 use proptest::prelude::*;
 
 use super::functions;
+use crate::functions::cast::text::text_at;
 
 fn function(name: &str) -> Arc<AggregateUDF> {
     functions().into_iter().find(|f| f.name() == name || f.aliases().iter().any(|a| a == name)).unwrap()
@@ -172,21 +174,116 @@ fn values_like_flinks_windows() {
     near("stddev_samp", (m2 / 3.0).sqrt());
 }
 
-#[test]
-fn distinct_is_refused_where_it_is_not_kept() {
-    let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)]));
-    let distinct = |name: &str| {
-        let argument = col("x", &schema).unwrap();
-        let builder = AggregateExprBuilder::new(function(name), vec![argument]).schema(Arc::clone(&schema));
-        builder.alias("a").distinct().build().unwrap().create_accumulator()
+/// A call with further arguments, DISTINCT or IGNORE NULLS, over a column `x` and constant texts.
+fn special(
+    name: &str,
+    data_type: &DataType,
+    texts: &[&str],
+    distinct: bool,
+    ignore_nulls: bool,
+) -> AggregateFunctionExpr {
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("x", data_type.clone(), true), Field::new("key", DataType::Utf8, true)]));
+    let text = |text: &str| -> Arc<dyn PhysicalExpr> { Arc::new(Literal::new(ScalarValue::from(text))) };
+    let value = col("x", &schema).unwrap();
+    let arguments = match name {
+        "json_arrayagg" => vec![text(texts[0]), value],
+        "json_objectagg" => vec![text(texts[0]), col("key", &schema).unwrap(), value],
+        _ => std::iter::once(value).chain(texts.iter().map(|t| text(t))).collect(),
     };
-    let error = distinct("sum").unwrap_err().to_string();
-    assert!(error.contains("\"SUM(DISTINCT …)\" is not supported yet"), "{error}");
-    assert!(distinct("max").is_ok());
-    let mut count = distinct("count").unwrap();
+    let builder = AggregateExprBuilder::new(function(name), arguments).schema(schema).alias("a");
+    builder.with_distinct(distinct).with_ignore_nulls(ignore_nulls).build().unwrap()
+}
+
+/// The columns of the arguments of [`special`].
+fn arguments(name: &str, values: &ArrayRef, keys: &[&str]) -> Vec<ArrayRef> {
+    let nothing = || -> ArrayRef { Arc::new(StringArray::from(vec![""; values.len()])) };
+    match name {
+        "json_arrayagg" => vec![nothing(), Arc::clone(values)],
+        "json_objectagg" => vec![nothing(), Arc::new(StringArray::from(keys.to_vec())), Arc::clone(values)],
+        _ => vec![Arc::clone(values), nothing()],
+    }
+}
+
+/// What a call gives in one go, as one of several groups, and in pieces that are stored in between: all the same text.
+#[track_caller]
+fn check_collected(expr: &AggregateFunctionExpr, columns_of: &[ArrayRef], want: &str) {
+    let text = |value: ScalarValue| {
+        let array = value.to_array().unwrap();
+        text_at(&array, 0, &crate::time::zone::Zone::UTC).unwrap().unwrap_or_else(|| "NULL".into())
+    };
+    let rows = columns_of[0].len();
+    let mut whole = expr.create_accumulator().unwrap();
+    whole.update_batch(columns_of).unwrap();
+    assert_eq!(text(whole.evaluate().unwrap()), want);
+    assert_eq!(text(whole.evaluate().unwrap()), want, "reading leaves it as it is");
+    let mut row_wise = expr.create_accumulator().unwrap();
+    for row in 0..rows {
+        row_wise.update_batch(&columns_of.iter().map(|c| c.slice(row, 1)).collect::<Vec<_>>()).unwrap();
+    }
+    assert_eq!(text(row_wise.evaluate().unwrap()), want, "row by row");
+    for cut in 0..=rows {
+        let mut groups = expr.create_groups_accumulator().unwrap();
+        for (from, to) in [(0, cut), (cut, rows)] {
+            let piece: Vec<ArrayRef> = columns_of.iter().map(|c| c.slice(from, to - from)).collect();
+            let mut part = expr.create_groups_accumulator().unwrap();
+            part.update_batch(&piece, &vec![1; to - from], None, 2).unwrap();
+            let state = through_ipc(part.state(EmitTo::All).unwrap());
+            groups.merge_batch(&state, &[2, 1], 3).unwrap();
+        }
+        let results = groups.evaluate(EmitTo::All).unwrap();
+        assert_eq!(text(ScalarValue::try_from_array(&results, 1).unwrap()), want, "cut at {cut}");
+    }
+    let types: Vec<_> = expr.state_fields().unwrap().iter().map(|f| f.data_type().clone()).collect();
+    let stored = columns(&whole.state().unwrap());
+    assert_eq!(stored.iter().map(|c| c.data_type().clone()).collect::<Vec<_>>(), types);
+}
+
+#[test]
+fn values_are_collected_in_order_and_survive_cuts_and_storage() {
+    let ints: ArrayRef = Arc::new(Int32Array::from(vec![Some(3), None, Some(1), Some(3)]));
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("b"), None, Some("ä, c"), Some("b")]));
+    let none: ArrayRef = Arc::new(Int32Array::from(vec![None, None]));
+    let case = |name: &str, values: &ArrayRef, texts: &[&str], distinct: bool, ignore_nulls: bool, want: &str| {
+        let expr = special(name, values.data_type(), texts, distinct, ignore_nulls);
+        let given: Vec<ArrayRef> = arguments(name, values, &["z", "y", "x", "w"][..values.len()]);
+        let given = given[..expr.expressions().len()].to_vec();
+        check_collected(&expr, &given, want);
+    };
+    case("listagg", &texts, &[], false, false, "b,ä, c,b");
+    case("listagg", &texts, &["; "], true, false, "b; ä, c");
+    case("array_agg", &ints, &[], false, false, "[3, NULL, 1, 3]");
+    case("array_agg", &ints, &[], false, true, "[3, 1, 3]");
+    case("array_agg", &ints, &[], true, false, "[3, NULL, 1]");
+    case("array_agg", &none, &[], false, true, "NULL");
+    case("collect", &ints, &[], false, false, "{3=2, 1=1}");
+    case("collect", &texts, &[], true, false, "{b=1, ä, c=1}");
+    case("collect", &none, &[], false, false, "{}");
+    case("json_arrayagg", &ints, &["ABSENT:v"], false, false, "[3,1,3]");
+    case("json_arrayagg", &texts, &["NULL:v"], false, false, "[\"b\",null,\"ä, c\",\"b\"]");
+    case("json_objectagg", &ints, &["NULL:v"], false, false, "{\"w\":3,\"x\":1,\"y\":null,\"z\":3}");
+    case("json_objectagg", &ints, &["ABSENT:v"], false, false, "{\"w\":3,\"x\":1,\"z\":3}");
+    case("sum", &ints, &[], true, false, "4");
+    case("avg", &ints, &[], true, false, "2");
+    case("stddev_pop", &none, &[], true, false, "NULL");
+}
+
+#[test]
+fn distinct_of_counts_and_extremes_and_wrong_arguments() {
+    assert!(function("listagg").coerce_types(&[DataType::Int32]).is_err());
+    assert!(function("json_objectagg").coerce_types(&[DataType::Utf8, DataType::Int32, DataType::Int32]).is_err());
+    let max = special("max", &DataType::Int64, &[], true, false);
+    assert!(max.create_accumulator().is_ok());
+    let twice = special("json_objectagg", &DataType::Int32, &["NULL:v"], false, false);
+    let values: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+    let mut twice = twice.create_accumulator().unwrap();
+    twice.update_batch(&arguments("json_objectagg", &values, &["k", "k"])).unwrap();
+    assert!(twice.evaluate().unwrap_err().to_string().contains("the key \"k\" twice"));
+    let distinct = || special("count", &DataType::Int64, &[], true, false).create_accumulator().unwrap();
+    let mut count = distinct();
     count.update_batch(&[Arc::new(Int64Array::from(vec![Some(1), Some(1), None, Some(2)]))]).unwrap();
     let state = columns(&count.state().unwrap());
-    let mut again = distinct("count").unwrap();
+    let mut again = distinct();
     again.merge_batch(&through_ipc(state)).unwrap();
     again.update_batch(&[Arc::new(Int64Array::from(vec![2, 3]))]).unwrap();
     assert_eq!(again.evaluate().unwrap(), ScalarValue::Int64(Some(3)));

@@ -3,6 +3,7 @@
 //! Number to number never fails ([`number`]); text that does not fit stops the job under CAST and is NULL under
 //! TRY_CAST; time stamps lose digits by cutting, and go between zones on the session's clock.
 
+mod nested;
 pub(in crate::functions) mod number;
 pub(in crate::functions) mod parse;
 pub(in crate::functions) mod text;
@@ -22,6 +23,8 @@ use super::scalar::{Call, Entry, Types};
 use super::time::calendar::DAY_MS;
 use super::time::value::{dates, from_local, moment_at, timestamps};
 use crate::error::Error;
+
+pub(in crate::functions) use nested::convert;
 
 const fn entry(
     name: &'static str,
@@ -75,6 +78,9 @@ fn cast(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
     }
     if from.is_string() {
         return from_text(call, lenient);
+    }
+    if let Some(nested) = nested::nested(column, to, call.zone, lenient) {
+        return nested;
     }
     if let Some(numbers) = number::cast(column, to) {
         return Ok(numbers);

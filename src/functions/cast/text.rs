@@ -18,7 +18,7 @@ use crate::time::zone::Zone;
 /// # Errors
 /// `Sql` for a type without a text.
 pub(in crate::functions) fn text_at(array: &ArrayRef, row: usize, zone: &Zone) -> Result<Option<String>> {
-    if array.is_null(row) {
+    if array.is_null(row) || *array.data_type() == DataType::Null {
         return Ok(None);
     }
     let nested = |array: &ArrayRef, row: usize| -> Result<String> {

@@ -2,13 +2,15 @@
 //!
 //! A pane arrives whole and is never changed, so it is kept as it came. The window `E` takes the panes
 //! of its slices with `from_end ≤ E`, and merges them in the order (slice_end, from_end, partition) into
-//! fresh accumulators: the order of arrival leaves no trace in the last bit.
+//! fresh accumulators: the order of arrival leaves no trace in the last bit. HOP takes its slices from the newest on,
+//! as Flink does.
 //!
 //! **No pane comes after its window has fired.** A partition sends pane `(s, E)` before the watermark
 //! `≥ E - 1` that completes it, and this operator's watermark is the lowest of all partitions', so it
 //! reaches `E - 1` only after every partition's pane `E`. A restore keeps this: nothing is on the way
 //! at a barrier, and each partition's watermark in a snapshot is at least this operator's.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -50,6 +52,8 @@ pub struct GlobalWindowAggregate {
     query: WindowQuery,
     output: Vec<WindowOutput>,
     schema: SchemaRef,
+    /// Slices of a window are merged from its end, unless a function asks for the order of rows.
+    newest_first: bool,
 
     panes: BTreeMap<PaneId, Vec<Piece>>,
     /// What came since the last snapshot; `None` until there is one.
@@ -63,8 +67,11 @@ impl GlobalWindowAggregate {
     /// # Errors
     /// `Internal` if plan and input do not fit.
     pub fn new(plan: &WindowAggregate, input: &SchemaRef, schema: &SchemaRef) -> Result<Self> {
+        let query = WindowQuery::new(plan, input)?;
+        let ordered = query.groups.calls.iter().any(|call| call.fun().order_sensitivity().hard_requires());
         Ok(Self {
-            query: WindowQuery::new(plan, input)?,
+            newest_first: query.slices.newest_first() && !ordered,
+            query,
             output: plan.output.clone(),
             schema: with_origin(schema),
             panes: BTreeMap::new(),
@@ -116,7 +123,11 @@ impl GlobalWindowAggregate {
         let start = self.query.slices.window_start(end);
         let mut groups = Groups::new(&self.query.groups)?;
         let slices = (start.saturating_add(1), i64::MIN, i32::MIN)..=(end, i64::MAX, i32::MAX);
-        for (_, pieces) in self.panes.range(slices).filter(|((_, from_end, _), _)| *from_end <= end) {
+        let mut panes: Vec<_> = self.panes.range(slices).filter(|((_, from_end, _), _)| *from_end <= end).collect();
+        if self.newest_first {
+            panes.sort_by_key(|((slice_end, ..), _)| Reverse(*slice_end));
+        }
+        for (_, pieces) in panes {
             for piece in pieces {
                 groups.merge(&piece.rows().columns()[..self.query.slice_end_column()], piece.rows)?;
             }

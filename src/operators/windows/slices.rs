@@ -80,6 +80,14 @@ impl Slices {
         }
     }
 
+    /// Whether slices of one window are merged from its end: Flink does so for HOP, which shows in the order of
+    /// collected values.
+    ///
+    /// # Source  Flink `SliceAssigners.HoppingSliceAssigner#mergeSlices`
+    pub(in crate::operators) fn newest_first(&self) -> bool {
+        !self.cumulative
+    }
+
     /// First instant of the window that ends at `end`.
     pub(in crate::operators) fn window_start(&self, end: i64) -> i64 {
         match self.cumulative {

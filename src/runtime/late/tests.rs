@@ -8,7 +8,8 @@ use datafusion::physical_expr::expressions::Column;
 use super::*;
 use crate::error::ErrorKind;
 use crate::plan::{
-    Node, OverAggregate, OverFrame, PlanExpr, Settings, Source, WatermarkSpec, WindowAggregate, WindowKind, WindowSpec,
+    Node, OverAggregate, OverFrame, PlanExpr, Settings, Source, Unnest, WatermarkSpec, WindowAggregate, WindowKind,
+    WindowSpec,
 };
 use crate::stream::RowCounts;
 use crate::table::{Options, TableSpec};
@@ -95,6 +96,24 @@ fn a_row_late_for_several_operators_counts_once() {
     assert_eq!(entries, [entry(7, "window_aggregate", "LATE"), entry(8, "over_aggregate, window_aggregate", "LATE")]);
     let row = &count.account(positions()).unwrap()[0];
     assert_eq!((row.counts.late, row.counts.processed), (2, 8));
+}
+
+#[test]
+fn what_unnest_makes_of_a_row_is_late_as_one_row() {
+    let expr = PlanExpr { expr: Arc::new(Column::new("a", 1)), text: String::new() };
+    let unnest = Unnest { collection: expr, kept: vec![0], outer: false, ordinality: false };
+    let nodes = vec![
+        node(source(), &[]),
+        node(NodeKind::Unnest(unnest), &[SOURCE]),
+        node(window(), &[1]),
+        node(NodeKind::Union, &[SOURCE, 1]),
+        node(window(), &[3]),
+    ];
+    let mut count = LateCount::new(&plan(nodes), &BTreeMap::new()).unwrap();
+    let rows = vec![late(2, 7), late(2, 7), late(2, 7), late(4, 7), late(4, 7), late(4, 8)];
+    let entries = count.take(rows, &positions(), &[position(0, 10)]).unwrap();
+    assert_eq!(entries, [entry(7, "over_aggregate, window_aggregate", "LATE"), entry(8, "window_aggregate", "LATE")]);
+    assert_eq!(counted(&count), 2);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! | `TABLE t` as argument of a function | call of [`TABLE_ARGUMENT`] with the table's name as identifier |
 //! | `TABLE t PARTITION BY a, b` as argument | the same call, with `a`, `b` as further arguments |
 //! | `MAP[k, v, …]` | call of [`MAP_CONSTRUCTOR`] with all keys and values |
+//! | `JSON_VALUE(…)` and its like, `x IS JSON` | calls with plain arguments, see [`super::json`] |
 //! | `CAST(x AS type)`, `TRY_CAST` | `Expr::Cast`; a type sqlparser does not know is `DataType::Custom` with Flink's canonical text, which [`super::types::arrow_type_of`] reads |
 //!
 //! So `TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))` is a `TableFactor::TableFunction`
@@ -27,7 +28,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Span as TokenSpan, Token, TokenWithSpan};
 
 use super::cursor::{Cursor, is_keyword};
-use super::types;
+use super::{json, types};
 use crate::error::Error;
 
 /// Name of the call that stands for `TABLE t [PARTITION BY …]` in an argument list.
@@ -62,6 +63,13 @@ impl FlinkDialect {
     /// The error a hook has met, if the whole could not be read.
     pub(super) fn take_error(&self) -> Option<Error> {
         self.error.borrow_mut().take()
+    }
+
+    /// Keeps the first error of a hook, and gives sqlparser one that stands for it.
+    pub(super) fn keep_error(&self, error: Error) -> ParserError {
+        let message = error.message().to_owned();
+        self.error.borrow_mut().get_or_insert(error);
+        ParserError::ParserError(message)
     }
 
     fn table_argument(&self, parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
@@ -122,15 +130,11 @@ impl FlinkDialect {
     }
 
     /// Reads the type by Flink's grammar, and as sqlparser's own type where both read the same tokens.
-    fn cast_type(&self, parser: &mut Parser<'_>) -> Result<DataType, ParserError> {
+    pub(super) fn cast_type(&self, parser: &mut Parser<'_>) -> Result<DataType, ParserError> {
         let start = self.position(parser);
         let mut cursor = Cursor::new("", &self.tokens, &[]);
         cursor.seek(start);
-        let parsed = types::parse_type(&mut cursor).map_err(|error| {
-            let message = error.message().to_owned();
-            self.error.borrow_mut().get_or_insert(error);
-            ParserError::ParserError(message)
-        })?;
+        let parsed = types::parse_type(&mut cursor).map_err(|error| self.keep_error(error))?;
         let end = cursor.index();
         let known = parser.maybe_parse(|parser| {
             let known = parser.parse_data_type()?;
@@ -164,12 +168,12 @@ impl FlinkDialect {
     }
 }
 
-fn word_at(parser: &Parser<'_>, ahead: usize, keyword: &str) -> bool {
+pub(super) fn word_at(parser: &Parser<'_>, ahead: usize, keyword: &str) -> bool {
     is_keyword(&parser.peek_nth_token_ref(ahead).token, keyword)
 }
 
 /// `name(arguments)`, at the place of the words it stands for.
-fn call(name: &str, span: TokenSpan, arguments: Vec<Expr>) -> Expr {
+pub(super) fn call(name: &str, span: TokenSpan, arguments: Vec<Expr>) -> Expr {
     let args = arguments.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect();
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::with_span(span, name)]),
@@ -216,9 +220,21 @@ impl Dialect for FlinkDialect {
         if word_at(parser, 0, "MAP") && parser.peek_nth_token_ref(1).token == Token::LBracket {
             return Some(self.map(parser));
         }
+        if json::at_call(parser) {
+            return Some(json::function(self, parser));
+        }
         let names_table = matches!(parser.peek_nth_token_ref(1).token, Token::Word(_));
         (word_at(parser, 0, "TABLE") && names_table && self.starts_argument(parser))
             .then(|| self.table_argument(parser))
+    }
+
+    /// A colon separates name and value of JSON_OBJECT, and nothing else.
+    fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
+        (parser.peek_token_ref().token == Token::Colon).then(|| Ok(self.prec_unknown()))
+    }
+
+    fn parse_infix(&self, parser: &mut Parser<'_>, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        json::predicate(parser, expr)
     }
 
     /// Words whose form is an error when it cannot be read, never a name: the reader sees that error.

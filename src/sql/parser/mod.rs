@@ -11,6 +11,7 @@ pub mod types;
 
 mod cursor;
 mod ddl;
+mod json;
 mod lexer;
 mod names;
 mod query;

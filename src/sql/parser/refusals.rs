@@ -82,8 +82,6 @@ pub(super) fn unsupported(what: &str, span: Span) -> Error {
 
 /// Parts of queries that sqlparser does not read, by the words they show in the script.
 const CONSTRUCTS: &[(&[&str], &str, &str)] = &[
-    (&["IS", "JSON"], "IS JSON", "leave it out"),
-    (&["IS", "NOT", "JSON"], "IS NOT JSON", "leave it out"),
     (&["BETWEEN", "SYMMETRIC"], "BETWEEN SYMMETRIC", "use BETWEEN LEAST(a, b) AND GREATEST(a, b)"),
     (&["BETWEEN", "ASYMMETRIC"], "BETWEEN ASYMMETRIC", "use BETWEEN"),
     (
@@ -91,12 +89,6 @@ const CONSTRUCTS: &[(&[&str], &str, &str)] = &[
         "MATCH_RECOGNIZE … WITHIN",
         "bound the time in DEFINE, as in B.ts < A.ts + INTERVAL '1' MINUTE",
     ),
-    (&["ON", "EMPTY"], "ON EMPTY", "use COALESCE around the call"),
-    (&["ON", "ERROR"], "ON ERROR", "use COALESCE around the call"),
-    (&["WITH", "WRAPPER"], "WITH WRAPPER", "leave it out"),
-    (&["WITH", "CONDITIONAL"], "WITH CONDITIONAL WRAPPER", "leave it out"),
-    (&["WITH", "UNCONDITIONAL"], "WITH UNCONDITIONAL WRAPPER", "leave it out"),
-    (&["WITHOUT", "WRAPPER"], "WITHOUT WRAPPER", "leave it out"),
     (&["OVERLAPS"], "OVERLAPS", "compare the starts and ends with < and >"),
     (&["FORMAT", "JSON"], "FORMAT JSON", "leave it out"),
     (&["MEMBER", "OF"], "MEMBER OF", "use ARRAY_CONTAINS(array, value)"),
@@ -111,19 +103,11 @@ pub(super) fn construct(tokens: &[TokenWithSpan], index: usize) -> Option<Error>
     let at = |i: usize, words: &[&str]| {
         words.iter().enumerate().all(|(k, word)| tokens.get(i + k).is_some_and(|t| is_keyword(&t.token, word)))
     };
-    let json_object = |i: usize| {
-        tokens.get(i).is_some_and(|t| is_keyword(&t.token, "JSON_OBJECT") || is_keyword(&t.token, "JSON_OBJECTAGG"))
-            && tokens.get(i + 1).is_some_and(|t| t.token == Token::LParen)
-    };
     let (from, to) = (index.saturating_sub(8), tokens.len().min(index.saturating_add(8)));
     for i in (from..to).rev() {
         if let Some((words, what, hint)) = CONSTRUCTS.iter().find(|(words, ..)| at(i, words)) {
             let last = tokens.get(i + words.len() - 1)?;
             return Some(unsupported(what, span_of(tokens.get(i)?).to(span_of(last))).hint(*hint));
-        }
-        if json_object(i) {
-            let hint = "join the text with CONCAT";
-            return Some(unsupported("JSON_OBJECT with KEY … VALUE", span_of(tokens.get(i)?)).hint(hint));
         }
     }
     None

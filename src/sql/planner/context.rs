@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DFSchema, Result as DfResult, TableReference, plan_err};
-use datafusion::functions::core::planner::CoreFunctionPlanner;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Result as DfResult, TableReference, plan_err};
 use datafusion::functions_window::nth_value::{first_value_udwf, last_value_udwf};
 use datafusion::logical_expr::planner::{
-    ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawFieldAccessExpr, RawWindowExpr, RelationPlanner,
-    TypePlanner,
+    ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawWindowExpr, RelationPlanner, TypePlanner,
 };
 use datafusion::logical_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowFunctionDefinition, WindowUDF, lit,
@@ -22,6 +21,8 @@ use datafusion::sql::sqlparser::ast;
 
 use crate::functions::{self, FunctionContext};
 use crate::sql::parser::types::arrow_type_of;
+use crate::sql::planner::expr::flink_type;
+use crate::sql::planner::unnest::UnnestTables;
 use crate::sql::planner::window::WindowTables;
 
 /// The functions a script can call, by lower-case name.
@@ -30,7 +31,7 @@ pub(crate) struct Registry {
     scalar: BTreeMap<String, Arc<ScalarUDF>>,
     aggregate: BTreeMap<String, Arc<AggregateUDF>>,
     window: BTreeMap<String, Arc<WindowUDF>>,
-    /// EXTRACT, POSITION, SUBSTRING … FROM.
+    /// EXTRACT, POSITION, SUBSTRING … FROM, `ARRAY[…]`, `a[i]`, `r.f`.
     syntax: Option<Arc<dyn ExprPlanner>>,
 }
 
@@ -130,9 +131,9 @@ impl<'a> Context<'a> {
                 .syntax
                 .iter()
                 .cloned()
-                .chain([Arc::new(NestedFields) as Arc<dyn ExprPlanner>])
+                .chain([Arc::new(CountedRows) as Arc<dyn ExprPlanner>])
                 .collect(),
-            tables: vec![Arc::new(WindowTables)],
+            tables: vec![Arc::new(WindowTables), Arc::new(UnnestTables)],
         }
     }
 }
@@ -220,9 +221,26 @@ impl ContextProvider for Context<'_> {
     }
 }
 
-/// `row.field`, planned as DataFusion plans it, and `COUNT(*)` as the count of a constant.
+/// `COUNT(*)` as the count of a constant, and casts inside aggregates with names.
 #[derive(Debug)]
-struct NestedFields;
+struct CountedRows;
+
+/// Arguments in which casts have a name with their type: DataFusion calls `SUM(x)` and `SUM(CAST(x AS INT))` the same,
+/// and would take the second for the first.
+fn named_casts(args: Vec<Expr>) -> DfResult<Vec<Expr>> {
+    let name = |expr: Expr| match &expr {
+        Expr::Cast(cast) => {
+            let name = format!("CAST({} AS {})", cast.expr.schema_name(), flink_type(cast.field.data_type()));
+            Ok(Transformed::yes(expr.alias(name)))
+        }
+        Expr::TryCast(cast) => {
+            let name = format!("TRY_CAST({} AS {})", cast.expr.schema_name(), flink_type(cast.field.data_type()));
+            Ok(Transformed::yes(expr.alias(name)))
+        }
+        _ => Ok(Transformed::no(expr)),
+    };
+    args.into_iter().map(|arg| Ok(arg.transform_up(name)?.data)).collect()
+}
 
 /// The arguments of `COUNT(*)`, and of functions that count rows, too.
 fn counted(function: &str, args: Vec<Expr>) -> Vec<Expr> {
@@ -235,33 +253,16 @@ fn counted(function: &str, args: Vec<Expr>) -> Vec<Expr> {
     }
 }
 
-impl ExprPlanner for NestedFields {
+impl ExprPlanner for CountedRows {
     fn plan_aggregate(&self, expr: RawAggregateExpr) -> DfResult<PlannerResult<RawAggregateExpr>> {
-        let args = counted(expr.func.name(), expr.args);
+        let args = named_casts(counted(expr.func.name(), expr.args))?;
         Ok(PlannerResult::Original(RawAggregateExpr { args, ..expr }))
     }
 
     fn plan_window(&self, expr: RawWindowExpr) -> DfResult<PlannerResult<RawWindowExpr>> {
         let ours = matches!(expr.func_def, WindowFunctionDefinition::AggregateUDF(_));
-        let args = if ours { counted(expr.func_def.name(), expr.args) } else { expr.args };
+        let args = if ours { named_casts(counted(expr.func_def.name(), expr.args))? } else { expr.args };
         Ok(PlannerResult::Original(RawWindowExpr { args, ..expr }))
-    }
-
-    fn plan_field_access(
-        &self,
-        expr: RawFieldAccessExpr,
-        schema: &DFSchema,
-    ) -> DfResult<PlannerResult<RawFieldAccessExpr>> {
-        CoreFunctionPlanner::default().plan_field_access(expr, schema)
-    }
-
-    fn plan_compound_identifier(
-        &self,
-        field: &Field,
-        qualifier: Option<&TableReference>,
-        nested_names: &[String],
-    ) -> DfResult<PlannerResult<Vec<Expr>>> {
-        CoreFunctionPlanner::default().plan_compound_identifier(field, qualifier, nested_names)
     }
 }
 

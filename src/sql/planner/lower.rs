@@ -12,12 +12,14 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union, Volatility, Window, lit};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, Projection, Union, UserDefinedLogicalNodeCore, Volatility, Window, lit,
+};
 
 use crate::error::{Error, Result, Span};
 use crate::plan::{
-    Calc, Node, NodeId, NodeKind, OverAggregate, PlanBuilder, Settings, Sink, Source, WatermarkSpec, WindowAssign,
-    WindowKind, WindowSpec,
+    Calc, Node, NodeId, NodeKind, OverAggregate, PlanBuilder, Settings, Sink, Source, Unnest, WatermarkSpec,
+    WindowAssign, WindowKind, WindowSpec,
 };
 use crate::sql::catalog::Table;
 use crate::sql::planner::context::{Registry, table_name};
@@ -25,6 +27,7 @@ use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumbe
 use crate::sql::planner::over::{OverSpec, aggregate_over, different_windows};
 use crate::sql::planner::rank;
 use crate::sql::planner::sink::{self, Given};
+use crate::sql::planner::unnest::{UnnestRows, unnest_rows};
 use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, unaliased, window_tvf};
 use crate::time::zone::Zone;
 
@@ -171,9 +174,10 @@ impl Lowering<'_> {
             LogicalPlan::Values(_) => Err(unsupported("VALUES")),
             LogicalPlan::EmptyRelation(_) => Err(unsupported("SELECT without FROM")),
             LogicalPlan::Unnest(_) => Err(unsupported("UNNEST")),
-            other => match window_tvf(other) {
-                Some(tvf) => self.window(tvf, used),
-                None => Err(unsupported("this form of query")),
+            other => match (window_tvf(other), unnest_rows(other)) {
+                (Some(tvf), _) => self.window(tvf, used),
+                (_, Some(unnest)) => self.unnest(unnest, used),
+                _ => Err(unsupported("this form of query")),
             },
         }
     }
@@ -250,6 +254,31 @@ impl Lowering<'_> {
         }
         made.columns = columns;
         Ok(made)
+    }
+
+    /// A collection that is read no more is not copied.
+    fn unnest(&mut self, unnest: &UnnestRows, used: &Used) -> Result<Stream> {
+        let names = unnest.input.schema();
+        let width = names.fields().len();
+        let kept: Vec<usize> = (0..width).filter(|column| used.has(*column)).collect();
+        let read = Used::Some(kept.iter().copied().collect()).and(names, [&unnest.collection]);
+        let stream = self.lower_used(&unnest.input, &read)?;
+        let stream = self.keep(stream, names, &read)?;
+        let input = self.schema(&stream);
+        let collection = Compiler::new(&input)?.expr(&resolve(&unnest.collection, names, &stream.columns)?)?;
+        let at = |i: usize| stream.columns.get(i).and_then(place_of).filter(|_| kept.contains(&i));
+        let left: Vec<usize> = (0..width).filter(|i| at(*i).is_some()).collect();
+        let places: Vec<usize> = left.iter().filter_map(|i| at(*i)).collect();
+        let mut fields: Vec<Field> = places.iter().map(|i| input.field(*i).clone()).collect();
+        fields.extend(unnest.schema().fields().iter().skip(width).map(|f| f.as_ref().clone()));
+        let elements = unnest.schema().fields().len() - width;
+        let (outer, ordinality) = (unnest.outer, unnest.ordinality);
+        let kind = NodeKind::Unnest(Unnest { collection, kept: places, outer, ordinality });
+        let mut result = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
+        // a column that was left out is never read
+        let passed = |i: usize| left.binary_search(&i).map_or_else(|_| stand_in(), place);
+        result.columns = (0..width).map(passed).chain((0..elements).map(|i| place(left.len() + i))).collect();
+        Ok(result)
     }
 
     pub(super) fn filter(&mut self, mut stream: Stream, predicate: &Expr, input: &LogicalPlan) -> Result<Stream> {

@@ -14,6 +14,7 @@ mod over;
 mod rank;
 pub(crate) mod refuse;
 pub(crate) mod sink;
+pub(crate) mod unnest;
 pub(crate) mod window;
 
 use std::sync::Arc;

@@ -171,7 +171,7 @@ impl Refusals<'_> {
                 self.refuse("LATERAL", place, "call a scalar function in SELECT instead");
             }
             TableFactor::Derived { subquery, .. } => self.query(subquery),
-            TableFactor::UNNEST { .. } => self.refuse("UNNEST", place, "read elements by place: a[1]"),
+            TableFactor::UNNEST { array_exprs, .. } => self.expressions(array_exprs),
             TableFactor::MatchRecognize { .. } => {
                 self.refuse("MATCH_RECOGNIZE", place, "compare a row with those before it by an OVER aggregate");
             }
@@ -323,6 +323,14 @@ impl Expressions<'_> {
                 self.over_function(&upper, place);
                 return;
             }
+        }
+        if upper == "COUNT"
+            && let ast::FunctionArguments::List(list) = &function.args
+            && let (Some(ast::DuplicateTreatment::Distinct), [_, second, ..]) =
+                (list.duplicate_treatment, &list.args[..])
+        {
+            let error = Error::sql("COUNT(DISTINCT …) takes one column").or_at(span_of(second).or(place));
+            self.errors.push(error.hint("write COUNT(DISTINCT CONCAT_WS('|', a, b)) for texts"));
         }
         if ["__TABLE_ARG", "DESCRIPTOR"].contains(&upper.as_str()) || self.registry.knows(&name) {
             return;

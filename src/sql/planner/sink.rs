@@ -85,21 +85,19 @@ fn implicit(from: &DataType, to: &DataType) -> Implicit {
         (T::Timestamp(..), T::Timestamp(..) | T::Date32 | T::Time32(_)) => true,
         (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Utf8 | T::LargeUtf8 | T::Utf8View) => true,
         (T::Binary | T::BinaryView | T::LargeBinary | T::FixedSizeBinary(_), T::Binary) => true,
-        (T::List(a), T::List(b)) => matches!(implicit_or_same(a.data_type(), b.data_type()), Implicit::Cast),
+        (T::List(a), T::List(b)) => inside(a.data_type(), b.data_type()),
         (T::Struct(a), T::Struct(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .zip(b)
-                    .all(|(a, b)| matches!(implicit_or_same(a.data_type(), b.data_type()), Implicit::Cast))
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| inside(a.data_type(), b.data_type()))
         }
-        (T::Map(a, _), T::Map(b, _)) => matches!(implicit_or_same(a.data_type(), b.data_type()), Implicit::Cast),
+        (T::Map(a, _), T::Map(b, _)) => inside(a.data_type(), b.data_type()),
         _ => matches!((rank(from), rank(to)), (Some(a), Some(b)) if a <= b),
     };
     if yes { Implicit::Cast } else { Implicit::No }
 }
 
-fn implicit_or_same(from: &DataType, to: &DataType) -> Implicit {
-    if from == to { Implicit::Cast } else { implicit(from, to) }
+/// Whether a value inside a collection may be cast.
+fn inside(from: &DataType, to: &DataType) -> bool {
+    from == to || !matches!(implicit(from, to), Implicit::No)
 }
 
 /// `expr`, or an error of the job where it is NULL.

@@ -21,6 +21,7 @@ use crate::plan::{WindowKind, WindowSpec};
 use crate::sql::planner::context::Relation;
 use crate::sql::planner::errors::{from_parser, span_of};
 use crate::sql::planner::interval::{self, Length};
+use crate::sql::planner::unnest::unnest_rows;
 
 /// Names of the columns a window function adds, in order.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
@@ -137,10 +138,16 @@ pub(crate) fn is_time_attribute(plan: &LogicalPlan, index: usize) -> bool {
         LogicalPlan::Join(_) => window_column(plan, index).is_some_and(|(which, _)| which == 2),
         LogicalPlan::Window(w) => index < w.input.schema().fields().len() && is_time_attribute(&w.input, index),
         LogicalPlan::Aggregate(_) => window_column(plan, index).is_some_and(|(which, _)| which == 2),
-        _ => window_tvf(plan).is_some_and(|tvf| {
-            let columns = tvf.input.schema().fields().len();
-            index == columns + 2 || (index < columns && is_time_attribute(&tvf.input, index))
-        }),
+        _ => match (window_tvf(plan), unnest_rows(plan)) {
+            (Some(tvf), _) => {
+                let columns = tvf.input.schema().fields().len();
+                index == columns + 2 || (index < columns && is_time_attribute(&tvf.input, index))
+            }
+            (_, Some(unnest)) => {
+                index < unnest.input.schema().fields().len() && is_time_attribute(&unnest.input, index)
+            }
+            _ => false,
+        },
     }
 }
 
@@ -171,10 +178,15 @@ pub(crate) fn window_column(plan: &LogicalPlan, index: usize) -> Option<(usize, 
             }
         }
         LogicalPlan::TableScan(_) | LogicalPlan::Union(_) => None,
-        _ => {
-            let tvf = window_tvf(plan)?;
-            index.checked_sub(tvf.input.schema().fields().len()).map(|which| (which, tvf))
-        }
+        _ => match unnest_rows(plan) {
+            Some(unnest) => {
+                (index < unnest.input.schema().fields().len()).then(|| window_column(&unnest.input, index)).flatten()
+            }
+            None => {
+                let tvf = window_tvf(plan)?;
+                index.checked_sub(tvf.input.schema().fields().len()).map(|which| (which, tvf))
+            }
+        },
     }
 }
 

@@ -58,6 +58,28 @@ async fn check(text: &str, expected: &[&str]) {
     assert_eq!(found, expected, "{text}");
 }
 
+#[tokio::test]
+async fn unnest_over_bounded_tables() {
+    check(
+        "SELECT device_id, x FROM readings CROSS JOIN UNNEST(ARRAY[n, NULL]) AS u(x) WHERE n < 3 ORDER BY n, x",
+        &["a", "a 1", "b", "b 2"],
+    )
+    .await;
+    check(
+        "SELECT n, k, w FROM readings, UNNEST(MAP[device_id, n * 10]) AS u(k, w) ORDER BY n",
+        &["1 a 10", "2 b 20", "3 a 30", "4 a 40"],
+    )
+    .await;
+    check(
+        "SELECT n, p FROM readings LEFT JOIN UNNEST(ARRAY_REMOVE(ARRAY[ROW(n, 'x')], ROW(2, 'x'))) AS u(p, q) ON TRUE WHERE n < 3 ORDER BY n",
+        &["1 1", "2"],
+    )
+    .await;
+    let error =
+        answer("SELECT x FROM readings CROSS JOIN UNNEST(ARRAY[n]) WITH ORDINALITY AS u(x, o)").await.unwrap_err();
+    assert!(error.message().contains("WITH ORDINALITY is not supported in an ad-hoc query"), "{}", error.message());
+}
+
 fn refusal(text: &str) -> String {
     match open().and_then(|session| session.queries(text)) {
         Ok(_) => panic!("accepted: {text}"),

@@ -88,7 +88,6 @@ pub(super) const WRONG: &[Wrong] = &[
         "a variable can only stand in an option value",
         "write it as in WITH ('topic' = '${TOPIC:-readings}'), or $${ for the characters themselves",
     ),
-    ("SELECT a IS JSON FROM t", (1, 10, 17), "IS JSON is not supported yet", "leave it out"),
     (
         "SELECT a BETWEEN SYMMETRIC 1 AND 2",
         (1, 10, 27),
@@ -96,10 +95,10 @@ pub(super) const WRONG: &[Wrong] = &[
         "use BETWEEN LEAST(a, b) AND GREATEST(a, b)",
     ),
     (
-        "SELECT JSON_VALUE(a, 'x' DEFAULT 1 ON EMPTY)",
-        (1, 36, 44),
-        "ON EMPTY is not supported yet",
-        "use COALESCE around the call",
+        "SELECT JSON_VALUE(a, '$.x[?(@.y)]') FROM t",
+        (1, 22, 35),
+        "the JSON path \"$.x[?(@.y)]\" has a filter, which is not supported",
+        "read the array with JSON_QUERY and filter its elements after UNNEST",
     ),
     (
         "SELECT INTERVAL '1' FROM t",

@@ -1,0 +1,106 @@
+//! CAST between collections: ARRAY to ARRAY, MAP to MAP, ROW to ROW by place, each with the casts of what is inside.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field};
+use datafusion::error::Result;
+
+use super::cast;
+use crate::error::Error;
+use crate::functions::collection::lists::bounds;
+use crate::functions::scalar::Call;
+use crate::time::zone::Zone;
+
+/// A column in another type, by CAST.
+///
+/// # Errors
+/// `Data` for a value that does not fit, `Sql` if there is no such cast.
+pub(in crate::functions) fn convert(column: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef> {
+    converted(column, to, zone, false)
+}
+
+fn converted(column: &ArrayRef, to: &DataType, zone: &Zone, lenient: bool) -> Result<ArrayRef> {
+    if column.data_type() == to {
+        return Ok(Arc::clone(column));
+    }
+    let call = Call { arguments: std::slice::from_ref(column), rows: column.len(), return_type: to, zone };
+    cast(&call, lenient)
+}
+
+/// The column in the collection type `to`; `None` if one of the two is no collection of the same sort.
+///
+/// # Errors
+/// `Data` for a value that does not fit, `Sql` if rows have other numbers of fields.
+pub(super) fn nested(column: &ArrayRef, to: &DataType, zone: &Zone, lenient: bool) -> Option<Result<ArrayRef>> {
+    match (column.data_type(), to) {
+        (DataType::List(_), DataType::List(item)) => Some(list(column.as_list(), item, zone, lenient)),
+        (DataType::Map(..), DataType::Map(entries, _)) => Some(map(column.as_map(), entries, zone, lenient)),
+        (DataType::Struct(_), DataType::Struct(_)) => Some(row(column.as_struct(), to, zone, lenient)),
+        _ => None,
+    }
+}
+
+/// NULLs of collections under TRY_CAST: one with a part that cannot be cast, and so became NULL, is NULL as a whole.
+/// `parts`: for each collection, the numbers of its parts; `pairs`: the parts before and after.
+fn nulls_with_failures(
+    nulls: Option<&NullBuffer>,
+    rows: usize,
+    pairs: &[(&ArrayRef, &ArrayRef)],
+    parts: impl Fn(usize) -> std::ops::Range<usize>,
+) -> Option<NullBuffer> {
+    let failed = |part: usize| pairs.iter().any(|(before, after)| after.is_null(part) && before.is_valid(part));
+    if pairs.iter().all(|(before, after)| before.null_count() == after.null_count()) {
+        return nulls.cloned();
+    }
+    let valid = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row)) && !parts(row).any(failed);
+    Some((0..rows).map(valid).collect())
+}
+
+fn list(list: &ListArray, item: &Arc<Field>, zone: &Zone, lenient: bool) -> Result<ArrayRef> {
+    let values = converted(list.values(), item.data_type(), zone, lenient)?;
+    let nulls = match lenient {
+        true => {
+            let parts = |row| bounds(list.offsets(), row);
+            nulls_with_failures(list.nulls(), list.len(), &[(list.values(), &values)], parts)
+        }
+        false => list.nulls().cloned(),
+    };
+    Ok(Arc::new(ListArray::try_new(Arc::clone(item), list.offsets().clone(), values, nulls)?))
+}
+
+fn map(map: &MapArray, entries: &Arc<Field>, zone: &Zone, lenient: bool) -> Result<ArrayRef> {
+    if lenient {
+        return Err(Error::sql("TRY_CAST of a MAP is not supported").hint("use CAST").into());
+    }
+    let pairs = row(map.entries(), entries.data_type(), zone, false)?;
+    let pairs = pairs.as_struct().clone();
+    Ok(Arc::new(MapArray::try_new(Arc::clone(entries), map.offsets().clone(), pairs, map.nulls().cloned(), false)?))
+}
+
+fn row(row: &StructArray, to: &DataType, zone: &Zone, lenient: bool) -> Result<ArrayRef> {
+    let DataType::Struct(fields) = to else { return Err(Error::internal("a row is cast to another type").into()) };
+    if fields.len() != row.num_columns() {
+        return Err(Error::sql(format!(
+            "a ROW of {} fields cannot be cast to one of {}",
+            row.num_columns(),
+            fields.len()
+        ))
+        .into());
+    }
+    let columns = row
+        .columns()
+        .iter()
+        .zip(fields)
+        .map(|(column, field)| converted(column, field.data_type(), zone, lenient))
+        .collect::<Result<Vec<_>>>()?;
+    let nulls = match lenient {
+        true => {
+            let pairs: Vec<_> = row.columns().iter().zip(&columns).collect();
+            nulls_with_failures(row.nulls(), row.len(), &pairs, |at| at..at + 1)
+        }
+        false => row.nulls().cloned(),
+    };
+    Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls, row.len())?))
+}

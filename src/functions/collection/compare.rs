@@ -1,0 +1,95 @@
+//! `=` between collections, as Flink has it: arrays and maps are equal or not, and a NULL inside equals a NULL; rows
+//! compare field by field, so that a NULL field makes the answer NULL unless another field differs.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, MapArray};
+use arrow::compute::kernels::cmp::eq;
+use arrow::compute::{and_kleene, not};
+use arrow::datatypes::DataType;
+use datafusion::error::Result;
+
+use super::lists::{Pool, bounds, comparable};
+use super::types::common;
+use crate::error::Error;
+use crate::functions::cast::convert;
+use crate::functions::scalar::Takes::Any;
+use crate::functions::scalar::{Call, Entry, Types};
+
+/// The functions of this file; what the planner writes for `=` and `<>`.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "__equal",
+        aliases: &[],
+        usage: "array = array, map = map or row = row, of types that go together",
+        takes: &[Any, Any],
+        optional: &[],
+        repeated: None,
+        returns: comparable_types,
+        kernel: |call| Ok(Arc::new(compared(call)?)),
+        doc: "Whether two collections are equal.",
+    },
+    Entry {
+        name: "__not_equal",
+        aliases: &[],
+        usage: "array <> array, map <> map or row <> row, of types that go together",
+        takes: &[Any, Any],
+        optional: &[],
+        repeated: None,
+        returns: comparable_types,
+        kernel: |call| Ok(Arc::new(not(&compared(call)?)?)),
+        doc: "Whether two collections differ.",
+    },
+];
+
+fn comparable_types(types: &Types<'_>) -> Option<DataType> {
+    common(types.types).map(|_| DataType::Boolean)
+}
+
+fn compared(call: &Call<'_>) -> Result<BooleanArray> {
+    let (left, right) = (call.any(0)?, call.any(1)?);
+    let shared = common([left.data_type(), right.data_type()]);
+    let shared = shared.ok_or_else(|| Error::internal("values that do not compare"))?;
+    equal(&convert(left, &shared, call.zone)?, &convert(right, &shared, call.zone)?, call)
+}
+
+fn equal(left: &ArrayRef, right: &ArrayRef, call: &Call<'_>) -> Result<BooleanArray> {
+    let known = |row: usize| left.is_valid(row) && right.is_valid(row);
+    match left.data_type() {
+        DataType::Struct(_) => {
+            let (left_row, right_row) = (left.as_struct(), right.as_struct());
+            let mut all: BooleanArray = (0..left.len()).map(|row| known(row).then_some(true)).collect();
+            for (left, right) in left_row.columns().iter().zip(right_row.columns()) {
+                all = and_kleene(&all, &equal(left, right, call)?)?;
+            }
+            // a NULL row is neither equal nor different, whatever its fields hold
+            Ok((0..left.len()).map(|row| (known(row) && all.is_valid(row)).then(|| all.value(row))).collect())
+        }
+        DataType::List(_) => {
+            let (left_rows, right_rows) = (comparable(left)?, comparable(right)?);
+            let same = |row: usize| known(row).then(|| left_rows.row(row) == right_rows.row(row));
+            Ok((0..left.len()).map(same).collect())
+        }
+        DataType::Map(..) => equal_maps(left.as_map(), right.as_map(), call),
+        _ => Ok(eq(left, right)?),
+    }
+}
+
+/// The order of entries does not count.
+fn equal_maps(left: &MapArray, right: &MapArray, call: &Call<'_>) -> Result<BooleanArray> {
+    let pool = |left: &ArrayRef, right: &ArrayRef| Pool::new(&[left, right], left.data_type(), call);
+    let (keys, values) = (pool(left.keys(), right.keys())?, pool(left.values(), right.values())?);
+    let (key_rows, value_rows) = (keys.comparable()?, values.comparable()?);
+    let same = |row: usize| {
+        if left.is_null(row) || right.is_null(row) {
+            return None;
+        }
+        let (mine, theirs) = (bounds(left.offsets(), row), bounds(right.offsets(), row));
+        let matches = |entry: usize, other: usize| {
+            key_rows.row(keys.number(0, entry) as usize) == key_rows.row(keys.number(1, other) as usize)
+                && value_rows.row(values.number(0, entry) as usize) == value_rows.row(values.number(1, other) as usize)
+        };
+        Some(mine.len() == theirs.len() && mine.clone().all(|entry| theirs.clone().any(|other| matches(entry, other))))
+    };
+    Ok((0..left.len()).map(same).collect())
+}

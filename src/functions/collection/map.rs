@@ -1,0 +1,193 @@
+//! Functions over maps, and how maps are built: of equal keys the last one counts, at the place of the first.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, MapArray, StructArray};
+use arrow::compute::take;
+use arrow::datatypes::DataType;
+use arrow::row::Rows;
+use datafusion::error::Result;
+
+use super::lists::{Picks, Pool, bounds, list};
+use super::types::{common, entries_of, item_of, list_of, map_of, row_of};
+use crate::error::Error;
+use crate::functions::scalar::Takes::Any;
+use crate::functions::scalar::{Call, Entry, Types};
+
+const fn over_map(
+    name: &'static str,
+    usage: &'static str,
+    returns: fn(&Types<'_>) -> Option<DataType>,
+    kernel: fn(&Call<'_>) -> Result<ArrayRef>,
+    doc: &'static str,
+) -> Entry {
+    Entry { name, aliases: &[], usage, takes: &[Any], optional: &[], repeated: None, returns, kernel, doc }
+}
+
+/// The functions of this file.
+pub(super) const ENTRIES: &[Entry] = &[
+    over_map(
+        "map_keys",
+        "MAP_KEYS(map)",
+        |types| Some(list_of(entries_of(&types.get(0)?)?.0.clone())),
+        |call| entries(call, |map| Arc::clone(map.keys())),
+        "The keys as an array.",
+    ),
+    over_map(
+        "map_values",
+        "MAP_VALUES(map)",
+        |types| Some(list_of(entries_of(&types.get(0)?)?.1.clone())),
+        |call| entries(call, |map| Arc::clone(map.values())),
+        "The values as an array, in the order of MAP_KEYS.",
+    ),
+    over_map(
+        "map_entries",
+        "MAP_ENTRIES(map)",
+        |types| {
+            let map = types.get(0)?;
+            let (key, value) = entries_of(&map)?;
+            Some(list_of(row_of([("key".to_owned(), key.clone()), ("value".to_owned(), value.clone())])))
+        },
+        |call| entries(call, |map| Arc::new(map.entries().clone())),
+        "The entries as an array of ROW<key, value>.",
+    ),
+    Entry {
+        takes: &[Any, Any],
+        ..over_map(
+            "map_from_arrays",
+            "MAP_FROM_ARRAYS(keys, values)",
+            |types| Some(map_of(item_of(&types.get(0)?)?.clone(), item_of(&types.get(1)?)?.clone())),
+            from_arrays,
+            "The map of keys and values at the same places; of equal keys the last one counts. Arrays of different \
+             lengths are an error.",
+        )
+    },
+    Entry {
+        repeated: Some(Any),
+        ..over_map(
+            "map_union",
+            "MAP_UNION(map, …)",
+            |types| common(types.types).filter(|shared| entries_of(shared).is_some()),
+            union,
+            "The entries of all maps; of equal keys the last one counts. NULL if a map is NULL.",
+        )
+    },
+];
+
+/// A column of lists of what `part` takes out of the maps.
+fn entries(call: &Call<'_>, part: impl Fn(&MapArray) -> ArrayRef) -> Result<ArrayRef> {
+    let map = call.any(0)?.as_map();
+    let item = item_of(call.return_type).ok_or_else(|| Error::internal("the entries of a map are no array"))?;
+    let items = crate::functions::cast::convert(&part(map), item, call.zone)?;
+    let DataType::List(field) = call.return_type else {
+        return Err(Error::internal("the entries of a map are no array").into());
+    };
+    let list = arrow::array::ListArray::try_new(Arc::clone(field), map.offsets().clone(), items, map.nulls().cloned())?;
+    Ok(Arc::new(list))
+}
+
+fn from_arrays(call: &Call<'_>) -> Result<ArrayRef> {
+    let (key, value) = entries_of(call.return_type).ok_or_else(|| Error::internal("a map of another type"))?;
+    let (keys, values) = (list(call, 0)?, list(call, 1)?);
+    let pools = (Pool::new(&[keys.values()], key, call)?, Pool::new(&[values.values()], value, call)?);
+    let mut picks = MapPicks::new(pools.0, pools.1, call.rows)?;
+    for row in 0..call.rows {
+        let valid = keys.is_valid(row) && values.is_valid(row);
+        let (mine, theirs) = (bounds(keys.offsets(), row), bounds(values.offsets(), row));
+        if valid && mine.len() != theirs.len() {
+            return Err(
+                Error::data(format!("MAP_FROM_ARRAYS got {} keys and {} values", mine.len(), theirs.len())).into()
+            );
+        }
+        for (key, value) in mine.zip(theirs).filter(|_| valid) {
+            picks.put((0, key), (0, value))?;
+        }
+        picks.end(valid)?;
+    }
+    picks.finish(call.return_type)
+}
+
+fn union(call: &Call<'_>) -> Result<ArrayRef> {
+    let (key, value) = entries_of(call.return_type).ok_or_else(|| Error::internal("a map of another type"))?;
+    let maps: Vec<&MapArray> = call
+        .arguments
+        .iter()
+        .map(|map| map.as_map_opt().ok_or_else(|| Error::internal("MAP_UNION of something else").into()))
+        .collect::<Result<_>>()?;
+    let keys = Pool::new(&maps.iter().map(|map| map.keys()).collect::<Vec<_>>(), key, call)?;
+    let values = Pool::new(&maps.iter().map(|map| map.values()).collect::<Vec<_>>(), value, call)?;
+    let mut picks = MapPicks::new(keys, values, call.rows)?;
+    for row in 0..call.rows {
+        let valid = maps.iter().all(|map| map.is_valid(row));
+        for (place, map) in maps.iter().enumerate().filter(|_| valid) {
+            for entry in bounds(map.offsets(), row) {
+                picks.put((place, entry), (place, entry))?;
+            }
+        }
+        picks.end(valid)?;
+    }
+    picks.finish(call.return_type)
+}
+
+/// Maps under construction, row by row: entries of pools of keys and values.
+pub(super) struct MapPicks {
+    keys: Pool,
+    values: Pool,
+    key_rows: Rows,
+    picked: Picks,
+    /// The value of each key in `picked`.
+    picked_values: Vec<u32>,
+}
+
+impl MapPicks {
+    pub(super) fn new(keys: Pool, values: Pool, rows: usize) -> Result<Self> {
+        let key_rows = keys.comparable()?;
+        Ok(Self { keys, values, key_rows, picked: Picks::new(rows), picked_values: Vec::new() })
+    }
+
+    /// Puts an entry into the current map; key and value are named by column and index.
+    ///
+    /// # Errors
+    /// `Data` for a key that is NULL.
+    pub(super) fn put(&mut self, key: (usize, usize), value: (usize, usize)) -> Result<()> {
+        let (key, value) = (self.keys.number(key.0, key.1), self.values.number(value.0, value.1));
+        if self.keys.is_null(key) {
+            return Err(Error::data("a key of a map is NULL, which is not supported")
+                .hint("use COALESCE(key, 'none') for the key")
+                .into());
+        }
+        let wanted = self.key_rows.row(key as usize);
+        let current = self.picked.current();
+        let first = self.picked_values.len() - current.len();
+        match current.iter().position(|other| self.key_rows.row(*other as usize) == wanted) {
+            Some(place) => {
+                if let Some(old) = self.picked_values.get_mut(first + place) {
+                    *old = value;
+                }
+            }
+            None => {
+                self.picked.push(key);
+                self.picked_values.push(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the current map; `false` makes it NULL.
+    pub(super) fn end(&mut self, valid: bool) -> Result<()> {
+        self.picked.end(valid)
+    }
+
+    /// The column of maps.
+    pub(super) fn finish(self, data_type: &DataType) -> Result<ArrayRef> {
+        let DataType::Map(field, _) = data_type else { return Err(Error::internal("a map of another type").into()) };
+        let DataType::Struct(fields) = field.data_type() else {
+            return Err(Error::internal("a map without entries").into());
+        };
+        let (keys, offsets, nulls) = self.picked.into_parts();
+        let values = arrow::array::UInt32Array::from(self.picked_values);
+        let columns = vec![take(&self.keys.items, &keys, None)?, take(&self.values.items, &values, None)?];
+        let entries = StructArray::try_new(fields.clone(), columns, None)?;
+        Ok(Arc::new(MapArray::try_new(Arc::clone(field), offsets, entries, Some(nulls), false)?))
+    }
+}

@@ -1,0 +1,84 @@
+//! Rewrites for arrays, maps and rows: `(a, b)` is a row, but for a list of group keys; `=` between collections is
+//! Flink's, which is not that of arrow's nested types.
+
+use std::sync::Arc;
+
+use datafusion::common::{DFSchema, Result as DfResult};
+use datafusion::logical_expr::expr::{BinaryExpr, InList};
+use datafusion::logical_expr::utils::disjunction;
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
+use datafusion::sql::sqlparser::ast::{self, Ident};
+
+use crate::sql::planner::context::Registry;
+
+/// `GROUP BY (a, b)` groups by both.
+pub(super) fn flatten_keys(group_by: &mut ast::GroupByExpr) {
+    if let ast::GroupByExpr::Expressions(keys, _) = group_by {
+        let flat = |key: ast::Expr| match key {
+            ast::Expr::Tuple(keys) => keys,
+            key => vec![key],
+        };
+        *keys = std::mem::take(keys).into_iter().flat_map(flat).collect();
+    }
+}
+
+/// `(a, b)` as the call `row(a, b)`.
+pub(super) fn name_row(expr: &mut ast::Expr) {
+    let ast::Expr::Tuple(values) = expr else { return };
+    let argument = |value| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value));
+    let args = std::mem::take(values).into_iter().map(argument).collect();
+    *expr = ast::Expr::Function(ast::Function {
+        name: ast::ObjectName::from(vec![Ident::new("row")]),
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    });
+}
+
+/// `a[1].f` in the form DataFusion reads: the name of a field as a text. The names before the first bracket, as in
+/// `t.a[1]`, it reads as those of a table and a column.
+pub(super) fn name_fields(root: &ast::Expr, chain: &mut [ast::AccessExpr]) {
+    let column = matches!(root, ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_));
+    let names = chain.iter().take_while(|access| column && matches!(access, ast::AccessExpr::Dot(_))).count();
+    for access in chain.iter_mut().skip(names) {
+        if let ast::AccessExpr::Dot(expr) = access
+            && let ast::Expr::Identifier(name) = expr
+        {
+            let span = name.span;
+            *expr = ast::Expr::Value(ast::Value::SingleQuotedString(name.value.clone()).with_span(span));
+        }
+    }
+}
+
+/// `=`, `<>` or `IN` between collections as calls; `None` for anything else.
+///
+/// # Errors
+/// What DataFusion says about types that are not known.
+pub(super) fn comparison(expr: &Expr, schema: &DFSchema, registry: &Registry) -> DfResult<Option<Expr>> {
+    let call = |function: &str, left: &Expr, right: &Expr| {
+        registry.scalar(function).map(|function| Arc::clone(function).call(vec![left.clone(), right.clone()]))
+    };
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Eq | Operator::NotEq), right }) => {
+            if !left.get_type(schema)?.is_nested() || !right.get_type(schema)?.is_nested() {
+                return Ok(None);
+            }
+            let function = if *op == Operator::Eq { "__equal" } else { "__not_equal" };
+            Ok(call(function, left, right))
+        }
+        Expr::InList(InList { expr, list, negated }) if expr.get_type(schema)?.is_nested() => {
+            let equal = list.iter().map(|value| call("__equal", expr, value)).collect::<Option<Vec<_>>>();
+            let any = equal.and_then(disjunction);
+            Ok(any.map(|any| if *negated { Expr::Not(Box::new(any)) } else { any }))
+        }
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,264 @@
+//! `UNNEST` in `FROM`: a node of the logical plan that knows the columns of its elements.
+//!
+//! A table and the `UNNEST` joined to it become a nested join of their own ([`nest`]), so that the planner of relations
+//! meets both at once and can read the collection out of the table's columns.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::{DFSchema, DFSchemaRef, Result as DfResult, TableReference};
+use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::logical_expr::{Expr, ExprSchemable, Extension, Filter, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::sql::sqlparser::ast::{self, Join, JoinConstraint, JoinOperator, TableFactor, TableWithJoins, Value};
+
+use crate::error::{Error, Result, Span};
+use crate::sql::planner::errors::{from_parser, span_of};
+
+/// Rows of the input, once per element of a collection, with the element's columns.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct UnnestRows {
+    pub(crate) input: Arc<LogicalPlan>,
+    pub(crate) collection: Expr,
+    /// A row without elements stays, with NULLs.
+    pub(crate) outer: bool,
+    /// The number of the element is the last column.
+    pub(crate) ordinality: bool,
+    schema: DFSchemaRef,
+}
+
+impl PartialOrd for UnnestRows {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.collection.partial_cmp(&other.collection)
+    }
+}
+
+impl UserDefinedLogicalNodeCore for UnnestRows {
+    fn name(&self) -> &str {
+        "UnnestRows"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        vec![self.collection.clone()]
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UnnestRows: {}", self.collection)
+    }
+
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> DfResult<Self> {
+        match (exprs.into_iter().next(), inputs.into_iter().next()) {
+            (Some(collection), Some(input)) => {
+                // the types of literals are known only now
+                let names = self.schema.iter().skip(self.input.schema().fields().len());
+                let types = element_types(&collection.get_type(input.schema())?, self.ordinality);
+                let elements = names.zip(types).map(|((table, field), data_type)| {
+                    (table.cloned(), Arc::new(field.as_ref().clone().with_data_type(data_type)))
+                });
+                let schema = Arc::new(schema_of(&input, elements)?);
+                Ok(Self { collection, input: Arc::new(input), schema, ..self.clone() })
+            }
+            _ => Err(Error::internal("an UNNEST without input").into()),
+        }
+    }
+}
+
+/// The node, if `plan` is one.
+pub(crate) fn unnest_rows(plan: &LogicalPlan) -> Option<&UnnestRows> {
+    match plan {
+        LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
+        _ => None,
+    }
+}
+
+fn is_unnest(factor: &TableFactor) -> bool {
+    matches!(factor, TableFactor::UNNEST { .. })
+}
+
+/// Makes each `UNNEST` the last join of a nested join that holds all it can read.
+pub(crate) fn nest(from: &mut Vec<TableWithJoins>) {
+    let there =
+        |table: &TableWithJoins| is_unnest(&table.relation) || table.joins.iter().any(|join| is_unnest(&join.relation));
+    if !from.iter().any(there) {
+        return;
+    }
+    let cross =
+        |relation| Join { relation, global: false, join_operator: JoinOperator::CrossJoin(JoinConstraint::None) };
+    let mut nested: Vec<TableWithJoins> = Vec::new();
+    for TableWithJoins { relation, joins } in std::mem::take(from) {
+        let mut left = TableWithJoins { relation, joins: Vec::new() };
+        if is_unnest(&left.relation) && !nested.is_empty() {
+            // the tables before the comma are what it reads
+            let mut before = std::mem::take(&mut nested).into_iter();
+            let Some(mut all) = before.next() else { continue };
+            for table in before {
+                all.joins.push(cross(table.relation));
+                all.joins.extend(table.joins);
+            }
+            left = joined(all, cross(left.relation));
+        }
+        nested.push(joins.into_iter().fold(left, joined));
+    }
+    *from = nested;
+}
+
+fn joined(mut left: TableWithJoins, join: Join) -> TableWithJoins {
+    let unnest = is_unnest(&join.relation);
+    left.joins.push(join);
+    if !unnest {
+        return left;
+    }
+    let relation = TableFactor::NestedJoin { table_with_joins: Box::new(left), alias: None };
+    TableWithJoins { relation, joins: Vec::new() }
+}
+
+/// Plans nested joins that end with `UNNEST`; everything else is DataFusion's.
+#[derive(Debug)]
+pub(crate) struct UnnestTables;
+
+impl RelationPlanner for UnnestTables {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> DfResult<RelationPlanning> {
+        let ends_with_unnest =
+            |table: &TableWithJoins| table.joins.last().is_some_and(|join| is_unnest(&join.relation));
+        match relation {
+            TableFactor::NestedJoin { mut table_with_joins, alias } if ends_with_unnest(&table_with_joins) => {
+                let Some(join) = table_with_joins.joins.pop() else {
+                    return Err(Error::internal("a join that is gone").into());
+                };
+                let left = match table_with_joins.joins.is_empty() {
+                    true => table_with_joins.relation,
+                    false => TableFactor::NestedJoin { table_with_joins, alias: None },
+                };
+                let left = context.plan(left)?;
+                let plan = unnest(left, join, context)?;
+                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+            }
+            other => Ok(RelationPlanning::Original(Box::new(other))),
+        }
+    }
+}
+
+/// `left JOIN UNNEST(…)`.
+fn unnest(left: LogicalPlan, join: Join, context: &mut dyn RelationPlannerContext) -> DfResult<LogicalPlan> {
+    let place = span_of(&join.relation);
+    let (outer, condition) = kind(&join.join_operator, place)?;
+    let TableFactor::UNNEST { alias, mut array_exprs, with_ordinality, .. } = join.relation else {
+        return Err(Error::internal("an UNNEST that is none").into());
+    };
+    let (Some(collection), true) = (array_exprs.pop(), array_exprs.is_empty()) else {
+        return Err(Error::sql("UNNEST takes one array or map").or_at(place).hint("write one UNNEST for each").into());
+    };
+    let place = span_of(&collection).or(place);
+    let collection = context.sql_to_expr(collection, left.schema())?;
+    let columns = element_columns(&collection.get_type(left.schema())?, alias.as_ref(), with_ordinality, place)?;
+    // without an alias its columns have a table that nobody can name, so that equal names are no mistake
+    let table = alias.map_or_else(|| "$unnest".to_owned(), |alias| alias.name.value);
+    let table = TableReference::bare(table);
+    let elements = columns.into_iter().map(|field| (Some(table.clone()), Arc::new(field)));
+    let schema = Arc::new(schema_of(&left, elements)?);
+    let node = UnnestRows { input: Arc::new(left), collection, outer, ordinality: with_ordinality, schema };
+    let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+    match condition {
+        None => Ok(plan),
+        Some(condition) => {
+            let predicate = context.sql_to_expr(condition, plan.schema())?;
+            Ok(LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(plan))?))
+        }
+    }
+}
+
+/// The columns of the input, then those of the elements.
+fn schema_of(
+    input: &LogicalPlan,
+    elements: impl Iterator<Item = (Option<TableReference>, Arc<Field>)>,
+) -> DfResult<DFSchema> {
+    let fields = input.schema().iter().map(|(table, field)| (table.cloned(), Arc::clone(field)));
+    DFSchema::new_with_metadata(fields.chain(elements).collect(), Default::default())
+}
+
+/// Whether rows without elements stay, and what else the join asks for.
+fn kind(operator: &JoinOperator, place: Option<Span>) -> Result<(bool, Option<ast::Expr>)> {
+    let (outer, constraint) = match operator {
+        JoinOperator::CrossJoin(constraint) | JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => {
+            (false, constraint)
+        }
+        JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => (true, constraint),
+        _ => {
+            return Err(Error::sql("UNNEST can be joined by CROSS JOIN, JOIN and LEFT JOIN only")
+                .or_at(place)
+                .hint("write CROSS JOIN UNNEST(a) AS u(x), or LEFT JOIN UNNEST(a) AS u(x) ON TRUE"));
+        }
+    };
+    match constraint {
+        JoinConstraint::None => Ok((outer, None)),
+        JoinConstraint::On(ast::Expr::Value(value)) if value.value == Value::Boolean(true) => Ok((outer, None)),
+        JoinConstraint::On(condition) if !outer => Ok((false, Some(condition.clone()))),
+        _ => Err(Error::sql("LEFT JOIN UNNEST with a condition other than TRUE is not supported")
+            .or_at(place)
+            .hint("write LEFT JOIN UNNEST(a) AS u(x) ON TRUE, and the condition with CASE")),
+    }
+}
+
+/// The types of the columns of an element, as [`element_columns`] names them; none for what has no elements.
+fn element_types(collection: &DataType, ordinality: bool) -> Vec<DataType> {
+    let mut types: Vec<DataType> = match collection {
+        DataType::List(item) => match item.data_type() {
+            DataType::Struct(fields) => fields.iter().map(|f| f.data_type().clone()).collect(),
+            scalar => vec![scalar.clone()],
+        },
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) => fields.iter().map(|f| f.data_type().clone()).collect(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    types.extend(ordinality.then_some(DataType::Int32));
+    types
+}
+
+/// The columns of an element: those of a row, key and value of a map, or one; each may be NULL.
+fn element_columns(
+    collection: &DataType,
+    alias: Option<&ast::TableAlias>,
+    ordinality: bool,
+    place: Option<Span>,
+) -> Result<Vec<Field>> {
+    let types = element_types(collection, ordinality);
+    let single = || alias.map_or_else(|| "EXPR$0".to_owned(), |alias| alias.name.value.clone());
+    let mut there: Vec<String> = match collection {
+        DataType::List(item) => match item.data_type() {
+            DataType::Struct(fields) => fields.iter().map(|f| f.name().clone()).collect(),
+            _ => vec![single()],
+        },
+        DataType::Map(..) => vec!["KEY".to_owned(), "VALUE".to_owned()],
+        _ => {
+            return Err(Error::sql("UNNEST takes an array or a map")
+                .or_at(place)
+                .hint("write UNNEST(t.a), where a is declared as ARRAY<…> or MAP<…>"));
+        }
+    };
+    there.extend(ordinality.then(|| "ORDINALITY".to_owned()));
+    let named = alias.map(|alias| &alias.columns[..]).unwrap_or_default();
+    if !named.is_empty() && named.len() != there.len() {
+        return Err(Error::sql(format!("the alias names {} columns, UNNEST has {}", named.len(), there.len()))
+            .or_at(named.first().and_then(|name| from_parser(name.name.span)).or(place))
+            .hint(format!("it has the columns {}", there.join(", "))));
+    }
+    for (column, name) in there.iter_mut().zip(named) {
+        column.clone_from(&name.name.value);
+    }
+    Ok(there.into_iter().zip(types).map(|(name, data_type)| Field::new(name, data_type, true)).collect())
+}
