@@ -355,6 +355,14 @@ impl Runner<'_> {
             }
             return;
         }
+        for sink in &task.metrics.sinks {
+            let dropped = sink.dropped.load(Ordering::Relaxed);
+            if dropped > 0 {
+                let rows = if dropped == 1 { "1 row was" } else { &format!("{dropped} rows were") };
+                let table = sink.key();
+                status.note(&format!("note: {rows} left out of {table}: NULL in a column that is NOT NULL"));
+            }
+        }
         let title = if titled { format!("{}: ", report::title(task.place, task.job)) } else { String::new() };
         let text = report::summary(summary, self.loaded, &task.job.plan, &task.layout);
         status.note(&format!("{title}{text}"));

@@ -33,7 +33,8 @@ pub struct FunctionContext {
 }
 
 /// The lists of scalar functions, by theme.
-const SCALARS: &[&[scalar::Entry]] = &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES];
+const SCALARS: &[&[scalar::Entry]] =
+    &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES, cast::length::ENTRIES];
 
 /// Functions of Flink that are not supported yet, and what to do instead.
 pub const UNSUPPORTED: &[(&str, &str)] = &[
@@ -108,7 +109,8 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
 ];
 
 /// The scalar functions, under their lower-case Flink names; and what the planner writes for syntax of its own:
-/// `date_part` (EXTRACT), `floor_to`, `ceil_to`, `decimal_divide`, `flink_cast`, `flink_try_cast`, `flink_cast_string`.
+/// `date_part` (EXTRACT), `floor_to`, `ceil_to`, `decimal_divide`, `flink_cast`, `flink_try_cast`, `flink_cast_string`,
+/// `flink_trim`, `flink_trim_pad`, `flink_check_length`.
 ///
 /// COALESCE and NULLIF are DataFusion's: they have Flink's results. A zone that does not exist counts as UTC:
 /// check it with [`check_time_zone`] where it is set.
@@ -140,6 +142,9 @@ const INTERNAL: &[&str] = &[
     "flink_cast",
     "flink_try_cast",
     "flink_cast_string",
+    "flink_trim",
+    "flink_trim_pad",
+    "flink_check_length",
     "btrim",
     "strpos",
 ];
