@@ -90,7 +90,7 @@ impl VisitorMut for Resolving<'_> {
         // a name that does not exist is the planner's to report
         let Some(table) = self.catalog.table(&found) else { return ControlFlow::Continue(()) };
         let hinted = match table.with_options(&options_of(&hints, place)) {
-            Ok(hinted) => Arc::new(hinted),
+            Ok(hinted) => Arc::new(hinted.named(self.number)),
             Err(errors) => return ControlFlow::Break(errors),
         };
         self.number += 1;

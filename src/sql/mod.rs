@@ -456,8 +456,11 @@ impl Planning {
                 .find(|c| c.name == column.value && spec.partitioned_by.contains(&c.name) && !names.contains(&c.name))
             else {
                 let error = Error::sql(format!("table \"{}\" is not partitioned by \"{}\"", spec.name, column.value));
-                let known = spec.partitioned_by.iter().map(String::as_str);
-                return Err(vec![error.at(column.span).nearest(&column.value, known)]);
+                let error = error.at(column.span);
+                return Err(vec![match spec.partitioned_by.join(", ") {
+                    none if none.is_empty() => error.hint("leave PARTITION (…) out, and select the value as a column"),
+                    known => error.hint(format!("partitioned by: {known}")),
+                }]);
             };
             let value = self.catalog.planner(&self.registry).constant(value, &declared.data_type)?;
             columns.push(value.alias(format!("PARTITION {}", declared.name)));

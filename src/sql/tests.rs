@@ -1,5 +1,8 @@
 //! Scripts and what becomes of them: plans as `explain` prints them, and every refusal with its place and hint.
 
+mod ddl;
+mod dialect;
+
 use super::*;
 
 const SOURCE: &str = "CREATE TABLE readings (

@@ -277,7 +277,11 @@ impl Catalog {
     }
 
     fn no_database(&self, name: &str) -> Error {
-        Error::sql(format!("database \"{name}\" does not exist")).nearest(name, self.databases())
+        let error = Error::sql(format!("database \"{name}\" does not exist"));
+        match crate::error::nearest(name, self.databases()) {
+            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+            None => error.hint(format!("CREATE DATABASE {name} makes it")),
+        }
     }
 
     fn not_found(&self, what: &str, name: &TableName) -> Error {
@@ -342,7 +346,7 @@ impl Catalog {
     /// `Sql` if there is no such database.
     pub(crate) fn use_database(&mut self, name: &Spanned<String>) -> Result<()> {
         if !self.databases.contains(&name.value) {
-            return Err(self.no_database(&name.value).at(name.span).hint("CREATE DATABASE makes one"));
+            return Err(self.no_database(&name.value).at(name.span));
         }
         self.database.clone_from(&name.value);
         Ok(())

@@ -43,6 +43,12 @@ impl Table {
         }
     }
 
+    /// The same table under a name of its own, so that a plan keeps it apart from the table without the hint.
+    pub(crate) fn named(self, number: usize) -> Self {
+        let name = format!("{} /*+ {number} */", self.spec.name);
+        Self { spec: Arc::new(TableSpec { name, ..(*self.spec).clone() }), ..self }
+    }
+
     /// The same table with the options of a hint.
     ///
     /// # Errors

@@ -252,7 +252,7 @@ const ACCEPTED: &[(&str, &str)] = &[
         "TABLE T temporary if-not-exists [A INT] connector=print",
     ),
     ("CREATE TABLE default_catalog.default_database.t (a INT)", "TABLE default_database/t [a INT]"),
-    ("CREATE TABLE default_database.`my t` (`a``b` INT)", "TABLE my t [a`b INT]"),
+    ("CREATE TABLE default_database.`my t` (`a``b` INT)", "TABLE default_database/my t [a`b INT]"),
     ("CREATE TABLE t (id STRING NOT NULL, n BIGINT NULL)", "TABLE t [id STRING NOT NULL; n BIGINT]"),
     ("CREATE TABLE t (a INT COMMENT 'x''y', b INT) COMMENT 'all'", "TABLE t [a INT # x'y; b INT] # all"),
     ("CREATE TABLE t (a INT, b AS a * 2)", "TABLE t [a INT; b AS a * 2]"),

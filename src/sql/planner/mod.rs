@@ -10,6 +10,7 @@ pub(crate) mod interval;
 pub(crate) mod lower;
 mod over;
 pub(crate) mod refuse;
+mod relabel;
 pub(crate) mod sink;
 pub(crate) mod values;
 pub(crate) mod window;

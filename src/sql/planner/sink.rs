@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::plan::LengthRule;
 use crate::sql::planner::context::{Registry, Relation};
 use crate::sql::planner::expr::flink_type;
+use crate::sql::planner::relabel;
 use crate::sql::planner::window::{unaliased, window_tvf};
 use crate::sql::{length, rewrite};
 use crate::table::{ColumnSpec, Length};
@@ -45,7 +46,8 @@ pub(crate) fn coerce(
 ) -> Result<Expr> {
     let declared = given.declared.clone();
     let Some(length) = Length::of(&column.sql_type) else { return cast(given, column, table, registry) };
-    if declared.as_deref() == Some(&column.sql_type) {
+    let within = declared.as_deref().and_then(Length::of).is_some_and(|from| from.size <= length.size);
+    if declared.as_deref() == Some(&column.sql_type) || (within && !length.fixed) {
         // no cast, so the values may have any length
         return enforce(given.expr, length, rule, &format!("{table}.{}", column.name), registry);
     }
@@ -124,6 +126,11 @@ fn cast(given: Given<'_>, column: &ColumnSpec, table: &str, registry: &Registry)
         && let Some(cast) = rewrite::cast(&given.expr, from, to, registry)
     {
         return Ok(cast?);
+    }
+    let mut given = given;
+    if matches!(allowed, Implicit::Cast) && from.is_nested() {
+        // rows are cast by position, and Arrow's kernel goes by the names of their fields
+        given.expr = relabel::to_names_of(given.expr, to);
     }
     match allowed {
         Implicit::Cast => Ok(Expr::Cast(Cast::new_from_field(Box::new(given.expr), field))),

@@ -5,4 +5,4 @@ INSERT INTO o (b, a) VALUES ('x', 9), ('it''s', 3000000000);
 INSERT INTO o (a) VALUES (CAST(NULL AS INT)), (CAST('12' AS TINYINT));
 INSERT INTO o (a, c) SELECT x, y FROM (VALUES (1, 0.5), (2, 10), (CAST(3 AS SMALLINT), 1234567.25)) AS t (x, y) WHERE x <> 2;
 INSERT INTO o (a, b) SELECT 1 + 2, 'one row';
-INSERT INTO o (a, b) WITH v AS (SELECT EXPR$0 AS k, EXPR$1 AS s FROM (VALUES (7, 'seven'), (8, 'eight'))) SELECT k, UPPER(s) FROM v UNION ALL SELECT 0, 'zero' UNION ALL VALUES (100, 'hundred');
+INSERT INTO o (a, b) WITH v AS (SELECT EXPR$0 AS k, EXPR$1 AS s FROM (VALUES (7, 'seven'), (8, 'eight'))) SELECT k, s FROM (SELECT k, UPPER(s) AS s FROM v UNION ALL SELECT 0, 'zero' UNION ALL VALUES (100, 'hundred'));
