@@ -329,7 +329,8 @@ impl Runner<'_> {
                         Ok(summary) => self.ended(&mut status, task, &summary, titled, jobs.is_empty()),
                         Err(error) => {
                             self.stop.asked.send_replace(true);
-                            let place = titled.then_some(task.job.span);
+                            // data fails a statement, other failures are not the script's
+                            let place = (titled || error.kind() == ErrorKind::Data).then_some(task.job.span);
                             failure.get_or_insert_with(|| error.or_at(place));
                         }
                     }
