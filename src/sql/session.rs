@@ -177,6 +177,7 @@ impl Session {
         let mut names: Vec<String> = all.map(|(name, _)| name.to_owned()).collect();
         if database.is_none() && !views {
             names.extend(ledger.map(|name| format!("ledger.{name}")));
+            names.sort();
         }
         Ok(names)
     }

@@ -647,6 +647,8 @@ proptest! {
             "ROW<", ">", "MAP[", "]", "TABLE", "TABLE(", "PARTITION BY", "INTERVAL", "'1'", "DAY", "WATERMARK FOR", "CASE",
             "WHEN", "END", "EXECUTE STATEMENT SET BEGIN", "INSERT INTO", "*", "-", "NOT", "'${X}'", "\"", "'", "/*", "--",
             "\n", "PRIMARY KEY", "EXPLAIN", "SET", "UNNEST(", "JOIN", "ON", "OVER (", "MATCH_RECOGNIZE (", "é", "\0", "=>",
+            "/*+", "/*+ OPTIONS('a'='b') */", "LIKE", "INCLUDING", "ALTER TABLE t", "ALTER VIEW v", "ADD (", "MODIFY", "RENAME", "TO", "AFTER",
+            "FIRST", "RESET", "DROP", "SHOW", "USE", "CREATE DATABASE", "PARTITION (", "VALUES (", "CREATE FUNCTION f AS", ".",
         ]), 0..60)
     ) {
         parse(&pieces.join(" "));

@@ -146,7 +146,7 @@ fn a_script_cannot_name_the_ledger() {
 
 #[tokio::test]
 async fn statements_that_show_what_there_is() -> Result<()> {
-    let tables = ["high", "higher", "places", "readings", "ledger.bad", "ledger.future", "ledger.late"];
+    let tables = ["high", "higher", "ledger.bad", "ledger.future", "ledger.late", "places", "readings"];
     check("SHOW TABLES;", &tables).await;
     check("SHOW TABLES FROM default_database LIKE 'HI%'", &["high", "higher"]).await;
     check("SHOW TABLES IN ledger NOT LIKE '%t_re'", &["bad", "late"]).await;

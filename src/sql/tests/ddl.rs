@@ -56,7 +56,7 @@ fn like_takes_what_its_rules_say() {
             "(b AS id * 2e0, k BIGINT METADATA FROM 'offset' VIRTUAL) LIKE base (OVERWRITING METADATA OVERWRITING GENERATED)"
         ),
         format!(
-            "id BIGINT NOT NULL, a VARCHAR(5), ts TIMESTAMP(3), b DOUBLE NOT NULL computed, k BIGINT from offset watermark 2 key [\"id\"] {options}"
+            "id BIGINT NOT NULL, a VARCHAR(5), ts TIMESTAMP(3), b DOUBLE computed, k BIGINT from offset watermark 2 key [\"id\"] {options}"
         )
     );
 }
