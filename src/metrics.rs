@@ -86,6 +86,8 @@ impl PartitionMetrics {
 pub struct SinkMetrics {
     /// Rows written.
     pub rows: AtomicU64,
+    /// Rows left out for a NULL in a column that is NOT NULL.
+    pub dropped: AtomicU64,
     /// Newest epoch visible in it.
     pub epoch: AtomicU64,
 }

@@ -14,7 +14,7 @@ use crate::time::{parse_bytes, parse_duration};
 /// A declared table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableSpec {
-    /// Name as written, without catalog and database.
+    /// Name; with its database, `plant.readings`, if that is not the default one.
     pub name: String,
     /// Columns in declared order.
     pub columns: Vec<ColumnSpec>,
@@ -66,6 +66,28 @@ impl ColumnSpec {
     }
 }
 
+/// The declared length of a text or of bytes. Arrow's types have none, so it lives in [`ColumnSpec::sql_type`] alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length {
+    /// Characters (code points), or bytes.
+    pub size: u32,
+    /// `CHAR` and `BINARY`: shorter values are filled up.
+    pub fixed: bool,
+}
+
+impl Length {
+    /// The length that a type says: `CHAR(5)`, `VARBINARY(3)`; `None` for `STRING`, `BYTES` and all other types.
+    pub fn of(sql_type: &str) -> Option<Self> {
+        let (name, rest) = sql_type.split_once('(')?;
+        let fixed = match name {
+            "CHAR" | "BINARY" => true,
+            "VARCHAR" | "VARBINARY" => false,
+            _ => return None,
+        };
+        Some(Self { size: rest.strip_suffix(')')?.parse().ok()?, fixed })
+    }
+}
+
 impl TableSpec {
     /// All columns, in declared order: what a query sees.
     pub fn schema(&self) -> SchemaRef {
@@ -83,14 +105,18 @@ impl TableSpec {
         Arc::new(Schema::new(read.map(ColumnSpec::field).collect::<Vec<_>>()))
     }
 
-    /// What is written when the table is a sink: physical and writable metadata columns in declared order.
-    pub fn sink_schema(&self) -> SchemaRef {
-        let written = self.columns.iter().filter(|c| match &c.kind {
+    /// Columns that are written when the table is a sink: physical and writable metadata columns in declared order.
+    pub fn sink_columns(&self) -> impl Iterator<Item = &ColumnSpec> {
+        self.columns.iter().filter(|c| match &c.kind {
             ColumnKind::Physical => true,
             ColumnKind::Metadata { virtual_, .. } => !virtual_,
             ColumnKind::Computed => false,
-        });
-        Arc::new(Schema::new(written.map(ColumnSpec::field).collect::<Vec<_>>()))
+        })
+    }
+
+    /// [`TableSpec::sink_columns`] as a schema.
+    pub fn sink_schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(self.sink_columns().map(ColumnSpec::field).collect::<Vec<_>>()))
     }
 
     /// The value of `connector`.

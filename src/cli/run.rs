@@ -333,7 +333,8 @@ impl Runner<'_> {
                         Ok(summary) => self.ended(&mut status, task, &summary, titled, jobs.is_empty()),
                         Err(error) => {
                             self.stop.asked.send_replace(true);
-                            let place = titled.then_some(task.job.span);
+                            // data fails a statement, other failures are not the script's
+                            let place = (titled || error.kind() == ErrorKind::Data).then_some(task.job.span);
                             failure.get_or_insert_with(|| error.or_at(place));
                         }
                     }
@@ -358,6 +359,14 @@ impl Runner<'_> {
                 status.note(&note);
             }
             return;
+        }
+        for sink in &task.metrics.sinks {
+            let dropped = sink.dropped.load(Ordering::Relaxed);
+            if dropped > 0 {
+                let rows = if dropped == 1 { "1 row was" } else { &format!("{dropped} rows were") };
+                let table = sink.key();
+                status.note(&format!("note: {rows} left out of {table}: NULL in a column that is NOT NULL"));
+            }
         }
         let title = if titled { format!("{}: ", report::title(task.place, task.job)) } else { String::new() };
         let text = report::summary(summary, self.loaded, &task.job.plan, &task.layout);

@@ -8,6 +8,7 @@ pub mod datagen;
 pub mod filesystem;
 pub mod kafka;
 pub mod print;
+pub mod values;
 
 use arrow::array::{Int64Array, RecordBatch};
 use futures::future::BoxFuture;
@@ -289,6 +290,7 @@ pub fn bounded(table: &TableSpec) -> Result<bool> {
         "kafka" => kafka::bounded(table),
         "filesystem" => Ok(true),
         "datagen" => datagen::bounded(table),
+        values::CONNECTOR => Ok(true),
         other => Err(Error::config(format!("connector \"{other}\" cannot be read"))),
     }
 }
@@ -302,6 +304,7 @@ pub fn open_source(table: &TableSpec, job: &JobContext) -> Result<Box<dyn Source
         "kafka" => Ok(Box::new(kafka::KafkaSource::open(table, job)?)),
         "filesystem" => Ok(Box::new(filesystem::FileSource::open(table, job)?)),
         "datagen" => Ok(Box::new(datagen::DatagenSource::open(table)?)),
+        values::CONNECTOR => Ok(Box::new(values::ValuesSource::open(table)?)),
         other => Err(Error::config(format!("connector \"{other}\" cannot be read"))),
     }
 }

@@ -9,6 +9,7 @@ mod text;
 
 pub mod csv;
 pub mod json;
+pub mod raw;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -97,6 +98,7 @@ pub fn option_names(format: &str) -> Result<&'static [&'static str]> {
     match format {
         "json" => Ok(json::OPTIONS),
         "csv" => Ok(csv::OPTIONS),
+        "raw" => Ok(raw::OPTIONS),
         _ => Err(unknown(format)),
     }
 }
@@ -109,6 +111,7 @@ pub fn decoder(format: &str, schema: SchemaRef, options: &Options, prefix: &str)
     match format {
         "json" => Ok(Box::new(json::JsonDecoder::new(schema, options, prefix)?)),
         "csv" => Ok(Box::new(csv::CsvDecoder::new(schema, options, prefix)?)),
+        "raw" => Ok(Box::new(raw::RawDecoder::new(schema, options, prefix)?)),
         _ => Err(unknown(format)),
     }
 }
@@ -121,6 +124,7 @@ pub fn encoder(format: &str, schema: SchemaRef, options: &Options, prefix: &str)
     match format {
         "json" => Ok(Box::new(json::JsonEncoder::new(schema, options, prefix)?)),
         "csv" => Ok(Box::new(csv::CsvEncoder::new(schema, options, prefix)?)),
+        "raw" => Ok(Box::new(raw::RawEncoder::new(&schema, options, prefix)?)),
         _ => Err(unknown(format)),
     }
 }

@@ -15,8 +15,18 @@ use crate::formats::text::{base64, number, time};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ScalarStyle {
     pub(super) timestamps: TimestampStyle,
-    /// `13.00` instead of `13`, `100` instead of `1E+2`.
-    pub(super) plain_decimals: bool,
+    pub(super) decimals: DecimalStyle,
+}
+
+/// How decimals are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DecimalStyle {
+    /// `13`, `1E+2`: without zeros at the end, and with an exponent where Java uses one.
+    Scientific,
+    /// `13.00`, `100`: all digits of the type.
+    Exact,
+    /// `13`, `100`: without zeros at the end, and without an exponent.
+    Plain,
 }
 
 /// A column of single values.
@@ -80,8 +90,14 @@ impl<'a> Scalars<'a> {
             Self::Int64(v) => number::write_integer(v.value(row), out),
             Self::Float32(v) => number::write_float(v.value(row), out),
             Self::Float64(v) => number::write_float(v.value(row), out),
-            Self::Decimal(v, scale) if style.plain_decimals => number::write_plain_decimal(v.value(row), *scale, out),
-            Self::Decimal(v, scale) => number::write_decimal(v.value(row), *scale, out),
+            Self::Decimal(v, scale) => match style.decimals {
+                DecimalStyle::Scientific => number::write_decimal(v.value(row), *scale, out),
+                DecimalStyle::Exact => number::write_plain_decimal(v.value(row), *scale, out),
+                DecimalStyle::Plain => {
+                    let (unscaled, scale) = number::without_zeros(v.value(row), *scale);
+                    number::write_plain_decimal(unscaled, scale, out);
+                }
+            },
             Self::Utf8(v) => out.extend_from_slice(v.value(row).as_bytes()),
             Self::Binary(v) => base64::encode(v.value(row), out),
             Self::Date(v) => time::write_days(v.value(row).into(), out),

@@ -39,7 +39,7 @@ pub struct FunctionContext {
 
 /// The lists of scalar functions, by theme.
 const SCALARS: &[&[scalar::Entry]] =
-    &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES, json::ENTRIES, watermark::ENTRIES];
+    &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES, cast::length::ENTRIES, json::ENTRIES, watermark::ENTRIES];
 
 /// The lists of themes with files of their own.
 const FOLDERS: &[&[&[scalar::Entry]]] = &[collection::ENTRIES];
@@ -101,7 +101,8 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
 ];
 
 /// The scalar functions, under their lower-case Flink names; and what the planner writes for syntax of its own:
-/// `date_part` (EXTRACT), `floor_to`, `ceil_to`, `decimal_divide`, `flink_cast`, `flink_try_cast`, `flink_cast_string`.
+/// `date_part` (EXTRACT), `floor_to`, `ceil_to`, `decimal_divide`, `flink_cast`, `flink_try_cast`, `flink_cast_string`,
+/// `flink_trim`, `flink_trim_pad`, `flink_check_length`.
 ///
 /// COALESCE and NULLIF are DataFusion's: they have Flink's results. A zone that does not exist counts as UTC:
 /// check it with [`check_time_zone`] where it is set.
@@ -133,6 +134,9 @@ const INTERNAL: &[&str] = &[
     "flink_cast",
     "flink_try_cast",
     "flink_cast_string",
+    "flink_trim",
+    "flink_trim_pad",
+    "flink_check_length",
     "btrim",
     "strpos",
     "__array",

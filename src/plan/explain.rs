@@ -71,7 +71,12 @@ impl fmt::Display for NodeKind {
                 List(&o.aggregates)
             ),
             Self::Union => f.write_str("Union"),
-            Self::Sink(s) => write!(f, "Sink {}", s.table.name),
+            Self::Sink(s) if s.required.is_empty() => write!(f, "Sink {}", s.table.name),
+            Self::Sink(s) => {
+                let columns: Vec<&str> = s.table.sink_columns().map(|c| c.name.as_str()).collect();
+                let required: Vec<&str> = s.required.iter().filter_map(|at| columns.get(*at).copied()).collect();
+                write!(f, "Sink {} without NULL in [{}]", s.table.name, List(&required))
+            }
         }
     }
 }

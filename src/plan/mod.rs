@@ -326,6 +326,8 @@ pub enum OverFrame {
 pub struct Sink {
     /// The table.
     pub table: Arc<TableSpec>,
+    /// Places of columns that may be NULL in the input and not in the table: rows with one are left out and counted.
+    pub required: Vec<usize>,
 }
 
 /// What `SET` said, typed.
@@ -343,6 +345,30 @@ pub struct Settings {
     pub idle_timeout: Option<Duration>,
     /// `streamer.max-future-skew`.
     pub max_future_skew: Option<Duration>,
+    /// `table.exec.sink.not-null-enforcer`.
+    pub not_null: NotNullRule,
+    /// `table.exec.sink.type-length-enforcer`.
+    pub lengths: LengthRule,
+}
+
+/// What becomes of a row with NULL for a column of a sink that is NOT NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotNullRule {
+    /// It stops the job.
+    Error,
+    /// It is left out, and counted.
+    Drop,
+}
+
+/// What becomes of a value that has not the length its column of a sink declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LengthRule {
+    /// It is written as it is.
+    Ignore,
+    /// It is cut or filled up.
+    TrimPad,
+    /// It stops the job.
+    Error,
 }
 
 impl Default for Settings {
@@ -354,6 +380,8 @@ impl Default for Settings {
             time_zone: "UTC".into(),
             idle_timeout: None,
             max_future_skew: Some(crate::limits::FUTURE_SKEW_DEFAULT),
+            not_null: NotNullRule::Error,
+            lengths: LengthRule::Ignore,
         }
     }
 }

@@ -348,6 +348,8 @@ impl Spawning<'_> {
                 key: sink_key(id, name),
                 preview: preview.map(|(_, preview)| preview),
                 metrics: self.options.metrics.sink(name),
+                schema: spec.table.sink_schema(),
+                required: spec.required.clone(),
                 reports: self.reporter.clone(),
                 commits: from,
                 committed: committer.clone(),

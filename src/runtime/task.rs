@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::{and, filter_record_batch, is_not_null};
+use arrow::datatypes::SchemaRef;
 use tokio::sync::mpsc;
 
 use crate::connectors::{Sink, SinkState};
@@ -66,6 +68,10 @@ pub(crate) struct SinkTask {
     pub(crate) key: String,
     pub(crate) preview: Option<Preview>,
     pub(crate) metrics: Arc<SinkMetrics>,
+    /// What the sink takes.
+    pub(crate) schema: SchemaRef,
+    /// Columns of the input whose NULLs leave a row out.
+    pub(crate) required: Vec<usize>,
     pub(crate) reports: mpsc::Sender<TaskReport>,
     /// Epochs whose manifest is durable.
     pub(crate) commits: mpsc::Receiver<u64>,
@@ -97,13 +103,37 @@ impl SinkTask {
     }
 
     async fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        let rows = without_origin(&batch)?;
+        let rows = self.complete(without_origin(&batch)?)?;
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
         self.metrics.rows.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
         if let Some(preview) = &self.preview {
             // A full preview means nobody can read that fast: the rows are in the sink all the same.
             drop(preview.try_send(rows.clone()));
         }
         self.sink.write(rows).await
+    }
+
+    /// The rows without NULL where the table has NOT NULL.
+    fn complete(&self, rows: RecordBatch) -> Result<RecordBatch> {
+        if self.required.is_empty() {
+            return Ok(rows);
+        }
+        let mut keep: Option<BooleanArray> = None;
+        for column in self.required.iter().filter_map(|at| rows.columns().get(*at)) {
+            let here = is_not_null(column)?;
+            keep = Some(match keep {
+                Some(others) => and(&others, &here)?,
+                None => here,
+            });
+        }
+        let kept = match keep {
+            Some(keep) if keep.has_false() => filter_record_batch(&rows, &keep)?,
+            _ => rows.clone(),
+        };
+        self.metrics.dropped.fetch_add((rows.num_rows() - kept.num_rows()) as u64, Ordering::Relaxed);
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), kept.columns().to_vec())?)
     }
 
     /// Waits for the manifest of the epoch just prepared; false if the coordinator is gone.

@@ -69,6 +69,11 @@ fn families(metrics: &Metrics) -> Vec<Family> {
         values
     };
     families.push(counter("streamer_sink_rows", "Rows written.", sinks(|s| s.rows.load(Ordering::Relaxed))));
+    families.push(counter(
+        "streamer_sink_dropped_rows",
+        "Rows left out for a NULL in a column that is NOT NULL.",
+        sinks(|s| s.dropped.load(Ordering::Relaxed)),
+    ));
     let mut operators: Vec<_> = metrics
         .operators
         .iter()

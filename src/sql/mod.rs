@@ -10,29 +10,35 @@ mod bounded_unnest;
 mod catalog;
 mod collections;
 mod group_window;
+mod hints;
+mod insert;
+mod length;
 mod planner;
 mod rewrite;
 mod session;
 mod settings;
+mod show_create;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, Query, visit_relations};
 
 use crate::connectors::{self, Usage};
 use crate::error::{Error, Result, Span};
 use crate::plan::{NodeKind, PlanBuilder, Settings, StreamPlan};
 use crate::sql::catalog::{Catalog, Table};
-use crate::sql::parser::ast::{Insert, ObjectKind, Spanned, Statement, StatementKind};
-use crate::sql::planner::Planner;
-use crate::sql::planner::context::Registry;
+use crate::sql::insert::written;
+use crate::sql::parser::ast::{
+    CreateTable, CreateView, DefinedBy, Insert, ObjectKind, Spanned, Statement, StatementKind, TableName,
+};
+use crate::sql::planner::context::{Registry, Relations};
 use crate::sql::planner::errors::span_of;
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::lower::Lowering;
-use crate::sql::planner::refuse;
+use crate::sql::planner::{Planner, refuse};
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
 
 pub use crate::sql::planner::expr::flink_type as type_name;
@@ -153,7 +159,7 @@ struct Planning {
     /// Names that statements declare, where some statement could not be read.
     unread: BTreeSet<String>,
     /// Tables validated already, per usage.
-    validated: BTreeSet<(String, bool)>,
+    validated: Vec<(Arc<TableSpec>, Usage)>,
 }
 
 impl Planning {
@@ -167,7 +173,7 @@ impl Planning {
             notes: Vec::new(),
             errors,
             unread,
-            validated: BTreeSet::new(),
+            validated: Vec::new(),
         }
     }
 
@@ -186,9 +192,8 @@ impl Planning {
         if let Some(error) = Error::collect(std::mem::take(&mut self.errors)) {
             return Err(error);
         }
-        let tables = self.catalog.order.iter().filter_map(|name| self.catalog.tables.get(name));
         Ok(Script {
-            tables: tables.map(|table| Arc::clone(&table.spec)).collect(),
+            tables: self.catalog.tables().map(|table| Arc::clone(&table.spec)).collect(),
             jobs: self.jobs,
             settings: self.settings,
             notes: self.notes,
@@ -199,8 +204,8 @@ impl Planning {
 
     /// What is wrong with the options of tables that no job was planned with.
     fn unused(&self) -> Vec<Error> {
-        let planned = |name: &str| self.validated.iter().any(|(table, _)| table == name);
-        let tables = self.catalog.tables.values().filter(|table| !planned(&table.spec.name));
+        let planned = |name: &str| self.validated.iter().any(|(table, _)| table.name == name);
+        let tables = self.catalog.tables().filter(|table| !planned(&table.spec.name));
         tables.flat_map(|table| catalog::option_errors(&table.spec)).collect()
     }
 
@@ -226,20 +231,22 @@ impl Planning {
                 self.time_zone_may_have_changed();
                 Ok(())
             }
-            StatementKind::CreateTable(create) => self.catalog.create_table(create, &self.registry),
-            StatementKind::CreateView(create) => {
-                let (settings, registry) = (self.settings.clone(), self.registry.clone());
-                let place = refuse::clause_place(&create.query);
-                self.catalog.create_view(create, &self.registry, |catalog, plan| {
-                    let mut lowering = Lowering {
-                        tables: &catalog.tables,
-                        settings: &settings,
-                        registry: &registry,
-                        builder: PlanBuilder::default(),
-                    };
-                    lowering.lower(plan).map(|_| ()).map_err(|e| vec![e.or_at(place)])
-                })
+            StatementKind::CreateTable(create) => match &create.from {
+                Some(DefinedBy::Query { order, query }) => self.create_from(create, order, query, statement.span),
+                _ => self.catalog.create_table(create, &self.registry),
+            },
+            StatementKind::CreateView(create) => self.create_view(create),
+            StatementKind::CreateDatabase { name, if_not_exists } => {
+                self.catalog.create_database(name, *if_not_exists).map_err(|e| vec![e])
             }
+            StatementKind::DropDatabase { name, if_exists, cascade } => {
+                self.catalog.drop_database(name, *if_exists, *cascade).map_err(|e| vec![e])
+            }
+            StatementKind::Use(name) => self.catalog.use_database(name).map_err(|e| vec![e]),
+            StatementKind::AlterTable { name, if_exists, change } => {
+                self.catalog.alter_table(name, *if_exists, change, &self.registry)
+            }
+            StatementKind::AlterView { name, change } => self.catalog.alter_view(name, change, &self.registry),
             StatementKind::Insert(insert) => {
                 self.insert_job(std::slice::from_ref(insert), JobKind::Insert, statement.span)
             }
@@ -249,8 +256,9 @@ impl Planning {
                 Error::sql("a SELECT must be the last statement of a script")
                     .hint("put it at the end, or write its rows to a table with INSERT INTO"),
             ]),
-            StatementKind::Drop { what, name, if_exists } => {
-                self.catalog.drop(*what == ObjectKind::View, name, *if_exists).map_err(|e| vec![e])
+            StatementKind::Drop { what, temporary, name, if_exists } => {
+                let what = if *what == ObjectKind::View { "view" } else { "table" };
+                self.catalog.drop(what, name, *temporary, *if_exists, &self.registry).map_err(|e| vec![e])
             }
             StatementKind::Explain { .. } => {
                 self.note("EXPLAIN is not run in a script: use \"streamer explain FILE\"", statement.span);
@@ -284,30 +292,66 @@ impl Planning {
     }
 
     fn lowering(&self) -> Lowering<'_> {
-        Lowering {
-            tables: &self.catalog.tables,
-            settings: &self.settings,
-            registry: &self.registry,
-            builder: PlanBuilder::default(),
-        }
+        Lowering { settings: &self.settings, registry: &self.registry, builder: PlanBuilder::default() }
     }
 
-    fn planner(&self) -> Planner<'_> {
-        Planner { registry: &self.registry, relations: &self.catalog.relations.0 }
+    /// The analysed plan of a query, hints and all.
+    fn plan(&self, query: &Query) -> Result<LogicalPlan, Vec<Error>> {
+        self.catalog.check_relations(query).map_err(|e| vec![e])?;
+        let mut hinted: Option<Relations> = None;
+        let query = hints::resolve(query, &self.catalog, &mut hinted)?;
+        let relations = hinted.as_ref().unwrap_or_else(|| self.catalog.relations());
+        Planner { registry: &self.registry, relations, database: &self.catalog.database }.stream(&query)
+    }
+
+    fn create_view(&mut self, create: &CreateView) -> Result<(), Vec<Error>> {
+        let (settings, registry) = (self.settings.clone(), self.registry.clone());
+        let place = refuse::clause_place(&create.query);
+        self.catalog.create_view(create, &self.registry, |plan| {
+            let mut lowering = Lowering { settings: &settings, registry: &registry, builder: PlanBuilder::default() };
+            lowering.lower(plan).map(|_| ()).map_err(|e| vec![e.or_at(place)])
+        })
+    }
+
+    /// `CREATE TABLE … AS`: the table with the query's columns, and a job that fills it.
+    fn create_from(
+        &mut self,
+        create: &CreateTable,
+        order: &[Spanned<String>],
+        query: &Query,
+        span: Span,
+    ) -> Result<(), Vec<Error>> {
+        if self.catalog.has(&create.name, create.if_not_exists) || self.uses_broken(query) {
+            return Ok(());
+        }
+        if create.temporary {
+            let error = Error::sql("a temporary table cannot be created from a query").at(create.name.span);
+            return Err(vec![error.hint("leave TEMPORARY out: no table outlives the script")]);
+        }
+        let plan = self.plan(query)?;
+        let whole = catalog::of_query(create, order, &plan)?;
+        self.catalog.create_table(&whole, &self.registry)?;
+        let key = self.catalog.key(&create.name);
+        let Some(table) = self.catalog.table(&key).cloned() else { return Ok(()) };
+        let place = |name: &str| plan.schema().fields().iter().position(|field| field.name() == name);
+        let from: Vec<Option<usize>> = table.spec.sink_columns().map(|column| place(&column.name)).collect();
+        let mut lowering = self.lowering();
+        let at = refuse::clause_place(query).or_else(|| span_of(query));
+        lowering.sink(&plan, &table.spec, &from, &[]).map_err(|e| vec![e.or_at(at)])?;
+        let builder = lowering.builder;
+        self.job(builder, JobKind::Insert, span, format!("INSERT INTO {key}\n{}\n", plan.display_indent()))
     }
 
     /// Whether the statement reads or writes what was declared wrongly: then its errors are known already.
     fn uses_broken(&self, query: &Query) -> bool {
-        let found = visit_relations(query, |name| {
-            let last = name.0.last().and_then(ast::ObjectNamePart::as_ident);
-            match last {
-                Some(ident) if self.catalog.broken.contains(&ident.value) => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
-            }
+        let broken = |name: &ast::ObjectName| self.catalog.is_broken(&self.catalog.key_of(name));
+        let found = visit_relations(query, |name| match broken(name) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         });
         let mut in_functions = refuse::TableArguments(Vec::new());
         in_functions.collect(query);
-        found.is_break() || in_functions.0.iter().any(|name| self.catalog.broken.contains(name))
+        found.is_break() || in_functions.0.iter().any(broken)
     }
 
     fn insert_job(&mut self, inserts: &[Insert], kind: JobKind, span: Span) -> Result<(), Vec<Error>> {
@@ -328,7 +372,7 @@ impl Planning {
                 let place = refuse::clause_place(&insert.query).or_else(|| span_of(insert.query.as_ref()));
                 errors.push(error.or_at(place));
             }
-            logical.push_str(&format!("INSERT INTO {}\n{}\n", insert.table.value, planned.plan.display_indent()));
+            logical.push_str(&format!("INSERT INTO {}\n{}\n", planned.table.spec.name, planned.plan.display_indent()));
         }
         let builder = lowering.builder;
         if !errors.is_empty() {
@@ -359,7 +403,9 @@ impl Planning {
                 NodeKind::Sink(sink) if sink.table.connector() != COLLECT => (&sink.table, Usage::Sink),
                 _ => continue,
             };
-            if self.validated.insert((table.name.clone(), usage == Usage::Source)) {
+            let known = self.validated.iter().any(|(other, used)| *used == usage && other == table);
+            if !known && table.connector() != connectors::values::CONNECTOR {
+                self.validated.push((Arc::clone(table), usage));
                 errors.extend(connectors::validate(table, usage).into_iter().map(|e| e.or_at(table.span)));
             }
         }
@@ -368,42 +414,78 @@ impl Planning {
 
     /// One INSERT; `None` if its errors are known already.
     fn insert<'a>(&self, insert: &'a Insert) -> Result<Option<(&'a Insert, PlannedInsert)>, Vec<Error>> {
-        let name = &insert.table;
-        if self.catalog.broken.contains(&name.value) {
+        if self.catalog.is_broken(&self.catalog.key(&insert.table)) {
             // the query may have mistakes of its own
             if !self.uses_broken(&insert.query) {
-                self.planner().stream(&insert.query)?;
+                self.plan(&insert.query)?;
             }
             return Ok(None);
         }
-        let table = self.sink_table(name);
+        let table = self.sink_table(&insert.table).and_then(|table| match insert.options.is_empty() {
+            true => Ok(Arc::clone(table)),
+            false => table.with_options(&insert.options).map(Arc::new),
+        });
         if self.uses_broken(&insert.query) {
-            return table.map(|_| None).map_err(|e| vec![e]);
+            return table.map(|_| None);
         }
-        let plan = self.planner().stream(&insert.query);
+        let plan = self.plan(&insert.query);
         match (table, plan) {
             (Ok(table), Ok(plan)) => {
-                let from = written(insert, table, &plan).map_err(|e| vec![e])?;
-                Ok(Some((insert, PlannedInsert { table: table.clone(), plan, from })))
+                let (plan, constants) = self.with_partition(insert, &table, plan)?;
+                let from = written(insert, &table, &plan, &constants).map_err(|e| vec![e])?;
+                Ok(Some((insert, PlannedInsert { table, plan, from })))
             }
             (table, plan) => {
                 let mut errors = plan.err().unwrap_or_default();
-                errors.extend(table.err());
+                errors.extend(table.err().unwrap_or_default());
                 Err(errors)
             }
         }
     }
 
-    fn sink_table(&self, name: &Spanned<String>) -> Result<&Table> {
-        if self.catalog.is_view(&name.value) {
-            return Err(Error::sql(format!("\"{}\" is a view and cannot be written", name.value))
-                .at(name.span)
-                .hint("INSERT INTO a table"));
+    /// The query with the values of `PARTITION (…)` behind its columns, and the names of these.
+    fn with_partition(
+        &self,
+        insert: &Insert,
+        table: &Table,
+        plan: LogicalPlan,
+    ) -> Result<(LogicalPlan, Vec<String>), Vec<Error>> {
+        let mut names = Vec::new();
+        let mut columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+        for (column, value) in &insert.partition {
+            let spec = &table.spec;
+            let Some(declared) = spec
+                .columns
+                .iter()
+                .find(|c| c.name == column.value && spec.partitioned_by.contains(&c.name) && !names.contains(&c.name))
+            else {
+                let error = Error::sql(format!("table \"{}\" is not partitioned by \"{}\"", spec.name, column.value));
+                let error = error.at(column.span);
+                return Err(vec![match spec.partitioned_by.join(", ") {
+                    none if none.is_empty() => error.hint("leave PARTITION (…) out, and select the value as a column"),
+                    known => error.hint(format!("partitioned by: {known}")),
+                }]);
+            };
+            let value = self.catalog.planner(&self.registry).constant(value, &declared.data_type)?;
+            columns.push(value.alias(format!("PARTITION {}", declared.name)));
+            names.push(declared.name.clone());
         }
-        self.catalog.tables.get(&name.value).ok_or_else(|| {
-            Error::sql(format!("table \"{}\" not found", name.value))
-                .at(name.span)
-                .nearest(&name.value, self.catalog.table_names())
+        if names.is_empty() {
+            return Ok((plan, names));
+        }
+        let built = LogicalPlanBuilder::from(plan).project(columns).and_then(LogicalPlanBuilder::build);
+        built.map(|plan| (plan, names)).map_err(|e| vec![e.into()])
+    }
+
+    fn sink_table(&self, name: &TableName) -> Result<&Arc<Table>, Vec<Error>> {
+        let key = self.catalog.key(name);
+        if self.catalog.is_view(&key) {
+            let error = Error::sql(format!("\"{key}\" is a view and cannot be written")).at(name.span);
+            return Err(vec![error.hint("INSERT INTO a table")]);
+        }
+        self.catalog.table(&key).ok_or_else(|| {
+            let error = Error::sql(format!("table \"{key}\" not found")).at(name.span);
+            vec![error.nearest(&key, self.catalog.table_names())]
         })
     }
 
@@ -411,7 +493,7 @@ impl Planning {
         if self.uses_broken(query) {
             return Ok(());
         }
-        let plan = self.planner().stream(query)?;
+        let plan = self.plan(query)?;
         let table = Arc::new(collected(&plan));
         let from: Vec<Option<usize>> = (0..table.columns.len()).map(Some).collect();
         let mut lowering = self.lowering();
@@ -425,85 +507,10 @@ impl Planning {
 
 /// An INSERT, resolved.
 struct PlannedInsert {
-    table: Table,
+    table: Arc<Table>,
     plan: LogicalPlan,
     /// For each column of the table's `sink_schema()`, the query's column; `None`: NULL.
     from: Vec<Option<usize>>,
-}
-
-/// Which column of the query goes to which column of the table: by position.
-fn written(insert: &Insert, table: &Table, plan: &LogicalPlan) -> Result<Vec<Option<usize>>> {
-    let spec = &table.spec;
-    let sink = spec.sink_schema();
-    let width = plan.schema().fields().len();
-    let place = insert.query_place();
-    if insert.columns.is_empty() {
-        if width == sink.fields().len() {
-            return Ok((0..width).map(Some).collect());
-        }
-        let types: Vec<String> =
-            sink.fields().iter().map(|f| format!("{} {}", f.name(), flink_type(f.data_type()))).collect();
-        return Err(Error::sql(format!(
-            "the query has {width} columns, table \"{}\" takes {}",
-            spec.name,
-            sink.fields().len()
-        ))
-        .detail(format!("It takes {}.", types.join(", ")))
-        .or_at(place)
-        .hint("list the columns: INSERT INTO t (a, b) SELECT …"));
-    }
-    if insert.columns.len() != width {
-        let last = insert.columns.last().map(|c| c.span);
-        return Err(Error::sql(format!("{} columns are listed, the query has {width}", insert.columns.len()))
-            .or_at(insert.columns.first().map(|c| c.span).zip(last).map(|(a, b)| a.to(b)))
-            .hint("list one column for each of the query"));
-    }
-    let mut from = vec![None; sink.fields().len()];
-    for (i, column) in insert.columns.iter().enumerate() {
-        let name = &column.value;
-        match sink.fields().iter().position(|f| f.name() == name) {
-            Some(at) if from[at].is_none() => from[at] = Some(i),
-            Some(_) => {
-                return Err(Error::sql(format!("column \"{name}\" is listed twice"))
-                    .at(column.span)
-                    .hint("list it once"));
-            }
-            None => {
-                let error = Error::sql(if spec.columns.iter().any(|c| c.name == *name) {
-                    format!("column \"{name}\" of table \"{}\" is read-only", spec.name)
-                } else {
-                    format!("column \"{name}\" not found in table \"{}\"", spec.name)
-                });
-                return Err(error.at(column.span).nearest(name, sink.fields().iter().map(|f| f.name().as_str())));
-            }
-        }
-    }
-    Ok(from)
-}
-
-impl Insert {
-    /// Places of the query's columns; none where `*` hides how many there are.
-    fn column_places(&self) -> Vec<Option<Span>> {
-        let ast::SetExpr::Select(select) = self.query.body.as_ref() else { return Vec::new() };
-        let listed = |item: &ast::SelectItem| {
-            matches!(item, ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. })
-        };
-        if !select.projection.iter().all(listed) {
-            return Vec::new();
-        }
-        select.projection.iter().map(span_of).collect()
-    }
-
-    /// Place of the first column of the query.
-    fn query_place(&self) -> Option<Span> {
-        match self.query.body.as_ref() {
-            ast::SetExpr::Select(select) => {
-                let (first, last) = (select.projection.first()?, select.projection.last()?);
-                span_of(first).zip(span_of(last)).map(|(a, b)| a.to(b))
-            }
-            other => span_of(other),
-        }
-    }
 }
 
 /// The table a final SELECT writes to.

@@ -3,33 +3,33 @@
 //! The tables are bounded here (files, ranges of topics, ledgers), so all of SQL can be asked: ORDER BY,
 //! joins, any GROUP BY.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
 use datafusion::functions_window::all_default_window_functions;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableSource};
+use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Query, visit_relations};
 
 use crate::error::{Error, Result};
 use crate::plan::Source;
-use crate::sql::Script;
 use crate::sql::bounded_unnest::bounded_unnest;
-use crate::sql::catalog::renamed;
-use crate::sql::parser;
-use crate::sql::parser::ast::{ObjectKind, Spanned, Statement, StatementKind};
+use crate::sql::catalog::{Catalog, key, renamed};
+use crate::sql::parser::ast::{ObjectKind, Show, Shown, Spanned, Statement, StatementKind, TableName};
+use crate::sql::parser::names::{CATALOG, LEDGER};
+use crate::sql::parser::parse_script;
 use crate::sql::planner::Planner;
 use crate::sql::planner::context::{Registry, Relation, Relations};
 use crate::sql::planner::errors::{from_parser, span_of};
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::lower;
 use crate::sql::planner::refuse;
+use crate::sql::{Script, hints, show_create};
 use crate::table::TableSpec;
 
 /// Plans and runs ad-hoc queries.
@@ -37,8 +37,8 @@ pub struct Session {
     context: SessionContext,
     registry: Registry,
     relations: Relations,
-    /// Names of the views among the relations.
-    views: BTreeSet<String>,
+    /// What the script declares.
+    catalog: Catalog,
     /// Views that cannot be asked here, and why.
     refused: BTreeMap<String, String>,
 }
@@ -53,27 +53,25 @@ pub fn session(
 ) -> Result<Session> {
     let context = SessionContext::new_with_config(SessionConfig::new().with_information_schema(false));
     let registry = Registry::new(&script.settings.time_zone).with_window_functions(all_default_window_functions());
-    let mut session =
-        Session { context, registry, relations: Relations::new(), views: BTreeSet::new(), refused: BTreeMap::new() };
-    for table in &script.tables {
-        if let Some(declared) = script.catalog.tables.get(&table.name) {
-            let provider = register(table, lower::source(declared, &script.settings)?)?;
-            session.register(&table.name, provider);
-        }
+    let (relations, catalog) = (Relations::new(), script.catalog.clone());
+    let mut session = Session { context, registry, relations, catalog, refused: BTreeMap::new() };
+    for table in script.catalog.tables() {
+        let provider = register(&table.spec, lower::source(table, &script.settings)?)?;
+        session.register(&table.spec.name, provider);
     }
-    for view in &script.catalog.views {
+    for (key, view, database) in script.catalog.views() {
         let planned = session
-            .plan(&view.query)
+            .plan(&view.query, database)
             .map_err(|error| error.flatten().first().map_or_else(String::new, |first| first.message().to_owned()))
             .and_then(|plan| renamed(plan, &view.columns, &view.name).map_err(|error| error.message().to_owned()));
         match planned {
             Ok(plan) => {
-                let relation = Relation { schema: Arc::clone(plan.schema().inner()), rowtime: None, view: Some(plan) };
-                session.relations.insert(view.name.value.clone(), Arc::new(relation));
-                session.views.insert(view.name.value.clone());
+                let schema = Arc::clone(plan.schema().inner());
+                let relation = Relation { schema, rowtime: None, view: Some(plan), table: None };
+                session.relations.insert(key.to_owned(), Arc::new(relation));
             }
             Err(reason) => {
-                session.refused.insert(view.name.value.clone(), reason);
+                session.refused.insert(key.to_owned(), reason);
             }
         }
     }
@@ -118,12 +116,12 @@ impl Session {
         }
     }
 
-    /// What each statement of `text` shows, ready to run: queries, `SHOW TABLES`, `SHOW VIEWS`, `DESCRIBE`.
+    /// What each statement of `text` shows, ready to run: queries, `SHOW …`, `DESCRIBE`.
     ///
     /// # Errors
     /// `Sql` with places in `text`: all mistakes of the syntax, or those of the first wrong statement.
     pub fn queries(&self, text: &str) -> Result<Vec<DataFrame>> {
-        let (statements, errors) = parser::parse_script(text, &|_| None);
+        let (statements, errors) = parse_script(text, &|_| None);
         match Error::collect(errors) {
             Some(error) => Err(error),
             None => statements.iter().map(|statement| self.statement(statement)).collect(),
@@ -132,8 +130,11 @@ impl Session {
 
     fn statement(&self, statement: &Statement) -> Result<DataFrame> {
         match &statement.kind {
-            StatementKind::Query(query) => Ok(DataFrame::new(self.context.state(), self.plan(query)?)),
-            StatementKind::Show(kind) => self.show(*kind),
+            StatementKind::Query(query) => {
+                let plan = self.plan(query, &self.catalog.database)?;
+                Ok(DataFrame::new(self.context.state(), plan))
+            }
+            StatementKind::Show(shown) => self.show(shown),
             StatementKind::Describe { name } => self.describe(name),
             _ => Err(Error::sql("only a query can be run here")
                 .at(statement.span)
@@ -141,26 +142,84 @@ impl Session {
         }
     }
 
-    /// Names, as Flink shows them: views are tables, too.
-    fn show(&self, kind: ObjectKind) -> Result<DataFrame> {
-        let (title, names): (_, Vec<&str>) = match kind {
-            ObjectKind::Table => ("table name", self.tables().collect()),
-            ObjectKind::View => ("view name", self.views.iter().map(String::as_str).collect()),
+    /// One column of names, or the columns of a table.
+    fn show(&self, show: &Show) -> Result<DataFrame> {
+        let texts = |all: Vec<&str>| all.into_iter().map(str::to_owned).collect::<Vec<String>>();
+        let (title, names) = match &show.what {
+            Shown::Tables(database) => ("table name", self.names(database.as_ref(), false)?),
+            Shown::Views(database) => ("view name", self.names(database.as_ref(), true)?),
+            Shown::Databases => ("database name", texts(self.catalog.databases().collect())),
+            Shown::CurrentDatabase => ("current database name", texts(vec![&self.catalog.database])),
+            Shown::Catalogs => ("catalog name", texts(vec![CATALOG])),
+            Shown::CurrentCatalog => ("current catalog name", texts(vec![CATALOG])),
+            Shown::Functions => ("function name", texts(self.functions())),
+            Shown::Nothing(title) => (title.as_str(), Vec::new()),
+            Shown::Create(kind, name) => ("result", vec![self.definition(*kind, name)?]),
+            Shown::Columns(name) => return self.describe_like(name, show.like.as_ref()),
         };
-        self.rows([(title, Arc::new(StringArray::from(names)) as ArrayRef)])
+        let names = names.into_iter().filter(|name| matches(name, show.like.as_ref()));
+        self.rows([(title, Arc::new(names.map(Some).collect::<StringArray>()) as ArrayRef)])
     }
 
-    fn describe(&self, name: &Spanned<String>) -> Result<DataFrame> {
-        let relation = self.relations.get(&name.value).ok_or_else(|| {
-            Error::sql(format!("table or view \"{}\" not found", name.value))
+    /// Names in a database, as Flink shows them: views are tables, too. The ledger is a database of its own.
+    fn names(&self, database: Option<&Spanned<String>>, views: bool) -> Result<Vec<String>> {
+        let here = database.map_or(self.catalog.database.as_str(), |name| name.value.as_str());
+        let ledger = self.relations.keys().filter_map(|key| key.strip_prefix("ledger.")).map(str::to_owned);
+        if here == LEDGER {
+            return Ok(if views { Vec::new() } else { ledger.collect() });
+        }
+        if let Some(name) = database.filter(|name| self.catalog.databases().all(|known| known != name.value)) {
+            return Err(Error::sql(format!("database \"{}\" does not exist", name.value))
                 .at(name.span)
-                .nearest(&name.value, self.tables())
+                .nearest(&name.value, self.catalog.databases()));
+        }
+        let known = |name: &str| !self.refused.contains_key(&key(here, name));
+        let all = self.catalog.names_in(here).filter(|(name, view)| (*view || !views) && known(name));
+        let mut names: Vec<String> = all.map(|(name, _)| name.to_owned()).collect();
+        if database.is_none() && !views {
+            names.extend(ledger.map(|name| format!("ledger.{name}")));
+            names.sort();
+        }
+        Ok(names)
+    }
+
+    /// The statement that declares a table or view.
+    fn definition(&self, kind: ObjectKind, name: &TableName) -> Result<String> {
+        let key = self.catalog.key(name);
+        let found = match kind {
+            ObjectKind::Table => self.catalog.definition(&key).map(show_create::table),
+            ObjectKind::View => {
+                let view = self.catalog.views().find(|(view, ..)| *view == key);
+                view.map(|(_, create, _)| show_create::view(create))
+            }
+        };
+        let what = if kind == ObjectKind::View { "view" } else { "table" };
+        found.ok_or_else(|| {
+            let error = Error::sql(format!("{what} \"{key}\" not found")).at(name.span);
+            error.nearest(&key, self.tables())
+        })
+    }
+
+    fn describe(&self, name: &TableName) -> Result<DataFrame> {
+        self.describe_like(name, None)
+    }
+
+    fn describe_like(&self, name: &TableName, like: Option<&(bool, String)>) -> Result<DataFrame> {
+        let key = self.catalog.key(name);
+        let relation = self.relations.get(&key).ok_or_else(|| {
+            let error = Error::sql(format!("table or view \"{key}\" not found")).at(name.span);
+            error.nearest(&key, self.tables())
         })?;
+        let declared = self.catalog.table(&key);
+        let sql_type = |at: usize, data_type: &arrow::datatypes::DataType| {
+            let column = declared.and_then(|table| table.spec.columns.get(at));
+            column.map_or_else(|| flink_type(data_type), |column| column.sql_type.clone())
+        };
         let schema = relation.schema();
-        let fields = schema.fields();
-        let names: StringArray = fields.iter().map(|f| Some(f.name().as_str())).collect();
-        let types: StringArray = fields.iter().map(|f| Some(flink_type(f.data_type()))).collect();
-        let nullable: BooleanArray = fields.iter().map(|f| Some(f.is_nullable())).collect();
+        let fields = || schema.fields().iter().enumerate().filter(|(_, field)| matches(field.name(), like));
+        let names: StringArray = fields().map(|(_, f)| Some(f.name().as_str())).collect();
+        let types: StringArray = fields().map(|(at, f)| Some(sql_type(at, f.data_type()))).collect();
+        let nullable: BooleanArray = fields().map(|(_, f)| Some(f.is_nullable())).collect();
         self.rows([
             ("name", Arc::new(names) as ArrayRef),
             ("type", Arc::new(types) as ArrayRef),
@@ -173,7 +232,7 @@ impl Session {
     }
 
     /// The logical plan of a query: one `SELECT`, `WITH` or `VALUES`.
-    fn plan(&self, query: &Query) -> Result<LogicalPlan> {
+    fn plan(&self, query: &Query, database: &str) -> Result<LogicalPlan> {
         let mut windows = refuse::TableArguments(Vec::new());
         windows.collect(query);
         if !windows.0.is_empty() {
@@ -184,23 +243,29 @@ impl Session {
         if let ControlFlow::Break(error) = visit_relations(query, |name| self.check_view(name)) {
             return Err(error);
         }
-        let unknown = refuse::unknown_functions(query, &self.registry);
+        self.catalog.check_relations(query)?;
+        let mut hinted = None;
+        let errors =
+            |errors| Error::collect(errors).unwrap_or_else(|| Error::internal("a query failed without an error"));
+        let query = hints::resolve(query, &self.catalog, &mut hinted).map_err(errors)?;
+        if hinted.is_some() {
+            return Err(Error::sql("OPTIONS hints are for jobs, not for an ad-hoc query")
+                .or_at(span_of(&query))
+                .hint("write the options into the WITH (…) of a table"));
+        }
+        let unknown = refuse::unknown_functions(&query, &self.registry);
         if let Some(error) = Error::collect(unknown) {
             return Err(error);
         }
-        let planner = Planner { registry: &self.registry, relations: &self.relations };
-        let plan = planner.query(query).map_err(|errors| {
-            Error::collect(errors).unwrap_or_else(|| Error::internal("a query failed without an error"))
-        })?;
-        typed_values(bounded_unnest(plan, &self.registry)?)
+        let planner = Planner { registry: &self.registry, relations: &self.relations, database };
+        bounded_unnest(planner.query(&query).map_err(errors)?, &self.registry)
     }
 
     /// Breaks with an error if `name` is a view that only jobs can compute.
     fn check_view(&self, name: &ObjectName) -> ControlFlow<Error> {
         let ident = name.0.last().and_then(ObjectNamePart::as_ident);
-        let Some((ident, reason)) = ident.and_then(|ident| Some((ident, self.refused.get(&ident.value)?))) else {
-            return ControlFlow::Continue(());
-        };
+        let reason = self.refused.get(&self.catalog.key_of(name));
+        let Some((ident, reason)) = ident.zip(reason) else { return ControlFlow::Continue(()) };
         ControlFlow::Break(
             Error::sql(format!("view \"{}\" cannot be computed by an ad-hoc query: {reason}", ident.value))
                 .or_at(from_parser(ident.span))
@@ -209,18 +274,22 @@ impl Session {
     }
 }
 
-/// `VALUES` with the types that its literals have in Flink: those of the plan were made before.
-fn typed_values(plan: LogicalPlan) -> Result<LogicalPlan> {
-    if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Values(_))))? {
-        return Ok(plan);
-    }
-    let typed = plan.transform_up(|node| match node {
-        LogicalPlan::Values(values) => {
-            Ok(Transformed::yes(LogicalPlanBuilder::values(values.values).and_then(LogicalPlanBuilder::build)?))
+/// Whether `name` is to be shown: `[NOT] LIKE` with `%` and `_`, in any case.
+fn matches(name: &str, like: Option<&(bool, String)>) -> bool {
+    fn at(name: &[char], pattern: &[char]) -> bool {
+        match pattern {
+            [] => name.is_empty(),
+            ['%', rest @ ..] => (0..=name.len()).any(|skipped| at(&name[skipped..], rest)),
+            ['_', rest @ ..] => !name.is_empty() && at(&name[1..], rest),
+            [c, rest @ ..] => name.first() == Some(c) && at(&name[1..], rest),
         }
-        other => other.recompute_schema().map(Transformed::yes),
-    })?;
-    Ok(typed.data)
+    }
+    let Some((not, pattern)) = like else { return true };
+    let chars = |text: &str| text.to_lowercase().chars().collect::<Vec<char>>();
+    // consecutive `%` say the same as one, and would only cost
+    let mut pattern = chars(pattern);
+    pattern.dedup_by(|a, b| *a == '%' && *b == '%');
+    at(&chars(name), &pattern) != *not
 }
 
 #[cfg(test)]

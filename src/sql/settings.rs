@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::limits::PARALLELISM_MAX;
-use crate::plan::Settings;
+use crate::plan::{LengthRule, NotNullRule, Settings};
 use crate::time::parse_duration;
 
 /// A key with an effect: how its value becomes part of [`Settings`].
@@ -93,13 +93,28 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "table.exec.sink.not-null-enforcer",
-        apply: |_, v| fixed(v, "ERROR", "a NULL for a NOT NULL column stops the job"),
-        reset: |_, _| (),
+        apply: |s, v| {
+            s.not_null = match v.to_ascii_uppercase().as_str() {
+                "ERROR" => NotNullRule::Error,
+                "DROP" => NotNullRule::Drop,
+                _ => return Err(one_of(v, &["ERROR", "DROP"])),
+            };
+            Ok(())
+        },
+        reset: |s, d| s.not_null = d.not_null,
     },
     Key {
         name: "table.exec.sink.type-length-enforcer",
-        apply: |_, v| fixed(v, "IGNORE", "lengths of CHAR and VARCHAR are not enforced"),
-        reset: |_, _| (),
+        apply: |s, v| {
+            s.lengths = match v.to_ascii_uppercase().as_str() {
+                "IGNORE" => LengthRule::Ignore,
+                "TRIM_PAD" => LengthRule::TrimPad,
+                "ERROR" => LengthRule::Error,
+                _ => return Err(one_of(v, &["IGNORE", "TRIM_PAD", "ERROR"])),
+            };
+            Ok(())
+        },
+        reset: |s, d| s.lengths = d.lengths,
     },
     Key {
         name: "table.exec.legacy-cast-behaviour",
@@ -281,6 +296,8 @@ mod tests {
             ("table.exec.source.idle-timeout", "5 s"),
             ("streamer.max-future-skew", "0"),
             ("execution.runtime-mode", "streaming"),
+            ("table.exec.sink.not-null-enforcer", "DROP"),
+            ("table.exec.sink.type-length-enforcer", "trim_pad"),
         ] {
             assert_eq!(set(&mut settings, key, value)?, None, "{key}");
         }
@@ -293,6 +310,8 @@ mod tests {
                 time_zone: "Europe/Berlin".into(),
                 idle_timeout: Some(Duration::from_secs(5)),
                 max_future_skew: None,
+                not_null: NotNullRule::Drop,
+                lengths: LengthRule::TrimPad,
             }
         );
         reset(&mut settings, Some("parallelism.default"))?;
@@ -322,7 +341,8 @@ mod tests {
             ("execution.checkpointing.interval", "soon", "\"soon\" is not a duration", "10 s"),
             ("table.local-time-zone", "Europe/Berlim", "unknown time zone", "Europe/Berlin"),
             ("parallelism.default", "0", "not a degree of parallelism", "from 1 to"),
-            ("table.exec.sink.not-null-enforcer", "DROP", "not supported", "ERROR"),
+            ("table.exec.sink.not-null-enforcer", "SKIP", "not a valid value", "ERROR, DROP"),
+            ("table.exec.legacy-cast-behaviour", "ENABLED", "not supported", "DISABLED"),
         ] {
             let error = set(&mut settings, key, value).unwrap_err();
             assert!(error.message().contains(message), "{key}: {error}");

@@ -86,7 +86,9 @@ public final class RunCases {
         List<String> rows = new ArrayList<>();
         try (Stream<Path> files = Files.walk(table)) {
           for (Path file : files.filter(RunCases::isVisible).toList()) {
-            rows.addAll(Files.readAllLines(file));
+            for (String line : Files.readAllLines(file)) {
+              rows.add(row(line, table.relativize(file).getParent()));
+            }
           }
         }
         rows.sort(null);
@@ -95,6 +97,14 @@ public final class RunCases {
             String.join("\n", rows) + (rows.isEmpty() ? "" : "\n"));
       }
     }
+  }
+
+  /** A row of a json sink, with its partition; a line of a csv sink as a row with the column "line". */
+  private static String row(String line, Path partition) {
+    if (!line.startsWith("{")) {
+      return "{\"line\":\"" + line.replace("\\", "\\\\").replace("\"", "\\\"").replace("\t", "\\t") + "\"}";
+    }
+    return partition == null ? line : line.replaceFirst("}$", ",\"__partition__\":\"" + partition + "\"}");
   }
 
   private static boolean isVisible(Path file) {

@@ -46,7 +46,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("sink.partition-commit.success-file.name", "remove the option"),
 ];
 
-const FORMATS: &[&str] = &["json", "csv", "parquet"];
+const FORMATS: &[&str] = &["json", "csv", "raw", "parquet"];
 
 /// How the rows stand in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub(super) enum Format {
     Json,
     /// One record per line, except that quoted fields may hold line ends.
     Csv,
+    /// One value per line, for the one column there is.
+    Raw,
     /// Apache Parquet.
     Parquet,
 }
@@ -65,6 +67,7 @@ impl Format {
         match self {
             Self::Json => "json",
             Self::Csv => "csv",
+            Self::Raw => "raw",
             Self::Parquet => "parquet",
         }
     }
@@ -219,6 +222,7 @@ fn format(table: &TableSpec) -> Result<Format> {
     match name {
         "json" => Ok(Format::Json),
         "csv" => Ok(Format::Csv),
+        "raw" => Ok(Format::Raw),
         "parquet" => Ok(Format::Parquet),
         _ => {
             let error = table.options.error("format", format!("format \"{name}\" is not supported for files"));

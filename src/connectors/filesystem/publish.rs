@@ -65,7 +65,7 @@ impl Layout {
         let body_columns: Vec<usize> = (0..schema.fields().len()).filter(|i| !partition_columns.contains(i)).collect();
         let body = match options.format {
             Format::Parquet => parquet_file::stored_schema(&schema.project(&body_columns)?),
-            Format::Json | Format::Csv => Arc::new(schema.project(&body_columns)?),
+            Format::Json | Format::Csv | Format::Raw => Arc::new(schema.project(&body_columns)?),
         };
         let layout = Self {
             root: options.path.clone(),
@@ -80,7 +80,7 @@ impl Layout {
         };
         match layout.format {
             Format::Parquet => parquet_file::writer_properties(&layout.body, layout.compression, &[]).map(drop)?,
-            Format::Json | Format::Csv => drop(layout.encoder()?),
+            Format::Json | Format::Csv | Format::Raw => drop(layout.encoder()?),
         }
         Ok(layout)
     }
@@ -203,7 +203,7 @@ impl OpenFiles<'_> {
         let temporary = dir.join(format!(".{name}.tmp"));
         let file = File::create(&temporary).map_err(|e| failure("create", &temporary, e))?;
         let writer = match self.layout.format {
-            Format::Json | Format::Csv => {
+            Format::Json | Format::Csv | Format::Raw => {
                 FileWriter::Text { file: BufWriter::new(file), encoder: self.layout.encoder()?, bytes: 0 }
             }
             Format::Parquet => {

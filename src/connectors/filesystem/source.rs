@@ -323,7 +323,7 @@ impl TableReader {
                 self.position = self.position.saturating_add(i64::try_from(rows.skipped()).unwrap_or(i64::MAX));
                 Input::Parquet(rows)
             }
-            Format::Json | Format::Csv => {
+            Format::Json | Format::Csv | Format::Raw => {
                 refuse_compressed(&file)?;
                 Input::Text(RecordReader::new(opened, self.quoting))
             }

@@ -33,7 +33,7 @@ impl CsvEncoder {
     pub fn new(schema: SchemaRef, options: &Options, prefix: &str) -> Result<Self> {
         let options = CsvOptions::new(&schema, options, prefix)?;
         schema.fields().iter().try_for_each(|f| Column::new(f).map(drop))?;
-        let scalars = ScalarStyle { timestamps: TimestampStyle::Sql, plain_decimals: options.plain_decimals };
+        let scalars = ScalarStyle { timestamps: TimestampStyle::Sql, decimals: options.decimals };
         Ok(Self { schema, options, scalars, cell: Vec::new() })
     }
 

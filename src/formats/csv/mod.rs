@@ -15,6 +15,7 @@ pub use encode::CsvEncoder;
 use arrow::datatypes::{DataType, Schema};
 
 use crate::error::{Error, Result};
+use crate::formats::scalar::DecimalStyle;
 use crate::table::Options;
 
 /// Option names without the prefix.
@@ -50,7 +51,7 @@ struct CsvOptions {
     ignore_parse_errors: bool,
     element_delimiter: String,
     null_literal: Option<String>,
-    plain_decimals: bool,
+    decimals: DecimalStyle,
 }
 
 impl CsvOptions {
@@ -73,7 +74,10 @@ impl CsvOptions {
                 if text.is_empty() { Err(Error::config("the delimiter is empty")) } else { Ok(text.to_owned()) }
             })?,
             null_literal: options.get(&key(NULL_LITERAL)).map(str::to_owned),
-            plain_decimals: !options.boolean(&key(SCIENTIFIC_DECIMALS), true)?,
+            decimals: match options.boolean(&key(SCIENTIFIC_DECIMALS), true)? {
+                true => DecimalStyle::Scientific,
+                false => DecimalStyle::Plain,
+            },
         };
         if read.quote == Some(read.delimiter) || read.escape == Some(read.delimiter) {
             let message = format!("\"{}\" is also the quote or escape character", key(FIELD_DELIMITER));

@@ -15,7 +15,7 @@ pub use encode::JsonEncoder;
 use arrow::datatypes::{DataType, Schema};
 
 use crate::error::{Error, Result};
-use crate::formats::scalar::ScalarStyle;
+use crate::formats::scalar::{DecimalStyle, ScalarStyle};
 use crate::formats::text::time::TimestampStyle;
 use crate::table::Options;
 
@@ -62,7 +62,10 @@ impl JsonOptions {
             ignore_parse_errors: options.boolean(&key(IGNORE_PARSE_ERRORS), false)?,
             scalars: ScalarStyle {
                 timestamps: options.one_of(&key(TIMESTAMP_STANDARD), TimestampStyle::Sql, &styles)?,
-                plain_decimals: options.boolean(&key(DECIMAL_AS_PLAIN_NUMBER), false)?,
+                decimals: match options.boolean(&key(DECIMAL_AS_PLAIN_NUMBER), false)? {
+                    true => DecimalStyle::Exact,
+                    false => DecimalStyle::Scientific,
+                },
             },
             ignore_null_fields: options.boolean(&key(IGNORE_NULL_FIELDS), false)?,
         };

@@ -3,6 +3,7 @@
 //! Number to number never fails ([`number`]); text that does not fit stops the job under CAST and is NULL under
 //! TRY_CAST; time stamps lose digits by cutting, and go between zones on the session's clock.
 
+pub(in crate::functions) mod length;
 mod nested;
 pub(in crate::functions) mod number;
 pub(in crate::functions) mod parse;

@@ -3,7 +3,7 @@
 //! Statements and table definitions are our own types, because Flink's are not those of sqlparser;
 //! queries and expressions are sqlparser's, because DataFusion plans those. Every name and value
 //! carries the [`Span`] it was read from, so that later stages can point at it. Names are as written
-//! (case-sensitive, back-ticks removed) and without `default_catalog.default_database.`.
+//! (case-sensitive, back-ticks removed) and without the catalog, of which there is one.
 
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
@@ -26,6 +26,20 @@ impl<T> Spanned<T> {
     }
 }
 
+/// `[database.]name` of a table or view. What a name without a database means is for the catalog to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName {
+    /// The database, if one is written.
+    pub database: Option<String>,
+    /// The name within it.
+    pub value: String,
+    /// The whole path.
+    pub span: Span,
+}
+
+/// Options in the order written: name and value.
+pub type OptionList = Vec<(Spanned<String>, Spanned<String>)>;
+
 /// One statement of a script.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement {
@@ -37,7 +51,6 @@ pub struct Statement {
 
 /// What a statement says.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a script has few statements, each is made once")]
 pub enum StatementKind {
     /// `SET 'key' = 'value'`; quotes are optional.
     Set {
@@ -68,22 +81,149 @@ pub enum StatementKind {
         /// The statement to explain.
         statement: Box<Statement>,
     },
+    /// `CREATE DATABASE [IF NOT EXISTS]`.
+    CreateDatabase {
+        /// Its name.
+        name: Spanned<String>,
+        /// `IF NOT EXISTS` was written.
+        if_not_exists: bool,
+    },
+    /// `DROP DATABASE [IF EXISTS] … [CASCADE]`.
+    DropDatabase {
+        /// Its name.
+        name: Spanned<String>,
+        /// `IF EXISTS` was written.
+        if_exists: bool,
+        /// `CASCADE` was written: its tables go with it.
+        cascade: bool,
+    },
+    /// `USE database`: names without a database are looked up there.
+    Use(Spanned<String>),
+    /// `ALTER TABLE [IF EXISTS]`.
+    AlterTable {
+        /// Name of the table.
+        name: TableName,
+        /// `IF EXISTS` was written.
+        if_exists: bool,
+        /// What is changed.
+        change: Alteration,
+    },
+    /// `ALTER VIEW … RENAME TO` or `ALTER VIEW … AS`.
+    AlterView {
+        /// Name of the view.
+        name: TableName,
+        /// What is changed.
+        change: ViewAlteration,
+    },
     /// `DROP [TEMPORARY] TABLE | VIEW [IF EXISTS]`.
     Drop {
         /// Table or view.
         what: ObjectKind,
+        /// `TEMPORARY` was written.
+        temporary: bool,
         /// Its name.
-        name: Spanned<String>,
+        name: TableName,
         /// `IF EXISTS` was written.
         if_exists: bool,
     },
     /// `DESCRIBE` or `DESC` of a table or view.
     Describe {
         /// Its name.
-        name: Spanned<String>,
+        name: TableName,
     },
-    /// `SHOW TABLES` or `SHOW VIEWS`.
-    Show(ObjectKind),
+    /// `SHOW …`.
+    Show(Show),
+}
+
+/// What a `SHOW` lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Show {
+    /// Of what.
+    pub what: Shown,
+    /// `[NOT] LIKE 'pattern'`: the names that match, or those that do not.
+    pub like: Option<(bool, String)>,
+}
+
+/// What can be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// Tables and views, of the database named or the current one.
+    Tables(Option<Spanned<String>>),
+    /// Views, likewise.
+    Views(Option<Spanned<String>>),
+    /// Databases.
+    Databases,
+    /// The one catalog.
+    Catalogs,
+    /// The one catalog.
+    CurrentCatalog,
+    /// The database in use.
+    CurrentDatabase,
+    /// Functions that can be called.
+    Functions,
+    /// Columns of a table or view.
+    Columns(TableName),
+    /// The statement that would make the table or view again.
+    Create(ObjectKind, TableName),
+    /// Something that is never there: jars, modules, jobs, partitions.
+    Nothing(String),
+}
+
+/// What an `ALTER TABLE` changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Alteration {
+    /// `RENAME TO name`.
+    RenameTo(TableName),
+    /// `RENAME column TO name`.
+    RenameColumn {
+        /// The column.
+        from: Spanned<String>,
+        /// Its new name.
+        to: Spanned<String>,
+    },
+    /// `ADD …`: what the table has not yet.
+    Add(Elements),
+    /// `MODIFY …`: what the table has.
+    Modify(Elements),
+    /// `DROP column` or `DROP (column, …)`.
+    DropColumns(Vec<Spanned<String>>),
+    /// `DROP PRIMARY KEY`, or `DROP CONSTRAINT name`: no table has another one.
+    DropPrimaryKey,
+    /// `DROP WATERMARK`.
+    DropWatermark,
+    /// `SET ('key' = 'value', …)`.
+    Set(OptionList),
+    /// `RESET ('key', …)`.
+    Reset(Vec<Spanned<String>>),
+}
+
+/// Elements of a table in an `ALTER TABLE`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Elements {
+    /// Columns, and where they go.
+    pub columns: Vec<(ColumnDef, Option<Position>)>,
+    /// `WATERMARK FOR`.
+    pub watermark: Option<Watermark>,
+    /// `PRIMARY KEY`.
+    pub primary_key: Vec<Spanned<String>>,
+}
+
+/// Where a column goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Position {
+    /// `FIRST`.
+    First,
+    /// `AFTER column`.
+    After(Spanned<String>),
+}
+
+/// What an `ALTER VIEW` changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ViewAlteration {
+    /// `RENAME TO name`.
+    RenameTo(TableName),
+    /// `AS query`.
+    Query(Box<Query>),
 }
 
 /// Kinds of objects a script can name.
@@ -95,11 +235,13 @@ pub enum ObjectKind {
     View,
 }
 
-/// `CREATE [TEMPORARY] TABLE [IF NOT EXISTS] name (…) [COMMENT …] [PARTITIONED BY …] WITH (…)`.
+/// `CREATE [TEMPORARY] TABLE [IF NOT EXISTS] name (…) [COMMENT …] [PARTITIONED BY …] WITH (…) [LIKE … | AS …]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateTable {
     /// Name of the table.
-    pub name: Spanned<String>,
+    pub name: TableName,
+    /// `OR REPLACE` was written; only with a query.
+    pub replace: bool,
     /// `TEMPORARY` was written.
     pub temporary: bool,
     /// `IF NOT EXISTS` was written.
@@ -115,7 +257,64 @@ pub struct CreateTable {
     /// `COMMENT` of the table.
     pub comment: Option<String>,
     /// `WITH` options in the order written, variables filled in, each key once.
-    pub options: Vec<(Spanned<String>, Spanned<String>)>,
+    pub options: OptionList,
+    /// The rest of the definition, if it comes from elsewhere.
+    pub from: Option<DefinedBy>,
+}
+
+/// Where the rest of a table's definition comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DefinedBy {
+    /// `LIKE table [(…)]`.
+    Like(Like),
+    /// `AS query`: its columns are the table's, its rows are written to it.
+    Query {
+        /// `(name, …)`: the query's columns in the table's order; empty if none are listed.
+        order: Vec<Spanned<String>>,
+        /// The query.
+        query: Box<Query>,
+    },
+}
+
+/// `LIKE table [({INCLUDING | EXCLUDING | OVERWRITING} feature …)]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Like {
+    /// The table copied.
+    pub table: TableName,
+    /// What was written about its features, in the order written.
+    pub rules: Vec<(Feature, Merge)>,
+}
+
+/// A part of a table's definition that `LIKE` treats as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feature {
+    /// All of them.
+    All,
+    /// The primary key.
+    Constraints,
+    /// Buckets; no table has them here.
+    Distribution,
+    /// Computed columns.
+    Generated,
+    /// Metadata columns.
+    Metadata,
+    /// `WITH`.
+    Options,
+    /// `PARTITIONED BY`.
+    Partitions,
+    /// `WATERMARK FOR`.
+    Watermarks,
+}
+
+/// What becomes of a feature of the copied table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merge {
+    /// It is taken over; a clash with an own one is an error.
+    Including,
+    /// It is left out.
+    Excluding,
+    /// It is taken over; an own one wins.
+    Overwriting,
 }
 
 /// A column of `CREATE TABLE`.
@@ -176,7 +375,7 @@ pub struct SqlType {
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateView {
     /// Name of the view.
-    pub name: Spanned<String>,
+    pub name: TableName,
     /// New names of the query's columns; empty if none are written.
     pub columns: Vec<Spanned<String>>,
     /// What the view stands for.
@@ -187,11 +386,15 @@ pub struct CreateView {
     pub if_not_exists: bool,
 }
 
-/// `INSERT INTO table [(columns)] query`.
+/// `INSERT INTO table [/*+ OPTIONS(…) */] [PARTITION (…)] [(columns)] query`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Insert {
     /// The sink table.
-    pub table: Spanned<String>,
+    pub table: TableName,
+    /// Options of a hint: for this insert only.
+    pub options: OptionList,
+    /// `PARTITION (column = literal, …)`: values that are not part of the query.
+    pub partition: Vec<(Spanned<String>, Expr)>,
     /// Columns that are written, in the query's order; empty if none are listed.
     pub columns: Vec<Spanned<String>>,
     /// What is written.

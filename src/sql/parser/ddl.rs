@@ -1,4 +1,4 @@
-//! `CREATE TABLE`: columns, watermark, primary key, options.
+//! `CREATE TABLE`: columns, watermark, primary key, options, and `LIKE` or `AS`.
 //!
 //! A mistake in one column does not hide the next one's: reading goes on behind the comma.
 
@@ -7,9 +7,11 @@ use std::collections::HashSet;
 use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::ast::{ColumnDef, ColumnDefKind, CreateTable, Spanned, Watermark};
+use super::ast::{
+    ColumnDef, ColumnDefKind, CreateTable, DefinedBy, Feature, Like, Merge, OptionList, Spanned, Watermark,
+};
 use super::cursor::{Cursor, is_keyword};
-use super::{names, query, refusals, types};
+use super::{alter, names, query, refusals, types};
 use crate::error::{Error, Result, Span};
 
 /// Mistakes shown of one statement: more would not be read, and each costs a look at what is before it.
@@ -22,13 +24,17 @@ const ERRORS_MAX: usize = 100;
 pub(super) fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Result<CreateTable, Vec<Error>> {
     let mut errors = Vec::new();
     let mut table = head(cursor, temporary).map_err(|error| vec![error])?;
-    if cursor.peek() == Some(&Token::LParen) {
-        cursor.advance();
+    let mut order = bare_names(cursor);
+    if order.is_empty() && cursor.take(&Token::LParen) {
         elements(cursor, &mut table, &mut errors).map_err(|error| with(&mut errors, error))?;
     }
-    let columns_written = !table.columns.is_empty() || !errors.is_empty();
+    let columns_written = !table.columns.is_empty() || !errors.is_empty() || !order.is_empty();
     tail(cursor, &mut table, &mut errors).map_err(|error| with(&mut errors, error))?;
-    if !columns_written {
+    if let Some(DefinedBy::Query { order: of_query, .. }) = &mut table.from {
+        *of_query = std::mem::take(&mut order);
+    }
+    errors.extend(order.iter().map(without_type));
+    if !columns_written && table.from.is_none() {
         let error = Error::sql(format!("table \"{}\" has no columns", table.name.value))
             .at(table.name.span)
             .hint("declare them as in CREATE TABLE t (id STRING, ts TIMESTAMP(3)) WITH (…)");
@@ -41,6 +47,24 @@ pub(super) fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Result<C
     }
 }
 
+/// Takes `(name, …)` without any type: the order of the columns of an `AS` query.
+fn bare_names(cursor: &mut Cursor<'_>) -> Vec<Spanned<String>> {
+    let mut ahead = cursor.clone();
+    match ahead.names() {
+        Ok(names) => {
+            *cursor = ahead;
+            names
+        }
+        Err(_) => Vec::new(),
+    }
+}
+
+fn without_type(name: &Spanned<String>) -> Error {
+    Error::sql(format!("column \"{}\" has no type", name.value))
+        .at(name.span)
+        .hint(format!("write a type behind it, as in {} STRING", names::quoted(&name.value)))
+}
+
 fn with(errors: &mut Vec<Error>, error: Error) -> Vec<Error> {
     let mut all = std::mem::take(errors);
     all.push(error);
@@ -51,6 +75,7 @@ fn head(cursor: &mut Cursor<'_>, temporary: bool) -> Result<CreateTable> {
     let if_not_exists = if_not_exists(cursor)?;
     Ok(CreateTable {
         name: names::object_name(cursor, "a table name")?,
+        replace: false,
         temporary,
         if_not_exists,
         columns: Vec::new(),
@@ -59,6 +84,7 @@ fn head(cursor: &mut Cursor<'_>, temporary: bool) -> Result<CreateTable> {
         partitioned_by: Vec::new(),
         comment: None,
         options: Vec::new(),
+        from: None,
     })
 }
 
@@ -75,7 +101,11 @@ pub(super) fn if_not_exists(cursor: &mut Cursor<'_>) -> Result<bool> {
 fn elements(cursor: &mut Cursor<'_>, table: &mut CreateTable, errors: &mut Vec<Error>) -> Result<()> {
     loop {
         let start = cursor.index();
-        if let Err(error) = element(cursor, table) {
+        let ends = |cursor: &Cursor<'_>| match cursor.peek() {
+            Some(Token::Comma | Token::RParen) => Ok(()),
+            _ => Err(cursor.expected("\",\" or \")\"")),
+        };
+        if let Err(error) = element(cursor, table).and_then(|()| ends(cursor)) {
             errors.push(error);
             let computed = matches!(cursor.statement().get(start + 1), Some(t) if is_keyword(&t.token, "AS"));
             cursor.seek(start);
@@ -94,7 +124,8 @@ fn elements(cursor: &mut Cursor<'_>, table: &mut CreateTable, errors: &mut Vec<E
     }
 }
 
-fn element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
+/// Reads one column, watermark or primary key.
+pub(super) fn element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
     let start = cursor.index();
     if cursor.at_keywords(&["WATERMARK", "FOR"]) {
         let watermark = watermark(cursor)?;
@@ -160,9 +191,6 @@ fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
         false => stored(cursor, &name, table)?,
     };
     let comment = comment(cursor)?;
-    if !matches!(cursor.peek(), Some(Token::Comma | Token::RParen)) {
-        return Err(cursor.expected("\",\" or \")\""));
-    }
     let span = cursor.span_from(start);
     table.columns.push(ColumnDef { name, kind, comment, span });
     Ok(())
@@ -170,6 +198,7 @@ fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
 
 fn computed(cursor: &mut Cursor<'_>) -> Result<Expr> {
     let mut end = cursor.element_end(false);
+    end = alter::position_start(&cursor.slice(cursor.index(), end));
     let tail = cursor.slice(end.saturating_sub(2), end);
     let commented = tail.at_keyword("COMMENT") && matches!(tail.peek_at(1), Some(Token::SingleQuotedString(_)));
     if commented && end > cursor.index() + 2 {
@@ -183,9 +212,7 @@ fn computed(cursor: &mut Cursor<'_>) -> Result<Expr> {
 /// A physical or metadata column from behind its name.
 fn stored(cursor: &mut Cursor<'_>, name: &Spanned<String>, table: &mut CreateTable) -> Result<ColumnDefKind> {
     if matches!(cursor.peek(), Some(Token::Comma | Token::RParen) | None) {
-        return Err(Error::sql(format!("column \"{}\" has no type", name.value))
-            .at(name.span)
-            .hint(format!("write a type behind it, as in {} STRING", names::quoted(&name.value))));
+        return Err(without_type(name));
     }
     let mut data_type = types::parse_type(cursor)?;
     let start = cursor.index();
@@ -240,12 +267,10 @@ fn tail(cursor: &mut Cursor<'_>, table: &mut CreateTable, errors: &mut Vec<Error
     if cursor.take_keyword("WITH") {
         options(cursor, &mut table.options, errors)?;
     }
-    if cursor.at_keyword("LIKE") {
-        return Err(refusals::unsupported("CREATE TABLE … LIKE", cursor.span()).hint("write out columns and options"));
-    }
-    if cursor.at_keyword("AS") {
-        return Err(refusals::unsupported("CREATE TABLE … AS", cursor.span())
-            .hint("declare the columns, and fill the table with INSERT INTO"));
+    if cursor.take_keyword("LIKE") {
+        table.from = Some(DefinedBy::Like(like(cursor)?));
+    } else if cursor.take_keyword("AS") {
+        table.from = Some(DefinedBy::Query { order: Vec::new(), query: query::parse_query(cursor)? });
     }
     let misplaced =
         ["COMMENT", "PARTITIONED"].into_iter().find(|word| cursor.at_keyword(word) && cursor.index() > start);
@@ -257,12 +282,67 @@ fn tail(cursor: &mut Cursor<'_>, table: &mut CreateTable, errors: &mut Vec<Error
     cursor.expect_end()
 }
 
+/// `table [({INCLUDING | EXCLUDING | OVERWRITING} feature …)]` behind `LIKE`.
+fn like(cursor: &mut Cursor<'_>) -> Result<Like> {
+    let table = names::object_name(cursor, "a table name")?;
+    let mut rules: Vec<(Feature, Merge)> = Vec::new();
+    if cursor.take(&Token::LParen) {
+        while !cursor.take(&Token::RParen) {
+            let start = cursor.index();
+            let rule = rule(cursor)?;
+            if rules.iter().any(|(feature, _)| *feature == rule.0) {
+                let span = cursor.span_from(start);
+                return Err(Error::sql("each feature can be named once").at(span).hint("remove one of them"));
+            }
+            rules.push(rule);
+        }
+    }
+    Ok(Like { table, rules })
+}
+
+fn rule(cursor: &mut Cursor<'_>) -> Result<(Feature, Merge)> {
+    let merges =
+        [("INCLUDING", Merge::Including), ("EXCLUDING", Merge::Excluding), ("OVERWRITING", Merge::Overwriting)];
+    let start = cursor.index();
+    let Some((word, merge)) = merges.into_iter().find(|(word, _)| cursor.take_keyword(word)) else {
+        return Err(cursor.expected("INCLUDING, EXCLUDING, OVERWRITING or \")\""));
+    };
+    let features = [
+        ("ALL", Feature::All),
+        ("CONSTRAINTS", Feature::Constraints),
+        ("DISTRIBUTION", Feature::Distribution),
+        ("GENERATED", Feature::Generated),
+        ("METADATA", Feature::Metadata),
+        ("OPTIONS", Feature::Options),
+        ("PARTITIONS", Feature::Partitions),
+        ("WATERMARKS", Feature::Watermarks),
+    ];
+    let Some((name, feature)) = features.into_iter().find(|(word, _)| cursor.take_keyword(word)) else {
+        let words: Vec<&str> = features.iter().map(|(word, _)| *word).collect();
+        return Err(cursor.expected(&words.join(", ")));
+    };
+    let replaceable =
+        matches!(feature, Feature::Generated | Feature::Metadata | Feature::Options | Feature::Watermarks);
+    if merge == Merge::Overwriting && !replaceable {
+        return Err(Error::sql(format!("{word} {name} is not possible"))
+            .at(cursor.span_from(start))
+            .hint(format!("write INCLUDING {name} or EXCLUDING {name}")));
+    }
+    Ok((feature, merge))
+}
+
+/// `('key' = 'value', …)`.
+pub(super) fn option_list(cursor: &mut Cursor<'_>) -> Result<OptionList> {
+    let (mut list, mut errors) = (OptionList::new(), Vec::new());
+    options(cursor, &mut list, &mut errors)?;
+    match errors.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(list),
+    }
+}
+
 /// `('key' = 'value', …)`; keys may be bare.
-fn options(
-    cursor: &mut Cursor<'_>,
-    options: &mut Vec<(Spanned<String>, Spanned<String>)>,
-    errors: &mut Vec<Error>,
-) -> Result<()> {
+fn options(cursor: &mut Cursor<'_>, options: &mut OptionList, errors: &mut Vec<Error>) -> Result<()> {
     cursor.expect(&Token::LParen)?;
     loop {
         let start = cursor.index();
@@ -285,18 +365,7 @@ fn options(
 }
 
 fn option(cursor: &mut Cursor<'_>) -> Result<(Spanned<String>, Spanned<String>)> {
-    let start = cursor.index();
-    let key = match cursor.peek() {
-        Some(Token::SingleQuotedString(_)) => cursor.string("an option")?,
-        Some(Token::Word(_)) => {
-            let names = |t: &Token| matches!(t, Token::Word(_) | Token::Number(..) | Token::Period | Token::Minus);
-            while cursor.peek().is_some_and(names) {
-                cursor.advance();
-            }
-            Spanned::new(cursor.raw(start, cursor.index()).replace('`', ""), cursor.span_from(start))
-        }
-        _ => return Err(cursor.expected("an option, as in 'connector' = 'kafka'")),
-    };
+    let key = option_name(cursor)?;
     cursor.expect(&Token::Eq)?;
     let value = match cursor.peek() {
         Some(Token::Word(_) | Token::Number(..)) => {
@@ -308,7 +377,24 @@ fn option(cursor: &mut Cursor<'_>) -> Result<(Spanned<String>, Spanned<String>)>
     Ok((key, value))
 }
 
-/// Mistakes that show only in the whole table; marks the columns of the primary key as not nullable.
+/// The name of an option: in quotes, or bare words with dots and dashes.
+pub(super) fn option_name(cursor: &mut Cursor<'_>) -> Result<Spanned<String>> {
+    let start = cursor.index();
+    match cursor.peek() {
+        Some(Token::SingleQuotedString(_)) => cursor.string("an option"),
+        Some(Token::Word(_)) => {
+            let names = |t: &Token| matches!(t, Token::Word(_) | Token::Number(..) | Token::Period | Token::Minus);
+            while cursor.peek().is_some_and(names) {
+                cursor.advance();
+            }
+            Ok(Spanned::new(cursor.raw(start, cursor.index()).replace('`', ""), cursor.span_from(start)))
+        }
+        _ => Err(cursor.expected("an option, as in 'connector' = 'kafka'")),
+    }
+}
+
+/// Mistakes that show only in the whole table; marks the columns of the primary key as not nullable. What comes
+/// from elsewhere may have the names that are not declared here.
 fn check(table: &mut CreateTable) -> Vec<Error> {
     let columns = repeated(table.columns.iter().map(|column| &column.name)).map(|name| {
         let error = Error::sql(format!("column \"{}\" is declared twice", name.value)).at(name.span);
@@ -324,6 +410,7 @@ fn check(table: &mut CreateTable) -> Vec<Error> {
             .at(name.span)
             .nearest(&name.value, table.columns.iter().map(|column| column.name.value.as_str()))
     });
+    let unknown = unknown.filter(|_| table.from.is_none());
     let errors = columns.chain(options).chain(unknown).take(ERRORS_MAX).collect();
     let key: HashSet<&str> = table.primary_key.iter().map(|name| name.value.as_str()).collect();
     for column in &mut table.columns {

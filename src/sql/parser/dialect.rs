@@ -173,7 +173,7 @@ pub(super) fn word_at(parser: &Parser<'_>, ahead: usize, keyword: &str) -> bool 
 }
 
 /// `name(arguments)`, at the place of the words it stands for.
-pub(super) fn call(name: &str, span: TokenSpan, arguments: Vec<Expr>) -> Expr {
+pub(crate) fn call(name: &str, span: TokenSpan, arguments: Vec<Expr>) -> Expr {
     let args = arguments.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect();
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::with_span(span, name)]),

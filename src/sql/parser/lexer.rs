@@ -1,12 +1,12 @@
 //! Text to tokens, by Flink's lexical rules.
 //!
 //! sqlparser's own lexer accepts much that Flink refuses (`"x"`, `!=`, `::`, `R'…'`) and stops at the
-//! first mistake, so this one makes sqlparser's tokens itself: no white space, no comments, `>>` as two
-//! tokens, and every mistake an error beside the tokens. Columns count characters.
+//! first mistake, so this one makes sqlparser's tokens itself: no white space, no comments but hints
+//! (`/*+ … */`, which sqlparser passes over as white space and [`super::hints`] reads), `>>` as two tokens, and every mistake an error beside the tokens. Columns count characters.
 
 use std::ops::Range;
 
-use datafusion::sql::sqlparser::tokenizer::{Location, Span as TokenSpan, Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span as TokenSpan, Token, TokenWithSpan, Whitespace};
 
 use super::ast::script_span;
 use crate::error::{Error, Span};
@@ -130,7 +130,7 @@ impl Lexer<'_> {
     }
 
     fn comment(&mut self) {
-        let start = self.location();
+        let (start, byte) = (self.location(), self.at);
         let hint = self.text.get(self.at..).is_some_and(|rest| rest.starts_with("/*+"));
         self.next();
         self.next();
@@ -138,9 +138,8 @@ impl Lexer<'_> {
         while let Some(c) = self.next() {
             if last == '*' && c == '/' {
                 if hint {
-                    let error = Error::sql("hints are not supported yet")
-                        .hint("write the options into the WITH (…) of the table, and remove the hint");
-                    self.error(error, start);
+                    let inside = self.text.get(byte + 3..self.at.saturating_sub(2)).unwrap_or("").to_owned();
+                    self.push(Token::Whitespace(Whitespace::MultiLineComment(inside)), start, byte);
                 }
                 return;
             }

@@ -1,8 +1,8 @@
-//! Names: the words Flink reserves, and the catalog and database every table is in.
+//! Names: the words Flink reserves, and the paths of tables.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::ast::Spanned;
+use super::ast::{Spanned, TableName};
 use super::cursor::Cursor;
 use crate::error::{Error, Result};
 
@@ -146,10 +146,12 @@ const RESERVED: [&str; 134] = [
     "multiset",
 ];
 
-const CATALOG: &str = "default_catalog";
-const DATABASE: &str = "default_database";
+/// The only catalog.
+pub(crate) const CATALOG: &str = "default_catalog";
+/// The database a script starts in.
+pub(crate) const DATABASE: &str = "default_database";
 /// The database of the tables that jobs keep about themselves: `ledger.late`, `ledger.bad`, `ledger.future`.
-const LEDGER: &str = "ledger";
+pub(crate) const LEDGER: &str = "ledger";
 
 /// `word` is a name only in back-ticks.
 pub(super) fn is_reserved(word: &str) -> bool {
@@ -167,7 +169,7 @@ pub(super) fn is_likely_name(word: &str) -> bool {
 }
 
 /// `name` as it is written in a script: in back-ticks where it needs them.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     let mut chars = name.chars();
     let plain =
         chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_');
@@ -192,70 +194,63 @@ pub(super) fn new_name(cursor: &mut Cursor<'_>, what: &str) -> Result<Spanned<St
     }
 }
 
-/// `[[default_catalog.]default_database.]name`, without what stands before the name.
-pub(super) fn object_name(cursor: &mut Cursor<'_>, what: &str) -> Result<Spanned<String>> {
-    let start = cursor.index();
-    let parts = name_parts(cursor, what)?;
-    let span = cursor.span_from(start);
-    let texts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
-    let name = local_name(&texts).map_err(|error| error.at(span))?.to_owned();
-    Ok(Spanned::new(name, span))
-}
-
-/// The name of a table of the ledger, if one is named; only queries may.
-pub(super) fn in_ledger<'a>(parts: &[&'a str]) -> Option<&'a str> {
-    match parts {
-        [LEDGER, name] | [CATALOG, LEDGER, name] => Some(name),
-        _ => None,
+/// The name of a table or view that is made, changed or written.
+pub(super) fn object_name(cursor: &mut Cursor<'_>, what: &str) -> Result<TableName> {
+    let name = readable_name(cursor, what)?;
+    match name.database.as_deref() {
+        Some(LEDGER) => Err(Error::sql("the ledger is kept by the job and can only be read")
+            .at(name.span)
+            .hint("read it with \"streamer sql -f FILE -c 'SELECT * FROM ledger.late'\"")),
+        _ => Ok(name),
     }
 }
 
-/// `[[default_catalog.]default_database.]name` without what stands before the name, or `ledger.name`.
-pub(super) fn readable_name(cursor: &mut Cursor<'_>, what: &str) -> Result<Spanned<String>> {
+/// The name of a table or view that is read: one of the ledger, too.
+pub(super) fn readable_name(cursor: &mut Cursor<'_>, what: &str) -> Result<TableName> {
     let start = cursor.index();
-    let parts = name_parts(cursor, what)?;
-    let texts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
-    let span = cursor.span_from(start);
-    let name = match in_ledger(&texts) {
-        Some(name) => format!("{LEDGER}.{name}"),
-        None => local_name(&texts).map_err(|error| error.at(span))?.to_owned(),
-    };
-    Ok(Spanned::new(name, span))
-}
-
-fn name_parts(cursor: &mut Cursor<'_>, what: &str) -> Result<Vec<Spanned<String>>> {
     let mut parts = vec![new_name(cursor, what)?];
     while cursor.take(&Token::Period) {
         parts.push(cursor.name("a name")?);
     }
-    Ok(parts)
+    let span = cursor.span_from(start);
+    let texts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
+    let (database, name) = local(&texts).map_err(|error| error.at(span))?;
+    Ok(TableName { database: database.map(str::to_owned), value: name.to_owned(), span })
 }
 
-/// The name of a table within the only database there is.
+/// `[default_catalog.]database`, without the catalog.
+pub(super) fn database(cursor: &mut Cursor<'_>) -> Result<Spanned<String>> {
+    let start = cursor.index();
+    let first = new_name(cursor, "the name of a database")?;
+    if !cursor.take(&Token::Period) {
+        return Ok(first);
+    }
+    let name = cursor.name("the name of a database")?;
+    check_catalog(&first.value).map_err(|error| error.at(first.span))?;
+    Ok(Spanned::new(name.value, cursor.span_from(start)))
+}
+
+/// Database, if one is written, and name of a table's path.
 ///
 /// # Errors
-/// `Sql` if another catalog or database is named.
-pub(super) fn local_name<'a>(parts: &[&'a str]) -> Result<&'a str> {
-    let unknown = |kind: &str, name: &str| {
-        Err(Error::sql(format!("{kind} \"{name}\" does not exist"))
-            .hint(format!("all tables are in \"{CATALOG}.{DATABASE}\": write the table's name alone")))
-    };
-    if in_ledger(parts).is_some() {
-        return Err(Error::sql("the ledger is kept by the job and can only be read")
-            .hint("read it with \"streamer sql -f FILE -c 'SELECT * FROM ledger.late'\""));
-    }
+/// `Sql` if another catalog is named.
+pub(super) fn local<'a>(parts: &[&'a str]) -> Result<(Option<&'a str>, &'a str)> {
     match parts {
-        [name] | [DATABASE, name] | [CATALOG, DATABASE, name] => Ok(name),
-        [database, _] | [CATALOG, database, _] => unknown("database", database),
-        [catalog, ..] => unknown("catalog", catalog),
-        [] => unknown("catalog", ""),
+        [name] => Ok((None, name)),
+        [database, name] => Ok((Some(database), name)),
+        [catalog, database, name] => check_catalog(catalog).map(|()| (Some(*database), *name)),
+        _ => Err(Error::sql("the name of a table has three parts at most").hint("catalog.database.table")),
     }
 }
 
-/// `name` is the catalog and database a script starts in; `USE` of them changes nothing.
-pub(super) fn is_default(catalog: bool, parts: &[&str]) -> bool {
-    match catalog {
-        true => parts == [CATALOG],
-        false => parts == [DATABASE] || parts == [CATALOG, DATABASE],
+/// There is one catalog.
+///
+/// # Errors
+/// `Sql` if it is not the one.
+pub(super) fn check_catalog(name: &str) -> Result<()> {
+    match name {
+        CATALOG => Ok(()),
+        other => Err(Error::sql(format!("catalog \"{other}\" does not exist"))
+            .hint(format!("there is one, \"{CATALOG}\": leave the catalog out of the name"))),
     }
 }

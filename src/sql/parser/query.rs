@@ -1,7 +1,7 @@
 //! The bridge to sqlparser: queries and expressions out of the tokens of a statement.
 //!
-//! What sqlparser reads but Flink does not have is refused here, and the default catalog and database
-//! are cut off table names, so that the planner sees one name per table.
+//! What sqlparser reads but Flink does not have is refused here, and the default catalog is cut off table
+//! names.
 
 use std::ops::ControlFlow;
 
@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Span as TokenSpan, Token};
 use super::ast::script_span;
 use super::cursor::Cursor;
 use super::dialect::{FlinkDialect, TABLE_ARGUMENT};
-use super::{names, slips};
+use super::{hints, names, slips};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -29,7 +29,9 @@ pub(super) fn parse_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
         return Err(cursor.expected("SELECT, WITH or VALUES"));
     }
     let start = cursor.index();
+    let tokens = cursor.rest();
     let mut query = parse_rest(cursor, |parser| parser.parse_query())?;
+    hints::attach(&mut query, tokens)?;
     let mut error = None;
     let relations = visit_relations_mut(&mut query, |name| keep_first(localize(name), &mut error));
     let expressions = visit_expressions_mut(&mut query, |expr| keep_first(check_expr(expr), &mut error));
@@ -117,18 +119,15 @@ fn run<T>(
     }
 }
 
-/// Cuts the default catalog and database off a table's name.
+/// Cuts the default catalog off a table's name.
 fn localize(name: &mut ObjectName) -> Result<()> {
     let parts: Vec<&Ident> = name.0.iter().filter_map(ObjectNamePart::as_ident).collect();
     let texts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
-    if texts.len() < 2 || texts.len() != name.0.len() {
+    if texts.len() < 3 || texts.len() != name.0.len() {
         return Ok(());
     }
-    let kept = match names::in_ledger(&texts) {
-        Some(_) => 2,
-        None => names::local_name(&texts).map(|_| 1).map_err(|e| e.or_at(script_span(span_of_parts(parts))))?,
-    };
-    name.0.drain(..name.0.len().saturating_sub(kept));
+    names::local(&texts).map_err(|e| e.or_at(script_span(span_of_parts(parts))))?;
+    name.0.remove(0);
     Ok(())
 }
 
@@ -142,7 +141,7 @@ fn check_expr(expr: &mut Expr) -> Result<()> {
     }
 }
 
-/// Cuts the default catalog and database off `__table_arg(catalog.database.t)`.
+/// Cuts the default catalog off `__table_arg(catalog.database.t)`.
 fn localize_argument(expr: &mut Expr) -> Result<()> {
     let Expr::Function(function) = expr else { return Ok(()) };
     let FunctionArguments::List(list) = &mut function.args else { return Ok(()) };
@@ -150,9 +149,9 @@ fn localize_argument(expr: &mut Expr) -> Result<()> {
     let Expr::CompoundIdentifier(parts) = table else { return Ok(()) };
     let span = script_span(span_of_parts(parts.iter()));
     let texts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
-    names::local_name(&texts).map_err(|error| error.or_at(span))?;
-    if let Some(last) = parts.pop() {
-        *table = Expr::Identifier(last);
+    names::local(&texts).map_err(|error| error.or_at(span))?;
+    if parts.len() == 3 {
+        parts.remove(0);
     }
     Ok(())
 }

@@ -10,22 +10,13 @@ use crate::error::{Error, Span};
 /// works instead.
 const STATEMENTS: &[(&[&str], &str)] = &[
     (&["CREATE", "CATALOG"], "every script starts in \"default_catalog\": leave it out"),
-    (&["CREATE", "DATABASE"], "every script starts in \"default_database\": leave it out"),
-    (&["CREATE", "FUNCTION"], FUNCTIONS),
-    (&["CREATE", "TEMPORARY", "FUNCTION"], FUNCTIONS),
-    (&["CREATE", "TEMPORARY", "SYSTEM", "FUNCTION"], FUNCTIONS),
-    (&["CREATE", "SYSTEM", "FUNCTION"], FUNCTIONS),
     (&["CREATE", "MATERIALIZED", "TABLE"], "use CREATE TABLE and INSERT INTO"),
-    (&["CREATE", "OR", "REPLACE"], "use CREATE TABLE"),
     (&["CREATE", "OR", "ALTER"], "use CREATE TABLE"),
     (&["CREATE", "MODEL"], "leave it out"),
     (&["CREATE", "TEMPORARY", "MODEL"], "leave it out"),
     (&["CREATE", "CONNECTION"], "leave it out"),
-    (&["ALTER", "TABLE"], "change the CREATE TABLE itself"),
-    (&["ALTER", "VIEW"], "change the CREATE VIEW itself"),
     (&["ALTER"], "change the CREATE statement itself"),
     (&["DROP", "CATALOG"], "leave it out"),
-    (&["DROP", "DATABASE"], "leave it out"),
     (&["DROP", "FUNCTION"], FUNCTIONS),
     (&["DROP", "TEMPORARY", "FUNCTION"], FUNCTIONS),
     (&["DROP", "TEMPORARY", "SYSTEM", "FUNCTION"], FUNCTIONS),
@@ -51,10 +42,35 @@ const STATEMENTS: &[(&[&str], &str)] = &[
     (&["HELP"], "run streamer --help"),
     (&["QUIT"], "leave it out: the script ends where the file ends"),
     (&["EXIT"], "leave it out: the script ends where the file ends"),
-    (&["SHOW"], "use SHOW TABLES or SHOW VIEWS"),
 ];
 
 const FUNCTIONS: &str = "only built-in functions can be called: write the expression with them";
+
+/// The refusal of `CREATE … FUNCTION name AS 'class'`, which names both: the code is not here.
+pub(super) fn function(cursor: &mut Cursor<'_>) -> Option<Error> {
+    let start = cursor.index();
+    for form in [
+        &["CREATE", "FUNCTION"][..],
+        &["CREATE", "TEMPORARY", "FUNCTION"],
+        &["CREATE", "TEMPORARY", "SYSTEM", "FUNCTION"],
+        &["CREATE", "SYSTEM", "FUNCTION"],
+    ] {
+        if cursor.take_keywords(form) {
+            cursor.take_keywords(&["IF", "NOT", "EXISTS"]);
+            let named = cursor.index();
+            while !cursor.is_done() && !cursor.at_keyword("AS") && !cursor.at_keyword("USING") {
+                cursor.advance();
+            }
+            let name = cursor.raw(named, cursor.index());
+            let span = cursor.span_from(start);
+            let class = cursor.take_keyword("AS").then(|| cursor.string("the class of the function").ok()).flatten();
+            let what = class.map_or_else(String::new, |class| format!(" \"{}\"", class.value));
+            let error = Error::sql(format!("function \"{name}\" cannot be created: its code{what} is made for Flink"));
+            return Some(error.at(span).hint(FUNCTIONS));
+        }
+    }
+    None
+}
 
 /// Words a statement can start with, for "did you mean".
 pub(super) const LEADING_WORDS: [&str; 22] = [
@@ -65,7 +81,10 @@ pub(super) const LEADING_WORDS: [&str; 22] = [
 /// The refusal of the statement at the cursor, if it is one of Flink's.
 pub(super) fn statement(cursor: &Cursor<'_>) -> Option<Error> {
     let (words, hint) = STATEMENTS.iter().find(|(words, _)| cursor.at_keywords(words))?;
-    let object = matches!(*words, ["SHOW"] | ["ALTER"]) && matches!(cursor.peek_at(1), Some(Token::Word(_)));
+    if *words == ["ALTER"] && (cursor.at_keywords(&["ALTER", "TABLE"]) || cursor.at_keywords(&["ALTER", "VIEW"])) {
+        return None;
+    }
+    let object = matches!(*words, ["ALTER"]) && matches!(cursor.peek_at(1), Some(Token::Word(_)));
     let end = cursor.index() + words.len() + usize::from(object);
     let span = cursor.span().to(cursor.span_at(end - 1));
     let name = match object {

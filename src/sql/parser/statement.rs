@@ -1,10 +1,11 @@
 //! One statement at a time: which one it is, and its own grammar.
 
+use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::ast::{CreateView, Insert, ObjectKind, Spanned, StatementKind};
+use super::ast::{CreateTable, CreateView, Insert, ObjectKind, Show, Shown, Spanned, StatementKind};
 use super::cursor::{Cursor, is_keyword};
-use super::{ddl, names, query, refusals};
+use super::{alter, ddl, hints, names, query, refusals};
 use crate::error::{Error, Result};
 
 /// Reads one statement that takes all tokens of the cursor. `None` if it changes nothing, such as
@@ -13,8 +14,10 @@ use crate::error::{Error, Result};
 /// # Errors
 /// All mistakes that were found.
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<StatementKind>, Vec<Error>> {
-    if let Some(temporary) = take_create(cursor, "TABLE") {
-        return ddl::create_table(cursor, temporary).map(|table| Some(StatementKind::CreateTable(table)));
+    let replace = cursor.take_keywords(&["CREATE", "OR", "REPLACE", "TABLE"]);
+    if let Some(temporary) = if replace { Some(false) } else { take_create(cursor, "TABLE") } {
+        let table = ddl::create_table(cursor, temporary)?;
+        return Ok(Some(StatementKind::CreateTable(CreateTable { replace, ..table })));
     }
     parse_one(cursor).map_err(|error| vec![error])
 }
@@ -23,27 +26,36 @@ fn parse_one(cursor: &mut Cursor<'_>) -> Result<Option<StatementKind>> {
     if let Some(temporary) = take_create(cursor, "VIEW") {
         return Ok(Some(StatementKind::CreateView(create_view(cursor, temporary)?)));
     }
-    let shows = cursor.at_keywords(&["SHOW", "TABLES"]) || cursor.at_keywords(&["SHOW", "VIEWS"]);
-    if let Some(error) = refusals::statement(cursor).filter(|_| !shows) {
+    if let Some(error) = refusals::function(cursor).or_else(|| refusals::statement(cursor)) {
         return Err(error);
     }
     if cursor.at_keyword("INSERT") || cursor.at_keywords(&["EXECUTE", "INSERT"]) {
         return Ok(Some(StatementKind::Insert(insert(cursor)?)));
     }
-    if cursor.take_keyword("USE") {
-        return use_default(cursor).map(|()| None);
+    if cursor.take_keywords(&["USE", "CATALOG"]) {
+        return use_catalog(cursor).map(|()| None);
     }
-    let kind = if cursor.take_keyword("SET") {
+    let kind = if cursor.take_keyword("USE") {
+        StatementKind::Use(names::database(cursor)?)
+    } else if cursor.take_keyword("SET") {
         set(cursor)?
     } else if cursor.take_keyword("RESET") {
         reset(cursor)?
+    } else if cursor.take_keywords(&["CREATE", "DATABASE"]) {
+        create_database(cursor)?
+    } else if cursor.take_keywords(&["DROP", "DATABASE"]) {
+        drop_database(cursor)?
     } else if cursor.take_keyword("DROP") {
         drop(cursor)?
+    } else if cursor.take_keywords(&["ALTER", "TABLE"]) {
+        alter::table(cursor)?
+    } else if cursor.take_keywords(&["ALTER", "VIEW"]) {
+        alter::view(cursor)?
     } else if cursor.take_keyword("DESCRIBE") || cursor.take_keyword("DESC") {
         cursor.take_keyword("EXTENDED");
         StatementKind::Describe { name: names::readable_name(cursor, "a table name")? }
     } else if cursor.take_keyword("SHOW") {
-        StatementKind::Show(object_kind(cursor, ["TABLES", "VIEWS"])?)
+        StatementKind::Show(show(cursor)?)
     } else if starts_query(cursor) {
         StatementKind::Query(query::parse_query(cursor)?)
     } else {
@@ -143,13 +155,97 @@ fn reset(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
 }
 
 fn drop(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
-    cursor.take_keyword("TEMPORARY");
+    let temporary = cursor.take_keyword("TEMPORARY");
     let what = object_kind(cursor, ["TABLE", "VIEW"])?;
-    let if_exists = cursor.take_keyword("IF");
-    if if_exists {
+    let if_exists = if_exists(cursor)?;
+    Ok(StatementKind::Drop { what, temporary, name: names::object_name(cursor, "a name")?, if_exists })
+}
+
+/// `IF EXISTS`.
+pub(super) fn if_exists(cursor: &mut Cursor<'_>) -> Result<bool> {
+    let written = cursor.take_keyword("IF");
+    if written {
         cursor.expect_keywords(&["EXISTS"])?;
     }
-    Ok(StatementKind::Drop { what, name: names::object_name(cursor, "a name")?, if_exists })
+    Ok(written)
+}
+
+fn create_database(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    let if_not_exists = ddl::if_not_exists(cursor)?;
+    let name = names::database(cursor)?;
+    ddl::comment(cursor)?;
+    if cursor.take_keyword("WITH") {
+        // properties of a database have no meaning, in Flink's own catalog neither
+        ddl::option_list(cursor)?;
+    }
+    Ok(StatementKind::CreateDatabase { name, if_not_exists })
+}
+
+fn drop_database(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    let if_exists = if_exists(cursor)?;
+    let name = names::database(cursor)?;
+    let cascade = cursor.take_keyword("CASCADE") || {
+        cursor.take_keyword("RESTRICT");
+        false
+    };
+    Ok(StatementKind::DropDatabase { name, if_exists, cascade })
+}
+
+/// What follows `SHOW`.
+fn show(cursor: &mut Cursor<'_>) -> Result<Show> {
+    let what = shown(cursor)?;
+    let lists = !matches!(what, Shown::Create(..) | Shown::CurrentCatalog | Shown::CurrentDatabase);
+    let not = lists && cursor.take_keyword("NOT");
+    let like = match lists && (cursor.take_keyword("LIKE") || cursor.take_keyword("ILIKE")) {
+        true => Some((not, cursor.string("a pattern in single quotes")?.value)),
+        false if not => return Err(cursor.expected("LIKE")),
+        false => None,
+    };
+    Ok(Show { what, like })
+}
+
+fn shown(cursor: &mut Cursor<'_>) -> Result<Shown> {
+    let within = |cursor: &mut Cursor<'_>| match cursor.take_keyword("FROM") || cursor.take_keyword("IN") {
+        true => names::database(cursor).map(Some),
+        false => Ok(None),
+    };
+    if cursor.take_keyword("TABLES") {
+        return within(cursor).map(Shown::Tables);
+    }
+    if cursor.take_keyword("VIEWS") {
+        return within(cursor).map(Shown::Views);
+    }
+    if cursor.take_keyword("COLUMNS") {
+        if !cursor.take_keyword("FROM") {
+            cursor.expect_keywords(&["IN"])?;
+        }
+        return names::readable_name(cursor, "a table name").map(Shown::Columns);
+    }
+    if cursor.take_keyword("CREATE") {
+        let kind = object_kind(cursor, ["TABLE", "VIEW"])?;
+        return Ok(Shown::Create(kind, names::object_name(cursor, "a name")?));
+    }
+    if cursor.take_keywords(&["USER", "FUNCTIONS"]) {
+        return Ok(Shown::Nothing("function name".to_owned()));
+    }
+    for (words, shown) in [
+        (&["DATABASES"][..], Shown::Databases),
+        (&["CATALOGS"], Shown::Catalogs),
+        (&["CURRENT", "CATALOG"], Shown::CurrentCatalog),
+        (&["CURRENT", "DATABASE"], Shown::CurrentDatabase),
+        (&["FUNCTIONS"], Shown::Functions),
+        (&["JARS"], Shown::Nothing("jars".to_owned())),
+        (&["JOBS"], Shown::Nothing("job id".to_owned())),
+        (&["MODULES"], Shown::Nothing("module name".to_owned())),
+        (&["FULL", "MODULES"], Shown::Nothing("module name".to_owned())),
+        (&["PROCEDURES"], Shown::Nothing("procedure name".to_owned())),
+        (&["MODELS"], Shown::Nothing("model name".to_owned())),
+    ] {
+        if cursor.take_keywords(words) {
+            return Ok(shown);
+        }
+    }
+    Err(cursor.expected("TABLES, VIEWS, COLUMNS, CREATE TABLE, CREATE VIEW, DATABASES, CATALOGS or FUNCTIONS"))
 }
 
 fn object_kind(cursor: &mut Cursor<'_>, [table, view]: [&str; 2]) -> Result<ObjectKind> {
@@ -162,24 +258,11 @@ fn object_kind(cursor: &mut Cursor<'_>, [table, view]: [&str; 2]) -> Result<Obje
     }
 }
 
-/// `USE [CATALOG] name`: only the one there is.
-fn use_default(cursor: &mut Cursor<'_>) -> Result<()> {
-    let catalog = cursor.take_keyword("CATALOG");
-    let start = cursor.index();
-    let mut parts = vec![cursor.name("a name")?];
-    while cursor.take(&Token::Period) {
-        parts.push(cursor.name("a name")?);
-    }
-    let span = cursor.span_from(start);
+/// `USE CATALOG name`: only the one there is.
+fn use_catalog(cursor: &mut Cursor<'_>) -> Result<()> {
+    let name = cursor.name("the name of a catalog")?;
     cursor.expect_end()?;
-    let texts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
-    if names::is_default(catalog, &texts) {
-        return Ok(());
-    }
-    let what = if catalog { "catalog" } else { "database" };
-    Err(Error::sql(format!("{what} \"{}\" does not exist", texts.join(".")))
-        .at(span)
-        .hint("leave it out: all tables are in \"default_catalog.default_database\""))
+    names::check_catalog(&name.value).map_err(|error| error.at(name.span))
 }
 
 fn create_view(cursor: &mut Cursor<'_>, temporary: bool) -> Result<CreateView> {
@@ -195,7 +278,7 @@ fn create_view(cursor: &mut Cursor<'_>, temporary: bool) -> Result<CreateView> {
     Ok(CreateView { name, columns, query, temporary, if_not_exists })
 }
 
-/// Reads `[EXECUTE] INSERT INTO table [(columns)] query`.
+/// Reads `[EXECUTE] INSERT INTO table [hint] [PARTITION (…)] [(columns)] query`.
 pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Insert> {
     let start = cursor.index();
     cursor.take_keyword("EXECUTE");
@@ -204,10 +287,8 @@ pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Insert> {
     }
     cursor.expect_keywords(&["INSERT", "INTO"])?;
     let table = names::object_name(cursor, "a table name")?;
-    if cursor.at_keyword("PARTITION") {
-        return Err(refusals::unsupported("INSERT … PARTITION (…)", cursor.span())
-            .hint("select the partition's value as a column of the query"));
-    }
+    let options = hints::take_options(cursor)?;
+    let partition = partition(cursor)?;
     let query_follows = matches!(cursor.peek_at(1), Some(Token::LParen))
         || ["SELECT", "WITH", "VALUES"].iter().any(|w| cursor.peek_at(1).is_some_and(|t| is_keyword(t, w)));
     let columns = match cursor.peek() {
@@ -215,5 +296,26 @@ pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Insert> {
         _ => Vec::new(),
     };
     let query = query::parse_query(cursor)?;
-    Ok(Insert { table, columns, query, span: cursor.span_from(start) })
+    Ok(Insert { table, options, partition, columns, query, span: cursor.span_from(start) })
+}
+
+/// `PARTITION (column = literal, …)`.
+fn partition(cursor: &mut Cursor<'_>) -> Result<Vec<(Spanned<String>, Expr)>> {
+    let mut values = Vec::new();
+    if !cursor.take_keyword("PARTITION") {
+        return Ok(values);
+    }
+    cursor.expect(&Token::LParen)?;
+    loop {
+        let column = cursor.name("a column name")?;
+        cursor.expect(&Token::Eq)?;
+        let end = cursor.element_end(false);
+        values.push((column, query::parse_expr(&mut cursor.slice(cursor.index(), end))?));
+        cursor.seek(end);
+        if !cursor.take(&Token::Comma) {
+            break;
+        }
+    }
+    cursor.expect(&Token::RParen)?;
+    Ok(values)
 }

@@ -56,8 +56,9 @@ fn column_shape(column: &ColumnDef) -> String {
 
 fn table_shape(table: &CreateTable) -> String {
     let mut shape = format!(
-        "TABLE {}{}{} [{}]",
-        table.name.value,
+        "TABLE {}{}{}{} [{}]",
+        path(&table.name),
+        if table.replace { " replace" } else { "" },
         if table.temporary { " temporary" } else { "" },
         if table.if_not_exists { " if-not-exists" } else { "" },
         table.columns.iter().map(column_shape).collect::<Vec<_>>().join("; "),
@@ -73,14 +74,64 @@ fn table_shape(table: &CreateTable) -> String {
     if let Some(comment) = &table.comment {
         shape += &format!(" # {comment}");
     }
-    for (key, value) in &table.options {
-        shape += &format!(" {}={}", key.value, value.value);
+    shape += &options_shape(&table.options);
+    match &table.from {
+        Some(ast::DefinedBy::Like(like)) => {
+            let rules: Vec<String> = like.rules.iter().map(|rule| format!("{rule:?}")).collect();
+            shape += &format!(" like {} {}", path(&like.table), rules.join(""));
+        }
+        Some(ast::DefinedBy::Query { order, query }) => shape += &format!(" as ({}) {query}", names(order)),
+        None => {}
     }
     shape
 }
 
+fn path(name: &ast::TableName) -> String {
+    name.database.as_ref().map_or_else(|| name.value.clone(), |database| format!("{database}/{}", name.value))
+}
+
+fn options_shape(options: &ast::OptionList) -> String {
+    options.iter().map(|(key, value)| format!(" {}={}", key.value, value.value)).collect()
+}
+
+fn change_shape(change: &ast::Alteration) -> String {
+    let elements = |elements: &ast::Elements| {
+        let mut shape = String::new();
+        for (column, position) in &elements.columns {
+            let at = match position {
+                None => String::new(),
+                Some(ast::Position::First) => " first".to_owned(),
+                Some(ast::Position::After(other)) => format!(" after {}", other.value),
+            };
+            shape += &format!("[{}{at}]", column_shape(column));
+        }
+        if let Some(watermark) = &elements.watermark {
+            shape += &format!(" watermark {}: {}", watermark.column.value, watermark.expr);
+        }
+        if !elements.primary_key.is_empty() {
+            shape += &format!(" key {}", names(&elements.primary_key));
+        }
+        shape
+    };
+    match change {
+        ast::Alteration::RenameTo(name) => format!("to {}", path(name)),
+        ast::Alteration::RenameColumn { from, to } => format!("{} to {}", from.value, to.value),
+        ast::Alteration::Add(added) => format!("add {}", elements(added)),
+        ast::Alteration::Modify(modified) => format!("modify {}", elements(modified)),
+        ast::Alteration::DropColumns(columns) => format!("drop {}", names(columns)),
+        ast::Alteration::DropPrimaryKey => "drop key".to_owned(),
+        ast::Alteration::DropWatermark => "drop watermark".to_owned(),
+        ast::Alteration::Set(options) => format!("set{}", options_shape(options)),
+        ast::Alteration::Reset(keys) => format!("reset {}", names(keys)),
+    }
+}
+
 fn insert_shape(insert: &Insert) -> String {
-    format!("INSERT {}({}) {}", insert.table.value, names(&insert.columns), insert.query)
+    let partition: Vec<String> =
+        insert.partition.iter().map(|(name, value)| format!("{}={value}", name.value)).collect();
+    let partition = if partition.is_empty() { String::new() } else { format!(" partition {}", partition.join(",")) };
+    let options = options_shape(&insert.options);
+    format!("INSERT {}{options}{partition}({}) {}", path(&insert.table), names(&insert.columns), insert.query)
 }
 
 fn shape(kind: &StatementKind) -> String {
@@ -107,9 +158,27 @@ fn shape(kind: &StatementKind) -> String {
         }
         StatementKind::Query(query) => format!("QUERY {query}"),
         StatementKind::Explain { statement } => format!("EXPLAIN {}", shape(&statement.kind)),
-        StatementKind::Drop { what, name, if_exists } => format!("DROP {} {} {if_exists}", object(what), name.value),
-        StatementKind::Describe { name } => format!("DESCRIBE {}", name.value),
-        StatementKind::Show(what) => format!("SHOW {}", object(what)),
+        StatementKind::Drop { what, name, if_exists, .. } => {
+            format!("DROP {} {} {if_exists}", object(what), path(name))
+        }
+        StatementKind::Describe { name } => format!("DESCRIBE {}", path(name)),
+        StatementKind::Show(show) => match &show.what {
+            ast::Shown::Columns(name) => format!("SHOW columns of {}", path(name)),
+            ast::Shown::Create(kind, name) => format!("SHOW create {} {}", object(kind), path(name)),
+            other => format!("SHOW {other:?} {:?}", show.like),
+        },
+        StatementKind::CreateDatabase { name, if_not_exists } => format!("DATABASE {} {if_not_exists}", name.value),
+        StatementKind::DropDatabase { name, if_exists, cascade } => {
+            format!("DROP DATABASE {} {if_exists} {cascade}", name.value)
+        }
+        StatementKind::Use(name) => format!("USE {}", name.value),
+        StatementKind::AlterTable { name, if_exists, change } => {
+            format!("ALTER {} {if_exists} {}", path(name), change_shape(change))
+        }
+        StatementKind::AlterView { name, change } => match change {
+            ast::ViewAlteration::RenameTo(new) => format!("ALTER VIEW {} to {}", path(name), path(new)),
+            ast::ViewAlteration::Query(query) => format!("ALTER VIEW {} as {query}", path(name)),
+        },
     }
 }
 
@@ -119,10 +188,54 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("", ""),
     (" ;; \n ; ", ""),
     ("-- only a comment", ""),
-    ("/* a; b */ SHOW TABLES -- c; d\n;", "SHOW table"),
-    ("SHOW VIEWS", "SHOW view"),
+    ("/* a; b */ SHOW TABLES -- c; d\n;", "SHOW Tables(None) None"),
+    ("SHOW VIEWS", "SHOW Views(None) None"),
     ("DESCRIBE t; DESC `a b`; DESCRIBE EXTENDED t", "DESCRIBE t / DESCRIBE a b / DESCRIBE t"),
-    ("USE CATALOG default_catalog; USE default_database; USE default_catalog.default_database", ""),
+    (
+        "USE CATALOG default_catalog; USE default_database; USE default_catalog.plant",
+        "USE default_database / USE plant",
+    ),
+    (
+        "CREATE DATABASE IF NOT EXISTS default_catalog.d COMMENT 'x' WITH ('a' = 'b'); DROP DATABASE IF EXISTS d RESTRICT; DROP DATABASE d CASCADE",
+        "DATABASE d true / DROP DATABASE d true false / DROP DATABASE d false true",
+    ),
+    (
+        "SHOW TABLES FROM d LIKE '%x'; SHOW COLUMNS IN d.t NOT LIKE 'a_'; SHOW CREATE TABLE t; SHOW CREATE VIEW v; SHOW CURRENT DATABASE; SHOW FULL MODULES",
+        "SHOW Tables(Some(Spanned { value: \"d\", span: Span { line: 1, column: 18, end_line: 1, end_column: 19 } })) Some((false, \"%x\")) / SHOW columns of d/t / SHOW create table t / SHOW create view v / SHOW CurrentDatabase None / SHOW Nothing(\"module name\") None",
+    ),
+    // ALTER
+    (
+        "ALTER TABLE IF EXISTS d.t RENAME TO u; ALTER TABLE t RENAME a TO `b c`",
+        "ALTER d/t true to u / ALTER t false a to b c",
+    ),
+    (
+        "ALTER TABLE t ADD a INT FIRST; ALTER TABLE t ADD (b AS a + 1 AFTER a, c STRING METADATA FROM 'x' COMMENT 'c' FIRST, WATERMARK FOR ts AS ts, PRIMARY KEY (a) NOT ENFORCED)",
+        "ALTER t false add [a INT first] / ALTER t false add [b AS a + 1 after a][c STRING METADATA FROM x # c first] watermark ts: ts key a",
+    ),
+    (
+        "ALTER TABLE t MODIFY (a BIGINT NOT NULL AFTER b); ALTER TABLE t MODIFY WATERMARK FOR ts AS ts - INTERVAL '1' SECOND",
+        "ALTER t false modify [a BIGINT NOT NULL after b] / ALTER t false modify  watermark ts: ts - INTERVAL '1' SECOND",
+    ),
+    (
+        "ALTER TABLE t DROP a; ALTER TABLE t DROP (a, b); ALTER TABLE t DROP PRIMARY KEY; ALTER TABLE t DROP CONSTRAINT pk; ALTER TABLE t DROP WATERMARK",
+        "ALTER t false drop a / ALTER t false drop a,b / ALTER t false drop key / ALTER t false drop key / ALTER t false drop watermark",
+    ),
+    (
+        "ALTER TABLE t SET ('a' = 'b', c.d = '${TOPIC}'); ALTER TABLE t RESET ('a', c.d)",
+        "ALTER t false set a=b c.d=readings / ALTER t false reset a,c.d",
+    ),
+    ("ALTER VIEW v RENAME TO w; ALTER VIEW d.v AS SELECT 1", "ALTER VIEW v to w / ALTER VIEW d/v as SELECT 1"),
+    // LIKE and AS
+    ("CREATE TABLE t LIKE d.u", "TABLE t [] like d/u "),
+    (
+        "CREATE TABLE t (a INT, PRIMARY KEY (b) NOT ENFORCED) WITH ('x' = 'y') LIKE u (EXCLUDING ALL OVERWRITING OPTIONS INCLUDING GENERATED)",
+        "TABLE t [a INT] key b x=y like u (All, Excluding)(Options, Overwriting)(Generated, Including)",
+    ),
+    (
+        "CREATE OR REPLACE TABLE t WITH ('a' = '${TOPIC}') AS SELECT '$${x}' AS a",
+        "TABLE t replace [] a=readings as () SELECT '${x}' AS a",
+    ),
+    ("CREATE TABLE t (b, a) WITH ('x' = 'y') AS VALUES (1, 2)", "TABLE t [] x=y as (b,a) VALUES (1, 2)"),
     // SET
     ("SET 'table.local-time-zone' = 'UTC';", "SET table.local-time-zone=UTC"),
     ("SET execution.checkpointing.interval = 10s;", "SET execution.checkpointing.interval=10s"),
@@ -138,8 +251,8 @@ const ACCEPTED: &[(&str, &str)] = &[
         "CREATE TEMPORARY TABLE IF NOT EXISTS T (A int) WITH ('connector' = 'print')",
         "TABLE T temporary if-not-exists [A INT] connector=print",
     ),
-    ("CREATE TABLE default_catalog.default_database.t (a INT)", "TABLE t [a INT]"),
-    ("CREATE TABLE default_database.`my t` (`a``b` INT)", "TABLE my t [a`b INT]"),
+    ("CREATE TABLE default_catalog.default_database.t (a INT)", "TABLE default_database/t [a INT]"),
+    ("CREATE TABLE default_database.`my t` (`a``b` INT)", "TABLE default_database/my t [a`b INT]"),
     ("CREATE TABLE t (id STRING NOT NULL, n BIGINT NULL)", "TABLE t [id STRING NOT NULL; n BIGINT]"),
     ("CREATE TABLE t (a INT COMMENT 'x''y', b INT) COMMENT 'all'", "TABLE t [a INT # x'y; b INT] # all"),
     ("CREATE TABLE t (a INT, b AS a * 2)", "TABLE t [a INT; b AS a * 2]"),
@@ -202,15 +315,23 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("INSERT INTO t (SELECT 1)", "INSERT t() (SELECT 1)"),
     (
         "INSERT INTO default_catalog.default_database.t VALUES (1, 'a'), (2, NULL)",
-        "INSERT t() VALUES (1, 'a'), (2, NULL)",
+        "INSERT default_database/t() VALUES (1, 'a'), (2, NULL)",
+    ),
+    (
+        "INSERT INTO d.t /*+ OPTIONS('a'='b', c.d='e') */ PARTITION (p='x', q=1 + 1) (a, b) SELECT 1, 2",
+        "INSERT d/t a=b c.d=e partition p='x',q=1 + 1(a,b) SELECT 1, 2",
     ),
     ("EXECUTE INSERT INTO t SELECT 1", "INSERT t() SELECT 1"),
     (
         "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1; INSERT INTO b SELECT 2; END;",
         "SET OF INSERT a() SELECT 1 | INSERT b() SELECT 2",
     ),
-    ("BEGIN STATEMENT SET; INSERT INTO a SELECT 1; END; SHOW TABLES", "SET OF INSERT a() SELECT 1 / SHOW table"),
+    (
+        "BEGIN STATEMENT SET; INSERT INTO a SELECT 1; END; SHOW TABLES",
+        "SET OF INSERT a() SELECT 1 / SHOW Tables(None) None",
+    ),
     ("EXPLAIN SELECT 1", "EXPLAIN QUERY SELECT 1"),
+    ("EXPLAIN ESTIMATED_COST, CHANGELOG_MODE SELECT 1", "EXPLAIN QUERY SELECT 1"),
     ("EXPLAIN PLAN FOR INSERT INTO t SELECT 1", "EXPLAIN INSERT t() SELECT 1"),
     ("EXPLAIN STATEMENT SET BEGIN INSERT INTO t SELECT 1; END", "EXPLAIN SET OF INSERT t() SELECT 1"),
     ("DROP TABLE t; DROP TEMPORARY VIEW IF EXISTS v", "DROP table t false / DROP view v true"),
@@ -235,15 +356,19 @@ const QUERIES: &[(&str, &str)] = &[
     ("SELECT CASE WHEN a <> 0 THEN 1 ELSE 2 END FROM t", ""),
     (
         "SELECT a FROM default_catalog.default_database.t JOIN default_database.u ON t.a = u.a",
-        "SELECT a FROM t JOIN u ON t.a = u.a",
+        "SELECT a FROM default_database.t JOIN default_database.u ON t.a = u.a",
+    ),
+    (
+        "SELECT /*+ STATE_TTL('t'='1d') */ a FROM t /*+ OPTIONS('k'='v', x.y='z') */ AS u, `s` /*+ LOOKUP('table'='s') */",
+        "SELECT a FROM t AS u WITH ('k' = 'v', 'x.y' = 'z'), `s`",
     ),
     (
         "SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
         "SELECT * FROM TABLE(TUMBLE(__table_arg(t), DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
     ),
     (
-        "SELECT * FROM TUMBLE(TABLE default_catalog.default_database.t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)",
-        "SELECT * FROM TUMBLE(__table_arg(t), DESCRIPTOR(ts), INTERVAL '1' MINUTE)",
+        "SELECT * FROM TUMBLE(TABLE default_catalog.d.t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)",
+        "SELECT * FROM TUMBLE(__table_arg(d.t), DESCRIPTOR(ts), INTERVAL '1' MINUTE)",
     ),
     (
         "SELECT * FROM HOP(DATA => TABLE t, TIMECOL => DESCRIPTOR(ts), SLIDE => INTERVAL '1' MINUTE, SIZE => INTERVAL '2' MINUTE)",
@@ -522,6 +647,8 @@ proptest! {
             "ROW<", ">", "MAP[", "]", "TABLE", "TABLE(", "PARTITION BY", "INTERVAL", "'1'", "DAY", "WATERMARK FOR", "CASE",
             "WHEN", "END", "EXECUTE STATEMENT SET BEGIN", "INSERT INTO", "*", "-", "NOT", "'${X}'", "\"", "'", "/*", "--",
             "\n", "PRIMARY KEY", "EXPLAIN", "SET", "UNNEST(", "JOIN", "ON", "OVER (", "MATCH_RECOGNIZE (", "é", "\0", "=>",
+            "/*+", "/*+ OPTIONS('a'='b') */", "LIKE", "INCLUDING", "ALTER TABLE t", "ALTER VIEW v", "ADD (", "MODIFY", "RENAME", "TO", "AFTER",
+            "FIRST", "RESET", "DROP", "SHOW", "USE", "CREATE DATABASE", "PARTITION (", "VALUES (", "CREATE FUNCTION f AS", ".",
         ]), 0..60)
     ) {
         parse(&pieces.join(" "));

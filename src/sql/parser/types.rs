@@ -5,7 +5,7 @@
 //! | `TIMESTAMP(p)`, `TIMESTAMP_LTZ(p)` | `Timestamp` in ms (p ≤ 3), µs (p ≤ 6) or ns, without zone or in `UTC` |
 //! | `TIME(p)` | `Time32` in ms: Flink keeps no more at run time |
 //! | `DECIMAL(p, s)` | `Decimal128` |
-//! | `CHAR`, `VARCHAR`, `STRING`; `BINARY`, `VARBINARY`, `BYTES` | `Utf8`; `Binary`: lengths are not enforced |
+//! | `CHAR`, `VARCHAR`, `STRING`; `BINARY`, `VARBINARY`, `BYTES` | `Utf8`; `Binary`: a length is part of the text of the type only |
 //! | `MULTISET<t>` | `Map` from `t` to how often it occurs |
 
 use std::collections::HashSet;
@@ -236,7 +236,8 @@ fn decimal(cursor: &mut Cursor<'_>) -> Result<SqlType> {
 }
 
 fn sized(cursor: &mut Cursor<'_>, name: &str, data_type: DataType) -> Result<SqlType> {
-    let length = argument(cursor, "the length", 1, LENGTH_MAX)?.unwrap_or(1);
+    let varying = name.starts_with("VAR");
+    let length = argument(cursor, "the length", 1, LENGTH_MAX)?.unwrap_or(if varying { LENGTH_MAX } else { 1 });
     let text = match (name, length) {
         ("VARCHAR", LENGTH_MAX) => "STRING".to_owned(),
         ("VARBINARY", LENGTH_MAX) => "BYTES".to_owned(),

@@ -9,9 +9,9 @@ use crate::error::{Error, Result};
 /// Fills in the variables of the option values of one statement, and refuses those elsewhere.
 pub(super) fn expand_statement(tokens: &mut [TokenWithSpan], variables: &dyn Fn(&str) -> Option<String>) -> Vec<Error> {
     let mut errors = Vec::new();
-    let options = options_start(tokens).unwrap_or(tokens.len());
+    let options = options(tokens);
     for index in 0..tokens.len() {
-        let is_option = index > options && index > 0 && tokens[index - 1].token == Token::Eq;
+        let is_option = options.contains(&index) && index > 0 && tokens[index - 1].token == Token::Eq;
         let span = span_of(&tokens[index]);
         let Token::SingleQuotedString(text) = &mut tokens[index].token else { continue };
         if !text.contains("${") {
@@ -29,22 +29,29 @@ pub(super) fn expand_statement(tokens: &mut [TokenWithSpan], variables: &dyn Fn(
     errors
 }
 
-/// Where the options of a CREATE TABLE begin: its `WITH` outside parentheses.
-fn options_start(tokens: &[TokenWithSpan]) -> Option<usize> {
+/// The options of a `CREATE TABLE … WITH (…)` or `ALTER TABLE … SET (…)`: the tokens between the parentheses.
+fn options(tokens: &[TokenWithSpan]) -> std::ops::Range<usize> {
     let word = |i: usize, word: &str| tokens.get(i).is_some_and(|t| is_keyword(&t.token, word));
-    let table = 1 + usize::from(word(1, "TEMPORARY"));
-    if !word(0, "CREATE") || !word(table, "TABLE") {
-        return None;
-    }
-    let mut depth = 0i64;
-    tokens.iter().position(|t| {
-        match t.token {
+    let creates = word(0, "CREATE") && (1..4).any(|i| word(i, "TABLE"));
+    let opening = match creates {
+        true => "WITH",
+        false if word(0, "ALTER") && word(1, "TABLE") => "SET",
+        false => return 0..0,
+    };
+    let (mut depth, mut start) = (0i64, None);
+    for (i, token) in tokens.iter().enumerate() {
+        match token.token {
             Token::LParen => depth += 1,
             Token::RParen => depth -= 1,
             _ => {}
         }
-        depth == 0 && is_keyword(&t.token, "WITH")
-    })
+        match start {
+            None if depth == 0 && word(i, opening) => start = Some(i),
+            Some(start) if depth == 0 && i > start => return start..i,
+            _ => {}
+        }
+    }
+    start.map_or(0..0, |start| start..tokens.len())
 }
 
 /// `text` with its variables filled in.

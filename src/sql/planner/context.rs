@@ -20,6 +20,7 @@ use datafusion::sql::planner::{NullOrdering, ParserOptions};
 use datafusion::sql::sqlparser::ast;
 
 use crate::functions::{self, FunctionContext};
+use crate::sql::catalog::{Table, key};
 use crate::sql::parser::types::arrow_type_of;
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::unnest::UnnestTables;
@@ -97,6 +98,8 @@ pub(crate) struct Relation {
     pub(crate) rowtime: Option<usize>,
     /// What a view stands for.
     pub(crate) view: Option<LogicalPlan>,
+    /// The table it is, if it is one.
+    pub(crate) table: Option<Arc<Table>>,
 }
 
 impl TableSource for Relation {
@@ -116,16 +119,19 @@ pub(crate) type Relations = BTreeMap<String, Arc<dyn TableSource>>;
 pub(crate) struct Context<'a> {
     registry: &'a Registry,
     relations: &'a Relations,
+    /// Where names without a database are looked up.
+    database: &'a str,
     options: ConfigOptions,
     expressions: Vec<Arc<dyn ExprPlanner>>,
     tables: Vec<Arc<dyn RelationPlanner>>,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(registry: &'a Registry, relations: &'a Relations) -> Self {
+    pub(crate) fn new(registry: &'a Registry, relations: &'a Relations, database: &'a str) -> Self {
         Self {
             registry,
             relations,
+            database,
             options: ConfigOptions::default(),
             expressions: registry
                 .syntax
@@ -148,21 +154,9 @@ pub(crate) fn parser_options() -> ParserOptions {
         .with_default_null_ordering(NullOrdering::NullsMin)
 }
 
-/// Name of a relation: without Flink's default catalog and database, `ledger.x` for a table of the ledger.
-pub(crate) fn table_name(reference: &TableReference) -> Option<Cow<'_, str>> {
-    if reference.catalog().is_some_and(|catalog| catalog != "default_catalog") {
-        return None;
-    }
-    match reference.schema() {
-        None | Some("default_database") => Some(Cow::Borrowed(reference.table())),
-        Some("ledger") => Some(Cow::Owned(format!("ledger.{}", reference.table()))),
-        Some(_) => None,
-    }
-}
-
 impl ContextProvider for Context<'_> {
     fn get_table_source(&self, name: TableReference) -> DfResult<Arc<dyn TableSource>> {
-        match table_name(&name).and_then(|name| self.relations.get(name.as_ref())) {
+        match self.relations.get(&key(name.schema().unwrap_or(self.database), name.table())) {
             Some(relation) => Ok(Arc::clone(relation)),
             None => plan_err!("table '{name}' not found"),
         }

@@ -13,27 +13,27 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, Projection, Union, UserDefinedLogicalNodeCore, Volatility, Window, lit,
+    Expr, LogicalPlan, Projection, TableScan, Union, UserDefinedLogicalNodeCore, Values, Volatility, Window, lit,
 };
 
 use crate::error::{Error, Result, Span};
 use crate::plan::{
-    Calc, Node, NodeId, NodeKind, OverAggregate, PlanBuilder, Settings, Sink, Source, Unnest, WatermarkSpec,
+    Calc, Node, NodeId, NodeKind, NotNullRule, OverAggregate, PlanBuilder, Settings, Sink, Source, Unnest, WatermarkSpec,
     WindowAssign, WindowKind, WindowSpec,
 };
 use crate::sql::catalog::Table;
-use crate::sql::planner::context::{Registry, table_name};
+use crate::sql::planner::context::{Registry, Relation};
 use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
 use crate::sql::planner::over::{OverSpec, aggregate_over, different_windows};
 use crate::sql::planner::rank;
 use crate::sql::planner::sink::{self, Given};
 use crate::sql::planner::unnest::{UnnestRows, unnest_rows};
+use crate::sql::planner::values;
 use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, unaliased, window_tvf};
 use crate::time::zone::Zone;
 
 /// Adds the nodes of one job to a plan.
 pub(crate) struct Lowering<'a> {
-    pub(crate) tables: &'a BTreeMap<String, Table>,
     pub(crate) settings: &'a Settings,
     pub(crate) registry: &'a Registry,
     pub(crate) builder: PlanBuilder,
@@ -153,7 +153,7 @@ impl Lowering<'_> {
     /// [`Lowering::lower`], of which only some columns are read: the others are stand-ins.
     pub(super) fn lower_used(&mut self, plan: &LogicalPlan, used: &Used) -> Result<Stream> {
         match plan {
-            LogicalPlan::TableScan(scan) => self.source(&scan.table_name, used),
+            LogicalPlan::TableScan(scan) => self.source(scan, used),
             LogicalPlan::SubqueryAlias(alias) => self.lower_used(&alias.input, used),
             LogicalPlan::Projection(projection) => self.projection(projection, used),
             LogicalPlan::Filter(filter) => match rank::numbered(&filter.input) {
@@ -171,8 +171,8 @@ impl Lowering<'_> {
             LogicalPlan::Sort(sort) => self.sort(sort),
             LogicalPlan::Limit(_) => Err(unsupported("LIMIT")),
             LogicalPlan::Join(join) => self.join(join, used),
-            LogicalPlan::Values(_) => Err(unsupported("VALUES")),
-            LogicalPlan::EmptyRelation(_) => Err(unsupported("SELECT without FROM")),
+            LogicalPlan::Values(values) => self.values(values),
+            LogicalPlan::EmptyRelation(empty) => self.without_table(empty.produce_one_row),
             LogicalPlan::Unnest(_) => Err(unsupported("UNNEST")),
             other => match (window_tvf(other), unnest_rows(other)) {
                 (Some(tvf), _) => self.window(tvf, used),
@@ -182,10 +182,11 @@ impl Lowering<'_> {
         }
     }
 
-    fn source(&mut self, reference: &TableReference, used: &Used) -> Result<Stream> {
-        let table = table_name(reference)
-            .and_then(|name| self.tables.get(name.as_ref()))
-            .ok_or_else(|| Error::internal(format!("table \"{reference}\" was planned and is gone")))?;
+    fn source(&mut self, scan: &TableScan, used: &Used) -> Result<Stream> {
+        let relation = scan.source.downcast_ref::<Relation>();
+        let table = relation
+            .and_then(|relation| relation.table.as_ref())
+            .ok_or_else(|| Error::internal(format!("\"{}\" was planned and is no table", scan.table_name)))?;
         let kind = NodeKind::Source(source(table, self.settings)?);
         let mut stream = self.node(kind, Vec::new(), &table.spec.schema());
         for (i, column) in stream.columns.iter_mut().enumerate().filter(|(i, _)| !used.has(*i)) {
@@ -193,6 +194,29 @@ impl Lowering<'_> {
             *column = stand_in();
         }
         Ok(stream)
+    }
+
+    fn values(&mut self, values: &Values) -> Result<Stream> {
+        if let Some(rows) = values::constant_rows(values)? {
+            let kind = NodeKind::Source(values::source(&rows)?);
+            return Ok(self.node(kind, Vec::new(), &rows.schema()));
+        }
+        let fields = values.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let mut inputs = Vec::new();
+        for row in values::computed_rows(values)? {
+            let one = self.without_table(true)?;
+            inputs.push(self.fitted(Stream { columns: row.clone(), ..one }, &schema)?);
+        }
+        Ok(self.node(NodeKind::Union, inputs, &schema))
+    }
+
+    /// One row without columns, or none.
+    fn without_table(&mut self, row: bool) -> Result<Stream> {
+        let rows = values::one_row()?.slice(0, usize::from(row));
+        let kind = NodeKind::Source(values::source(&rows)?);
+        let node = self.node(kind, Vec::new(), &rows.schema());
+        Ok(Stream { columns: Vec::new(), ..node })
     }
 
     /// A new node, all its columns as they are.
@@ -529,30 +553,34 @@ impl Lowering<'_> {
     ) -> Result<NodeId> {
         let stream = self.lower(plan)?;
         let stream = self.attach(stream)?;
-        let schema = spec.sink_schema();
         let here = self.schema(&stream);
         let compiler = Compiler::new(&here)?;
-        let mut columns = Vec::new();
-        for (column, from) in schema.fields().iter().zip(from) {
+        let (mut columns, mut fields, mut required) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, (column, from)) in spec.sink_columns().zip(from).enumerate() {
             let (value, nullable) = match from.and_then(|i| stream.columns.get(i).map(|e| (i, e))) {
                 Some((i, expr)) => {
                     let name = plan.schema().field(i).name();
                     let given = compiler.field(name, &compiler.expr(expr)?)?;
-                    let given_column = Given { expr: expr.clone(), data_type: given.data_type(), name };
-                    let value = sink::coerce(given_column, column, &spec.name, self.registry)
+                    let declared = sink::declared_type(plan, i);
+                    let given_column = Given { expr: expr.clone(), data_type: given.data_type(), declared, name };
+                    let value = sink::coerce(given_column, column, &spec.name, self.registry, self.settings.lengths)
                         .map_err(|e| e.or_at(places.get(i).copied().flatten()))?;
                     // a cast may give NULL
-                    let nullable = given.is_nullable() || given.data_type() != column.data_type();
+                    let nullable = given.is_nullable() || *given.data_type() != column.data_type;
                     (value, nullable)
                 }
                 None => (sink::missing(column), true),
             };
-            let guarded = nullable && !column.is_nullable();
-            columns.push(if guarded { sink::not_null(value, &spec.name, column.name()) } else { value });
+            let guarded = nullable && !column.nullable;
+            let dropped = guarded && self.settings.not_null == NotNullRule::Drop;
+            fields.push(Field::new(&column.name, column.data_type.clone(), column.nullable || dropped));
+            required.extend(dropped.then_some(at));
+            let checked = guarded && !dropped;
+            columns.push(if checked { sink::not_null(value, &spec.name, &column.name) } else { value });
         }
-        let input = self.fitted(Stream { columns, ..stream }, &schema)?;
-        let kind = NodeKind::Sink(Sink { table: Arc::clone(spec) });
-        Ok(self.builder.add(Node { kind, inputs: vec![input], schema }))
+        let input = self.fitted(Stream { columns, ..stream }, &Arc::new(Schema::new(fields)))?;
+        let kind = NodeKind::Sink(Sink { table: Arc::clone(spec), required });
+        Ok(self.builder.add(Node { kind, inputs: vec![input], schema: spec.sink_schema() }))
     }
 }
 

@@ -13,16 +13,20 @@ pub(crate) mod lower;
 mod over;
 mod rank;
 pub(crate) mod refuse;
+mod relabel;
 pub(crate) mod sink;
 pub(crate) mod unnest;
+pub(crate) mod values;
 pub(crate) mod window;
 
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, Schema};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
+use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, lit};
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
@@ -32,9 +36,11 @@ use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
 use crate::error::{Error, Result};
-use crate::sql::planner::context::{Context, Registry, Relations, parser_options};
+use crate::sql::catalog::renamed;
+use crate::sql::parser::ast::CreateView;
+use crate::sql::planner::context::{Context, Registry, Relation, Relations, parser_options};
 use crate::sql::planner::errors::translate;
-use crate::sql::{group_window, rewrite};
+use crate::sql::{group_window, length, rewrite};
 
 /// Steps of one query, views filled in; bounds the time of planning.
 const QUERY_STEPS_MAX: usize = 1_000;
@@ -43,6 +49,8 @@ const QUERY_STEPS_MAX: usize = 1_000;
 pub(crate) struct Planner<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) relations: &'a Relations,
+    /// Where names without a database are looked up.
+    pub(crate) database: &'a str,
 }
 
 impl Planner<'_> {
@@ -60,17 +68,28 @@ impl Planner<'_> {
         self.query(&query)
     }
 
+    /// The analysed plan of a view, with the names of its columns.
+    ///
+    /// # Errors
+    /// As [`Planner::stream`], or another number of names than columns.
+    pub(crate) fn view(&self, create: &CreateView) -> Result<LogicalPlan, Vec<Error>> {
+        let plan = self.stream(&create.query)?;
+        renamed(plan, &create.columns, &create.name).map_err(|e| vec![e])
+    }
+
     /// The analysed plan of any query.
     ///
     /// # Errors
     /// The first thing that does not resolve.
     pub(crate) fn query(&self, query: &ast::Query) -> Result<LogicalPlan, Vec<Error>> {
         let mut prepared = query.clone();
+        values::name_columns(&mut prepared);
+        length::split_casts(&mut prepared);
         let errors = rewrite::prepare(&mut prepared);
         if !errors.is_empty() {
             return Err(errors);
         }
-        let context = Context::new(self.registry, self.relations);
+        let context = Context::new(self.registry, self.relations, self.database);
         let planned = SqlToRel::new_with_options(&context, parser_options())
             .sql_statement_to_plan(ast::Statement::Query(Box::new(prepared)))
             .and_then(|plan| self.analyze(plan));
@@ -95,7 +114,7 @@ impl Planner<'_> {
         source: Arc<dyn TableSource>,
         exprs: &[(String, ast::Expr)],
     ) -> Result<LogicalPlan, Vec<Error>> {
-        let context = Context::new(self.registry, self.relations);
+        let context = Context::new(self.registry, self.relations, self.database);
         let planner = SqlToRel::new_with_options(&context, parser_options());
         let scan = LogicalPlanBuilder::scan(name, source, None).and_then(LogicalPlanBuilder::build);
         let scan = scan.map_err(|e| vec![e.into()])?;
@@ -118,6 +137,23 @@ impl Planner<'_> {
             .map_err(|e| vec![translate(&e, &[], &all)])
     }
 
+    /// A constant as a value of a type.
+    ///
+    /// # Errors
+    /// `Sql` if it is no constant, or cannot be cast.
+    pub(crate) fn constant(&self, expr: &ast::Expr, to: &DataType) -> Result<Expr, Vec<Error>> {
+        let one = Relation { schema: Arc::new(Schema::empty()), rowtime: None, view: None, table: None };
+        let plan = self.expressions("constant", Arc::new(one), &[("value".to_owned(), expr.clone())])?;
+        let LogicalPlan::Projection(projection) = &plan else { return Err(vec![Error::internal("no projection")]) };
+        let (Some(value), field) = (projection.expr.first(), plan.schema().field(0)) else { return Ok(lit(0)) };
+        let value = window::unaliased(value).clone();
+        match rewrite::cast(&value, field.data_type(), to, self.registry) {
+            Some(cast) => cast.map_err(|e| vec![e.into()]),
+            None if field.data_type() == to => Ok(value),
+            None => Ok(Expr::Cast(Cast::new(Box::new(value), to.clone()))),
+        }
+    }
+
     fn expression(
         &self,
         planner: &SqlToRel<'_, Context<'_>>,
@@ -129,6 +165,7 @@ impl Planner<'_> {
             return Err(refused);
         }
         let mut prepared = expr.clone();
+        length::split_casts(&mut prepared);
         let errors = rewrite::prepare(&mut prepared);
         if !errors.is_empty() {
             return Err(errors);

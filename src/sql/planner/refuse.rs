@@ -102,11 +102,7 @@ impl Refusals<'_> {
                 self.set_expr(left);
                 self.set_expr(right);
             }
-            SetExpr::Values(values) => self.refuse(
-                "VALUES",
-                span_of(values),
-                "read the rows from a file: a table with 'connector' = 'filesystem'",
-            ),
+            SetExpr::Values(values) => self.expressions(values),
             other => self.refuse("this form of query", span_of(other), "write SELECT … FROM …"),
         }
     }
@@ -119,10 +115,6 @@ impl Refusals<'_> {
         self.expressions(&select.qualify);
         if !select.lateral_views.is_empty() {
             self.refuse("LATERAL VIEW", span_of(select), "leave it out");
-        }
-        if select.from.is_empty() {
-            let place = select.projection.first().and_then(span_of).or_else(|| span_of(select));
-            self.refuse("SELECT without FROM", place, "read from a table");
         }
         for table in &select.from {
             self.table_with_joins(table);
@@ -402,7 +394,7 @@ impl Visitor for Groups {
 }
 
 /// Names of tables given to window functions (`TABLE t`), which are no relations to sqlparser.
-pub(crate) struct TableArguments(pub(crate) Vec<String>);
+pub(crate) struct TableArguments(pub(crate) Vec<ast::ObjectName>);
 
 impl TableArguments {
     /// Adds those of a query.
@@ -421,7 +413,11 @@ impl Visitor for TableArguments {
             && let Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(table))) = list.args.first()
             && matches!(table, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
         {
-            self.0.extend(table.to_string().rsplit('.').next().map(|name| name.trim_matches('`').to_owned()));
+            self.0.extend(match table {
+                Expr::Identifier(name) => Some(ast::ObjectName::from(vec![name.clone()])),
+                Expr::CompoundIdentifier(parts) => Some(ast::ObjectName::from(parts.clone())),
+                _ => None,
+            });
         }
         ControlFlow::Continue(())
     }

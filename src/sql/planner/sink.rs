@@ -1,4 +1,4 @@
-//! What a sink takes: columns by position, the implicit casts Flink allows, NOT NULL.
+//! What a sink takes: columns by position, the implicit casts Flink allows, declared lengths, NOT NULL.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -8,13 +8,18 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction, TryCast};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit,
+    ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, lit,
 };
 
 use crate::error::{Error, Result};
-use crate::sql::planner::context::Registry;
+use crate::plan::LengthRule;
+use crate::sql::planner::context::{Registry, Relation};
 use crate::sql::planner::expr::flink_type;
-use crate::sql::rewrite;
+use crate::sql::planner::relabel;
+use crate::sql::planner::window::{unaliased, window_tvf};
+use crate::sql::{length, rewrite};
+use crate::table::{ColumnSpec, Length};
 
 /// A column of the query.
 pub(crate) struct Given<'a> {
@@ -22,6 +27,8 @@ pub(crate) struct Given<'a> {
     pub(crate) expr: Expr,
     /// Its type.
     pub(crate) data_type: &'a DataType,
+    /// Its type as a table declares it, if it is a column of one.
+    pub(crate) declared: Option<String>,
     /// Its name.
     pub(crate) name: &'a str,
 }
@@ -30,30 +37,106 @@ pub(crate) struct Given<'a> {
 ///
 /// # Errors
 /// `Sql` if Flink has no implicit cast between the types.
-pub(crate) fn coerce(given: Given<'_>, column: &Field, table: &str, registry: &Registry) -> Result<Expr> {
-    let Given { expr, data_type: from, name: query_column } = given;
-    let to = column.data_type();
+pub(crate) fn coerce(
+    given: Given<'_>,
+    column: &ColumnSpec,
+    table: &str,
+    registry: &Registry,
+    rule: LengthRule,
+) -> Result<Expr> {
+    let declared = given.declared.clone();
+    let Some(length) = Length::of(&column.sql_type) else { return cast(given, column, table, registry) };
+    let within = declared.as_deref().and_then(Length::of).is_some_and(|from| from.size <= length.size);
+    if declared.as_deref() == Some(&column.sql_type) || (within && !length.fixed) {
+        // no cast, so the values may have any length
+        return enforce(given.expr, length, rule, &format!("{table}.{}", column.name), registry);
+    }
+    let varying = declared.as_deref().is_some_and(|from| Length::of(from).is_none_or(|length| !length.fixed));
+    if length.fixed && varying {
+        return Err(refused(&given, column, table));
+    }
+    let value = cast(given, column, table, registry)?;
+    sized(value, length::function(length), length, &[], registry)
+}
+
+/// A value of the column's own type under `table.exec.sink.type-length-enforcer`.
+fn enforce(value: Expr, length: Length, rule: LengthRule, column: &str, registry: &Registry) -> Result<Expr> {
+    match rule {
+        LengthRule::Ignore => Ok(value),
+        LengthRule::TrimPad => sized(value, length::function(length), length, &[], registry),
+        LengthRule::Error => {
+            let more = [lit(i64::from(length.fixed)), lit(column)];
+            sized(value, "flink_check_length", length, &more, registry)
+        }
+    }
+}
+
+fn sized(value: Expr, function: &str, length: Length, more: &[Expr], registry: &Registry) -> Result<Expr> {
+    let function = registry.scalar(function).ok_or_else(|| Error::internal(format!("no function {function}")))?;
+    let mut args = vec![value, lit(i64::from(length.size))];
+    args.extend_from_slice(more);
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args)))
+}
+
+fn refused(given: &Given<'_>, column: &ColumnSpec, table: &str) -> Error {
+    let from = given.declared.clone().unwrap_or_else(|| flink_type(given.data_type));
+    Error::sql(format!(
+        "column \"{}\" has the type {from}, column \"{}\" of table \"{table}\" has the type {}",
+        given.name, column.name, column.sql_type
+    ))
+    .hint(format!("write CAST({} AS {}) AS {}", given.name, column.sql_type, column.name))
+}
+
+/// The type that a table declares for a column that comes from it unchanged.
+pub(crate) fn declared_type(plan: &LogicalPlan, index: usize) -> Option<String> {
+    let through = |input: &LogicalPlan, expr: &Expr| match unaliased(expr) {
+        Expr::Column(column) => declared_type(input, input.schema().index_of_column(column).ok()?),
+        _ => None,
+    };
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            let table = scan.source.downcast_ref::<Relation>()?.table.as_ref()?;
+            table.spec.columns.get(index).map(|column| column.sql_type.clone())
+        }
+        LogicalPlan::Projection(p) => through(&p.input, p.expr.get(index)?),
+        LogicalPlan::SubqueryAlias(a) => declared_type(&a.input, index),
+        LogicalPlan::Filter(f) => declared_type(&f.input, index),
+        LogicalPlan::Aggregate(a) => through(&a.input, a.group_expr.get(index)?),
+        LogicalPlan::Window(w) if index < w.input.schema().fields().len() => declared_type(&w.input, index),
+        LogicalPlan::Union(union) => {
+            let mut types = union.inputs.iter().map(|input| declared_type(input, index));
+            let first = types.next()??;
+            types.all(|other| other.as_ref() == Some(&first)).then_some(first)
+        }
+        other => window_tvf(other).and_then(|tvf| match index < tvf.input.schema().fields().len() {
+            true => declared_type(&tvf.input, index),
+            false => None,
+        }),
+    }
+}
+
+fn cast(given: Given<'_>, column: &ColumnSpec, table: &str, registry: &Registry) -> Result<Expr> {
+    let (from, to) = (given.data_type, &column.data_type);
     if from == to {
-        return Ok(expr);
+        return Ok(given.expr);
     }
     let field: FieldRef = Arc::new(Field::new("", to.clone(), true));
     let allowed = implicit(from, to);
     if !matches!(allowed, Implicit::No)
-        && let Some(cast) = rewrite::cast(&expr, from, to, registry)
+        && let Some(cast) = rewrite::cast(&given.expr, from, to, registry)
     {
         return Ok(cast?);
     }
+    let mut given = given;
+    if matches!(allowed, Implicit::Cast) && from.is_nested() {
+        // rows are cast by position, and Arrow's kernel goes by the names of their fields
+        given.expr = relabel::to_names_of(given.expr, to);
+    }
     match allowed {
-        Implicit::Cast => Ok(Expr::Cast(Cast::new_from_field(Box::new(expr), field))),
+        Implicit::Cast => Ok(Expr::Cast(Cast::new_from_field(Box::new(given.expr), field))),
         // what does not fit into a DECIMAL is NULL
-        Implicit::OrNull => Ok(Expr::TryCast(TryCast::new_from_field(Box::new(expr), field))),
-        Implicit::No => Err(Error::sql(format!(
-            "column \"{query_column}\" has the type {}, column \"{}\" of table \"{table}\" has the type {}",
-            flink_type(from),
-            column.name(),
-            flink_type(to)
-        ))
-        .hint(format!("write CAST({query_column} AS {}) AS {}", flink_type(to), column.name()))),
+        Implicit::OrNull => Ok(Expr::TryCast(TryCast::new_from_field(Box::new(given.expr), field))),
+        Implicit::No => Err(refused(&given, column, table)),
     }
 }
 
@@ -82,7 +165,7 @@ fn implicit(from: &DataType, to: &DataType) -> Implicit {
         (T::Decimal128(..), T::Float32 | T::Float64) | (T::Float32, T::Float64) => true,
         (_, T::Float32 | T::Float64) if rank(from).is_some() => true,
         (T::UInt64, T::Int64) => true,
-        (T::Timestamp(..), T::Timestamp(..) | T::Date32 | T::Time32(_)) => true,
+        (T::Timestamp(..), T::Timestamp(..)) | (T::Timestamp(_, None), T::Date32 | T::Time32(_)) => true,
         (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Utf8 | T::LargeUtf8 | T::Utf8View) => true,
         (T::Binary | T::BinaryView | T::LargeBinary | T::FixedSizeBinary(_), T::Binary) => true,
         (T::List(a), T::List(b)) => inside(a.data_type(), b.data_type()),
@@ -111,8 +194,8 @@ pub(crate) fn not_null(expr: Expr, table: &str, column: &str) -> Expr {
 }
 
 /// NULL for a column the table does not get from the query.
-pub(crate) fn missing(column: &Field) -> Expr {
-    match ScalarValue::try_from(column.data_type()) {
+pub(crate) fn missing(column: &ColumnSpec) -> Expr {
+    match ScalarValue::try_from(&column.data_type) {
         Ok(null) => lit(null),
         Err(_) => lit(ScalarValue::Null),
     }

@@ -137,13 +137,7 @@ async fn functions_over_windows_of_rows() {
 
 #[tokio::test]
 async fn the_ledger_has_a_database_of_its_own() {
-    for name in [
-        "ledger.late",
-        "`ledger`.`late`",
-        "`ledger.late`",
-        "default_catalog.ledger.late",
-        "`default_catalog`.`ledger`.`late`",
-    ] {
+    for name in ["ledger.late", "`ledger`.`late`", "default_catalog.ledger.late", "`default_catalog`.`ledger`.`late`"] {
         check(&format!("SELECT reason FROM {name}"), &["too late"]).await;
         check(&format!("DESCRIBE {name}"), &["reason STRING false"]).await;
     }
@@ -176,7 +170,14 @@ fn a_script_cannot_name_the_ledger() {
 async fn statements_that_show_what_there_is() -> Result<()> {
     let tables = ["high", "higher", "ledger.bad", "ledger.future", "ledger.late", "places", "readings"];
     check("SHOW TABLES;", &tables).await;
+    check("SHOW TABLES FROM default_database LIKE 'HI%'", &["high", "higher"]).await;
+    check("SHOW TABLES IN ledger NOT LIKE '%t_re'", &["bad", "late"]).await;
     check("show views", &["high", "higher"]).await;
+    check("SHOW DATABASES", &["default_database"]).await;
+    check("SHOW CURRENT CATALOG; ", &["default_catalog"]).await;
+    check("SHOW COLUMNS FROM readings LIKE '%s%'", &["ts TIMESTAMP(3) true"]).await;
+    check("SHOW JARS", &[]).await;
+    assert!(refusal("SHOW TABLES FROM ledgr").contains("database \"ledgr\" does not exist"));
     check("DESC readings", &["device_id STRING true", "v DOUBLE true", "n INT true", "ts TIMESTAMP(3) true"]).await;
     assert!(refusal("DESCRIBE reading").contains("did you mean \"readings\"?"));
     assert_eq!(open()?.queries("SELECT 1; -- and\nSHOW TABLES;\n")?.len(), 2);

@@ -1,18 +1,17 @@
-//! What a script has declared so far: tables, compiled to expressions over what their connector delivers,
-//! and views, planned once and filled in where they are used.
+//! A `CREATE TABLE`, compiled: expressions over what the connector delivers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 
 use crate::connectors;
 use crate::error::{Error, Result};
-use crate::sql::parser::ast::{ColumnDefKind, CreateTable, CreateView, Spanned};
+use crate::sql::parser::ast::{ColumnDef, ColumnDefKind, CreateTable, OptionList};
 use crate::sql::planner::Planner;
-use crate::sql::planner::context::{Registry, Relation, Relations};
+use crate::sql::planner::context::Relation;
 use crate::sql::planner::errors::span_of;
 use crate::sql::planner::expr::{flink_type, resolve};
 use crate::sql::planner::window::unaliased;
@@ -33,185 +32,76 @@ pub(crate) struct Table {
     pub(crate) max_future_skew: Option<Option<Duration>>,
 }
 
-/// Tables and views by name.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Catalog {
-    pub(crate) tables: BTreeMap<String, Table>,
-    /// Tables in the order of the script.
-    pub(crate) order: Vec<String>,
-    /// Views in the order of the script.
-    pub(crate) views: Vec<CreateView>,
-    pub(crate) relations: RelationMap,
-    /// Names whose declaration was wrong: their uses are not reported again.
-    pub(crate) broken: BTreeSet<String>,
-}
-
-/// [`Relations`] that can be printed.
-#[derive(Clone, Default)]
-pub(crate) struct RelationMap(pub(crate) Relations);
-
-impl std::fmt::Debug for RelationMap {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-impl Catalog {
-    /// Whether a table or view of that name was declared, rightly or not.
-    fn taken(&self, name: &str) -> bool {
-        self.relations.0.contains_key(name) || self.broken.contains(name)
-    }
-
-    fn check_name(&self, name: &Spanned<String>) -> Result<()> {
-        if self.taken(&name.value) {
-            return Err(Error::sql(format!("table or view \"{}\" exists already", name.value))
-                .at(name.span)
-                .hint("choose another name, or write IF NOT EXISTS"));
+impl Table {
+    /// As a planner sees it.
+    pub(crate) fn relation(self: &Arc<Self>) -> Relation {
+        Relation {
+            schema: self.spec.schema(),
+            rowtime: self.watermark.as_ref().map(|(rowtime, _)| *rowtime),
+            view: None,
+            table: Some(Arc::clone(self)),
         }
-        Ok(())
     }
 
-    /// Declares a table.
+    /// The same table under a name of its own, so that a plan keeps it apart from the table without the hint.
+    pub(crate) fn named(self, number: usize) -> Self {
+        let name = format!("{} /*+ {number} */", self.spec.name);
+        Self { spec: Arc::new(TableSpec { name, ..(*self.spec).clone() }), ..self }
+    }
+
+    /// The same table with the options of a hint.
     ///
     /// # Errors
-    /// All that is wrong with it.
-    pub(crate) fn create_table(&mut self, create: &CreateTable, registry: &Registry) -> Result<(), Vec<Error>> {
-        let name = &create.name.value;
-        if create.if_not_exists && self.taken(name) {
-            return Ok(());
+    /// `Config` for a wrong duration.
+    pub(crate) fn with_options(&self, hint: &OptionList) -> Result<Self, Vec<Error>> {
+        let mut spec = (*self.spec).clone();
+        spec.options.0.extend(option_values(hint));
+        let mut errors = Vec::new();
+        let (idle_timeout, max_future_skew) = durations(&spec.options, &mut errors);
+        match errors.is_empty() {
+            true => Ok(Self { spec: Arc::new(spec), idle_timeout, max_future_skew, ..self.clone() }),
+            false => Err(errors),
         }
-        self.check_name(&create.name).map_err(|e| vec![e])?;
-        let planner = Planner { registry, relations: &self.relations.0 };
-        match compile(create, &planner) {
-            Ok(table) => {
-                let relation = Relation {
-                    schema: table.spec.schema(),
-                    rowtime: table.watermark.as_ref().map(|(rowtime, _)| *rowtime),
-                    view: None,
-                };
-                self.relations.0.insert(name.clone(), Arc::new(relation));
-                self.order.push(name.clone());
-                self.tables.insert(name.clone(), table);
-                Ok(())
-            }
-            Err(errors) => {
-                self.broken.insert(name.clone());
-                Err(errors)
-            }
-        }
-    }
-
-    /// Declares a view; `check` looks at its plan.
-    ///
-    /// # Errors
-    /// All that is wrong with it.
-    pub(crate) fn create_view(
-        &mut self,
-        create: &CreateView,
-        registry: &Registry,
-        check: impl FnOnce(&Self, &LogicalPlan) -> Result<(), Vec<Error>>,
-    ) -> Result<(), Vec<Error>> {
-        let name = &create.name.value;
-        if create.if_not_exists && self.taken(name) {
-            return Ok(());
-        }
-        self.check_name(&create.name).map_err(|e| vec![e])?;
-        let planner = Planner { registry, relations: &self.relations.0 };
-        let planned = planner
-            .stream(&create.query)
-            .and_then(|plan| renamed(plan, &create.columns, &create.name).map_err(|e| vec![e]))
-            .and_then(|plan| check(self, &plan).map(|()| plan));
-        match planned {
-            Ok(plan) => {
-                let schema = Arc::clone(plan.schema().inner());
-                let relation = Relation { schema, rowtime: None, view: Some(plan) };
-                self.relations.0.insert(name.clone(), Arc::new(relation));
-                self.views.push(create.clone());
-                Ok(())
-            }
-            Err(errors) => {
-                self.broken.insert(name.clone());
-                Err(errors)
-            }
-        }
-    }
-
-    /// Forgets a table or view.
-    ///
-    /// # Errors
-    /// `Sql` if there is none of that name.
-    pub(crate) fn drop(&mut self, view: bool, name: &Spanned<String>, if_exists: bool) -> Result<()> {
-        let known = if view { self.is_view(&name.value) } else { self.tables.remove(&name.value).is_some() };
-        if known {
-            self.relations.0.remove(&name.value);
-            self.order.retain(|other| *other != name.value);
-            self.views.retain(|other| other.name.value != name.value);
-            return Ok(());
-        }
-        if if_exists || self.broken.remove(&name.value) {
-            return Ok(());
-        }
-        let what = if view { "view" } else { "table" };
-        let names: Vec<&str> = if view {
-            self.views.iter().map(|v| v.name.value.as_str()).collect()
-        } else {
-            self.tables.keys().map(String::as_str).collect()
-        };
-        Err(Error::sql(format!("{what} \"{}\" not found", name.value)).at(name.span).nearest(&name.value, names))
-    }
-
-    /// Whether `name` is a view.
-    pub(crate) fn is_view(&self, name: &str) -> bool {
-        self.views.iter().any(|view| view.name.value == name)
-    }
-
-    /// Names of the tables.
-    pub(crate) fn table_names(&self) -> impl Iterator<Item = &str> {
-        self.tables.keys().map(String::as_str)
     }
 }
 
-/// The view's plan with the column names of the view.
-pub(crate) fn renamed(plan: LogicalPlan, columns: &[Spanned<String>], name: &Spanned<String>) -> Result<LogicalPlan> {
-    if columns.is_empty() {
-        return Ok(plan);
-    }
-    let width = plan.schema().fields().len();
-    if columns.len() != width {
-        return Err(Error::sql(format!(
-            "view \"{}\" names {} columns, its query has {width}",
-            name.value,
-            columns.len()
-        ))
-        .at(columns.first().map_or(name.span, |c| c.span))
-        .hint("name every column of the query, or none"));
-    }
-    let exprs: Vec<Expr> = plan
-        .schema()
-        .columns()
-        .into_iter()
-        .zip(columns)
-        .map(|(column, new)| Expr::Column(column).alias(&new.value))
-        .collect();
-    Ok(LogicalPlanBuilder::from(plan).project(exprs)?.build()?)
+/// `scan.watermark.idle-timeout` and `scan.watermark.max-future-skew`.
+type Durations = (Option<Option<Duration>>, Option<Option<Duration>>);
+
+fn durations(options: &Options, errors: &mut Vec<Error>) -> Durations {
+    (
+        duration_option(options, "scan.watermark.idle-timeout", errors),
+        duration_option(options, "scan.watermark.max-future-skew", errors),
+    )
 }
 
-/// A `CREATE TABLE` as a compiled table.
-fn compile(create: &CreateTable, planner: &Planner<'_>) -> Result<Table, Vec<Error>> {
+fn option_values(options: &OptionList) -> impl Iterator<Item = (String, OptionValue)> {
+    options.iter().map(|(key, value)| {
+        (key.value.clone(), OptionValue { value: value.value.clone(), span: Some(key.span.to(value.span)) })
+    })
+}
+
+/// A complete `CREATE TABLE` as a compiled table of that name.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(crate) fn compile(name: &str, create: &CreateTable, planner: &Planner<'_>) -> Result<Table, Vec<Error>> {
     let mut errors = check_columns(create);
-    let options = options(create);
     let mut spec = TableSpec {
-        name: create.name.value.clone(),
+        name: name.to_owned(),
         columns: Vec::new(),
         primary_key: create.primary_key.iter().map(|c| c.value.clone()).collect(),
         partitioned_by: create.partitioned_by.iter().map(|c| c.value.clone()).collect(),
-        options,
+        options: Options(option_values(&create.options).collect()),
         span: Some(create.name.span),
     };
     spec.columns = create.columns.iter().filter_map(declared).collect();
+    for column in spec.columns.iter_mut().filter(|column| create.primary_key.iter().any(|key| key.value == column.name))
+    {
+        column.nullable = false;
+    }
     errors.extend(check_metadata(create, &spec));
-    let idle_timeout = duration_option(&spec.options, "scan.watermark.idle-timeout", &mut errors);
-    let max_future_skew = duration_option(&spec.options, "scan.watermark.max-future-skew", &mut errors);
+    let (idle_timeout, max_future_skew) = durations(&spec.options, &mut errors);
     let columns = match compute(create, &mut spec, planner) {
         Ok(columns) => columns,
         Err(found) => {
@@ -272,15 +162,8 @@ fn check_columns(create: &CreateTable) -> Vec<Error> {
     errors
 }
 
-fn options(create: &CreateTable) -> Options {
-    let entries = create.options.iter().map(|(key, value)| {
-        (key.value.clone(), OptionValue { value: value.value.clone(), span: Some(key.span.to(value.span)) })
-    });
-    Options(entries.collect())
-}
-
 /// Physical and metadata columns; computed ones get their type later.
-fn declared(column: &crate::sql::parser::ast::ColumnDef) -> Option<ColumnSpec> {
+fn declared(column: &ColumnDef) -> Option<ColumnSpec> {
     let (sql_type, kind) = match &column.kind {
         ColumnDefKind::Physical(sql_type) => (sql_type, ColumnKind::Physical),
         ColumnDefKind::Metadata { data_type, key, virtual_ } => {
@@ -343,7 +226,7 @@ fn compute(create: &CreateTable, spec: &mut TableSpec, planner: &Planner<'_>) ->
     }
     let mut compiled = BTreeMap::new();
     if !computed.is_empty() {
-        let source = Arc::new(Relation { schema: delivered, rowtime: None, view: None });
+        let source = Arc::new(Relation { schema: delivered, rowtime: None, view: None, table: None });
         let plan = planner.expressions(&spec.name, source, &computed)?;
         compiled = projected(&plan, &places).map_err(|e| vec![e])?;
     }
@@ -408,7 +291,7 @@ fn watermark(
     }
     let schema = spec.schema();
     let places: Vec<Expr> = (0..schema.fields().len()).map(crate::sql::planner::expr::place).collect();
-    let source: Arc<dyn TableSource> = Arc::new(Relation { schema, rowtime: None, view: None });
+    let source: Arc<dyn TableSource> = Arc::new(Relation { schema, rowtime: None, view: None, table: None });
     let exprs = [("watermark".to_owned(), watermark.expr.clone())];
     let plan = planner.expressions(&spec.name, source, &exprs)?;
     let compiled = projected(&plan, &places).map_err(|e| vec![e])?;

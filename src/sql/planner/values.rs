@@ -1,0 +1,184 @@
+//! Rows that the script itself gives: `VALUES`, and the one row of a `SELECT` without `FROM`.
+//!
+//! On syntax, its columns get Flink's names and its literals Flink's types, which decide the type of a column over all
+//! rows. As a plan, rows of constants are a source of their own (`connectors::values`), bounded and restorable like
+//! any other; rows that are not (`VALUES (RAND())`) are projections of a source of one row, computed when the job runs.
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, Values};
+use datafusion::sql::sqlparser::ast::{
+    self, CastKind, ExactNumberInfo, Ident, Query, SelectItem, SetExpr, TableFactor, TableWithJoins, UnaryOperator,
+    Value, VisitMut, VisitorMut,
+};
+
+use crate::connectors;
+use crate::error::{Error, Result};
+use crate::plan::{PlanExpr, Source};
+use crate::sql::planner::expr::{Compiler, place};
+
+/// Rows that are computed one by one when the job runs.
+const COMPUTED_ROWS_MAX: usize = 1_000;
+
+/// Gives every `VALUES` the column names `EXPR$0`, `EXPR$1`, … and its literals their types.
+pub(crate) fn name_columns(query: &mut Query) {
+    let ControlFlow::Continue(()) = query.visit(&mut Naming);
+}
+
+struct Naming;
+
+impl VisitorMut for Naming {
+    type Break = Infallible;
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Infallible> {
+        set_expr(&mut query.body);
+        ControlFlow::Continue(())
+    }
+}
+
+/// Queries inside are done already; the operands of UNION ALL are not queries.
+fn set_expr(body: &mut SetExpr) {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            set_expr(left);
+            set_expr(right);
+        }
+        SetExpr::Values(values) => {
+            values.rows.iter_mut().for_each(|row| row.content.iter_mut().for_each(typed));
+            if let Some(named) = named(values) {
+                *body = named;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `SELECT column1 AS EXPR$0, … FROM (VALUES …)`.
+fn named(values: &ast::Values) -> Option<SetExpr> {
+    let width = values.rows.first()?.content.len();
+    let empty = |body| Query {
+        with: None,
+        body: Box::new(body),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    };
+    let subquery = Box::new(empty(SetExpr::Values(values.clone())));
+    let relation = TableFactor::Derived { lateral: false, subquery, alias: None, sample: None };
+    let column = |i: usize| SelectItem::ExprWithAlias {
+        expr: ast::Expr::Identifier(Ident::new(format!("column{}", i + 1))),
+        alias: Ident::new(format!("EXPR${i}")),
+    };
+    let mut select = selecting((0..width).map(column).collect())?;
+    select.from = vec![TableWithJoins { relation, joins: Vec::new() }];
+    Some(SetExpr::Select(Box::new(select)))
+}
+
+/// A `SELECT` of these items and of nothing else: sqlparser gives the many other parts.
+fn selecting(items: Vec<SelectItem>) -> Option<ast::Select> {
+    use datafusion::sql::sqlparser::dialect::GenericDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+    let mut parsed = Parser::new(&GenericDialect {}).try_with_sql("SELECT 1").ok()?;
+    match *parsed.parse_query().ok()?.body {
+        SetExpr::Select(mut select) => {
+            select.projection = items;
+            Some(*select)
+        }
+        _ => None,
+    }
+}
+
+/// A number with the type it has in Flink: DataFusion would widen a column to its own type of the literal.
+fn typed(expr: &mut ast::Expr) {
+    let number = match &*expr {
+        ast::Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => expr.as_ref(),
+        other => other,
+    };
+    let ast::Expr::Value(value) = number else { return };
+    let Value::Number(digits, _) = &value.value else { return };
+    let data_type = match digits.split_once('.') {
+        _ if digits.contains(['e', 'E']) => return,
+        None if digits.parse::<i32>().is_ok() => ast::DataType::Int(None),
+        None if digits.parse::<i64>().is_ok() => ast::DataType::BigInt(None),
+        None => return,
+        Some((whole, fraction)) => {
+            let scale = fraction.len();
+            let precision = (whole.trim_start_matches('0').len() + scale).max(scale + 1);
+            let Some((precision, scale)) = u64::try_from(precision).ok().zip(i64::try_from(scale).ok()) else { return };
+            ast::DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale))
+        }
+    };
+    let literal = std::mem::replace(expr, ast::Expr::value(Value::Null));
+    *expr = ast::Expr::Cast { kind: CastKind::Cast, expr: Box::new(literal), data_type, array: false, format: None };
+}
+
+/// Rows of constants; `None` if some are not.
+///
+/// # Errors
+/// `Sql` for a constant that fails, such as a wrong CAST.
+pub(super) fn constant_rows(values: &Values) -> Result<Option<RecordBatch>> {
+    let schema = values.schema.inner();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for (i, field) in schema.fields().iter().enumerate() {
+        let mut cells = Vec::new();
+        for row in &values.values {
+            let Some(cell) = row.get(i).and_then(constant) else { return Ok(None) };
+            cells.push(if cell.data_type() == *field.data_type() { cell } else { cell.cast_to(field.data_type())? });
+        }
+        columns.push(ScalarValue::iter_to_array(cells)?);
+    }
+    let fields: Vec<Field> =
+        schema.fields().iter().zip(&columns).map(|(f, column)| known(f.name(), column.data_type())).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(values.values.len()));
+    Ok(Some(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?))
+}
+
+fn known(name: &str, data_type: &DataType) -> Field {
+    Field::new(name, data_type.clone(), true)
+}
+
+fn constant(expr: &Expr) -> Option<ScalarValue> {
+    match expr {
+        Expr::Literal(value, _) => Some(value.clone()),
+        Expr::Alias(alias) => constant(&alias.expr),
+        _ => None,
+    }
+}
+
+/// The expressions of rows that are not constant, in rows.
+///
+/// # Errors
+/// `Sql` if there are too many.
+pub(super) fn computed_rows(values: &Values) -> Result<&[Vec<Expr>]> {
+    match values.values.len() {
+        n if n <= COMPUTED_ROWS_MAX => Ok(&values.values),
+        n => Err(Error::sql(format!("VALUES has {n} rows that are computed; {COMPUTED_ROWS_MAX} are possible"))
+            .hint("write the rows into a file, and read it with a table of connector filesystem")),
+    }
+}
+
+/// One row without meaning, for what reads no table.
+pub(super) fn one_row() -> Result<RecordBatch> {
+    Ok(RecordBatch::try_from_iter([("row", Arc::new(Int32Array::from(vec![0])) as ArrayRef)])?)
+}
+
+/// The source of these rows.
+///
+/// # Errors
+/// `Internal` if they cannot be kept in the plan.
+pub(super) fn source(rows: &RecordBatch) -> Result<Source> {
+    let table = connectors::values::table(rows)?;
+    let compiler = Compiler::new(&table.source_schema())?;
+    let columns = (0..rows.num_columns()).map(|i| compiler.expr(&place(i))).collect::<Result<Vec<PlanExpr>>>()?;
+    Ok(Source { table: Arc::new(table), columns, watermark: None })
+}

@@ -1,0 +1,15 @@
+SET 'table.local-time-zone' = 'UTC';
+CREATE DATABASE plant;
+CREATE TABLE t (a INT, s STRING) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/t', 'format' = 'json');
+CREATE TABLE plant.t (b STRING) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/plant_t', 'format' = 'json');
+CREATE TABLE `default_catalog`.`plant`.`src` (id BIGINT, name STRING) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/input/src.jsonl', 'format' = 'json');
+INSERT INTO t SELECT 1, 'default';
+USE plant;
+INSERT INTO t SELECT name FROM src WHERE src.id < 3;
+INSERT INTO default_database.t SELECT CAST(plant.src.id AS INT), name FROM plant.src WHERE plant.src.id >= 3;
+CREATE VIEW v AS SELECT id + 100 AS id FROM src;
+CREATE TEMPORARY VIEW t AS SELECT 'hidden' AS b FROM src WHERE id = 1;
+INSERT INTO default_database.t SELECT 7, b FROM t;
+DROP TEMPORARY VIEW t;
+USE default_catalog.default_database;
+INSERT INTO plant.t WITH t AS (SELECT id FROM plant.v) SELECT CAST(id AS STRING) FROM t;

@@ -1,0 +1,15 @@
+SET 'table.local-time-zone' = 'UTC';
+CREATE TABLE src (id INT, a CHAR(3), b VARCHAR(3), c BINARY(3), d VARBINARY(3)) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/input/src.jsonl', 'format' = 'json');
+CREATE TABLE same (id INT, a CHAR(3), b VARCHAR(3), c BINARY(3), d VARBINARY(3)) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/same', 'format' = 'json');
+CREATE TABLE padded (id INT, a CHAR(3), b VARCHAR(3), c BINARY(3), d VARBINARY(3)) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/padded', 'format' = 'json');
+CREATE TABLE longer (id INT, a CHAR(5), b VARCHAR(5), c BINARY(5), d VARBINARY(5)) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/longer', 'format' = 'json');
+CREATE TABLE shorter (id INT, a CHAR(2), b VARCHAR(2), c BINARY(2), d VARBINARY(2)) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/shorter', 'format' = 'json');
+CREATE TABLE texts (id INT, a STRING, b STRING, c STRING, d STRING, e STRING, f INT) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/texts', 'format' = 'json');
+INSERT INTO same SELECT * FROM src;
+INSERT INTO longer SELECT * FROM src;
+INSERT INTO shorter SELECT * FROM src;
+INSERT INTO shorter (id, a, b) VALUES (9, 'xyz', 'xyz');
+INSERT INTO texts SELECT id, CAST(a AS CHAR(5)) || '|', CAST(b AS VARCHAR(2)), CAST(id * 1000 AS VARCHAR(3)), TRY_CAST(id AS CHAR(3)) || '|', CAST(id > 2 AS VARCHAR(2)), CHAR_LENGTH(CAST(b AS CHAR(6))) FROM src;
+INSERT INTO texts SELECT id, CAST(a AS VARCHAR), CAST(a AS CHAR), CAST(b AS STRING), 'd', 'e', 0 FROM src;
+SET 'table.exec.sink.type-length-enforcer' = 'TRIM_PAD';
+INSERT INTO padded SELECT * FROM src;
