@@ -2,6 +2,8 @@
 //!
 //! `sql` fills it, `connectors` and `formats` read it, the plan carries it.
 
+pub mod float;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

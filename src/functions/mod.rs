@@ -5,13 +5,17 @@
 
 mod aggregate;
 mod cast;
+mod compare;
 mod condition;
 mod decimal;
+mod encoding;
+mod hash;
 mod math;
 mod regex;
 mod scalar;
 mod text;
 mod time;
+mod url;
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +37,19 @@ pub struct FunctionContext {
 }
 
 /// The lists of scalar functions, by theme.
-const SCALARS: &[&[scalar::Entry]] = &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES];
+const SCALARS: &[&[scalar::Entry]] = &[
+    math::ENTRIES,
+    decimal::ENTRIES,
+    compare::ENTRIES,
+    text::ENTRIES,
+    regex::ENTRIES,
+    encoding::ENTRIES,
+    hash::ENTRIES,
+    url::ENTRIES,
+    time::ENTRIES,
+    time::ARITHMETIC,
+    cast::ENTRIES,
+];
 
 /// Functions of Flink that are not supported yet, and what to do instead.
 pub const UNSUPPORTED: &[(&str, &str)] = &[
@@ -49,32 +65,6 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("LOCALTIMESTAMP", "use a time of the record, such as the metadata column \"timestamp\""),
     ("PROCTIME", "processing time is not supported; use an event time with a watermark"),
     ("CURRENT_WATERMARK", "late rows are in the late-row ledger"),
-    ("CONVERT_TZ", "not yet"),
-    ("MD5", "not yet"),
-    ("SHA1", "not yet"),
-    ("SHA224", "not yet"),
-    ("SHA256", "not yet"),
-    ("SHA384", "not yet"),
-    ("SHA512", "not yet"),
-    ("SHA2", "not yet"),
-    ("TO_BASE64", "not yet"),
-    ("FROM_BASE64", "not yet"),
-    ("ENCODE", "not yet"),
-    ("DECODE", "not yet"),
-    ("HEX", "not yet"),
-    ("UNHEX", "not yet"),
-    ("BIN", "not yet"),
-    ("OVERLAY", "use SUBSTRING and ||"),
-    ("TRANSLATE", "use REPLACE"),
-    ("REGEXP_COUNT", "not yet"),
-    ("REGEXP_EXTRACT_ALL", "use REGEXP_EXTRACT"),
-    ("REGEXP_INSTR", "not yet"),
-    ("REGEXP_SUBSTR", "use REGEXP_EXTRACT"),
-    ("SPLIT", "use SPLIT_INDEX"),
-    ("STR_TO_MAP", "use SPLIT_INDEX or REGEXP_EXTRACT"),
-    ("PARSE_URL", "use REGEXP_EXTRACT"),
-    ("URL_ENCODE", "not yet"),
-    ("URL_DECODE", "not yet"),
     ("JSON_VALUE", "declare the field as a column: ROW<…> of the json format"),
     ("JSON_QUERY", "declare the field as a column: ROW<…> of the json format"),
     ("JSON_EXISTS", "declare the field as a column: ROW<…> of the json format"),
@@ -85,7 +75,6 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("JSON_UNQUOTE", "not yet"),
     ("JSON_OBJECTAGG", "not yet"),
     ("JSON_ARRAYAGG", "not yet"),
-    ("TYPEOF", "\"streamer explain\" prints the types"),
     ("CARDINALITY", "not yet"),
     ("ELEMENT", "not yet"),
     ("LISTAGG", "not yet"),
@@ -124,6 +113,11 @@ pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
 /// `Config` if it does not, with how zones are written.
 pub fn check_time_zone(name: &str) -> Result<()> {
     Zone::parse(name).map(drop)
+}
+
+/// The operator a function stands for that the planner wrote for it: to show it as it was written.
+pub fn operator_of(name: &str) -> Option<&'static str> {
+    compare::operator_of(name)
 }
 
 /// The aggregate functions, under their lower-case Flink names.

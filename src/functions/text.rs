@@ -1,14 +1,16 @@
 //! Functions of text. NULL in, NULL out, unless said otherwise; positions and lengths count code points from 1.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Int8Type, Int32Type};
+use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, MapBuilder, StringBuilder};
+use arrow::datatypes::{DataType, Int32Type};
 use datafusion::error::Result;
 
-use super::regex;
-use super::scalar::Takes::{Integer, Text};
-use super::scalar::{At, Call, Entry, Types};
+use super::regex::pattern::Pattern;
+use super::scalar::Takes::{Any, Integer, Text, TextOrBytes};
+use super::scalar::{At, Call, Entry, Types, boolean};
 
 const fn text1(
     name: &'static str,
@@ -18,6 +20,15 @@ const fn text1(
     doc: &'static str,
 ) -> Entry {
     Entry { name, aliases, usage, takes: &[Text], optional: &[], repeated: None, returns: a_text, kernel, doc }
+}
+
+const fn is_each(
+    name: &'static str,
+    usage: &'static str,
+    kernel: fn(&Call<'_>) -> Result<ArrayRef>,
+    doc: &'static str,
+) -> Entry {
+    Entry { takes: &[Any], returns: |_| Some(DataType::Boolean), ..text1(name, &[], usage, kernel, doc) }
 }
 
 /// The functions of this file.
@@ -31,7 +42,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..text1("char_length", &["character_length"], "CHAR_LENGTH(text)", char_length, "Number of code points.")
     },
     Entry {
-        returns: |_| Some(DataType::Int8),
+        returns: an_int,
         ..text1("ascii", &[], "ASCII(text)", ascii, "First byte in UTF-8, signed; 0 for an empty text.")
     },
     Entry {
@@ -119,40 +130,83 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         takes: &[Text, Text],
+        optional: &[Integer, Integer],
         returns: an_int,
-        ..text1("instr", &[], "INSTR(text, search)", instr, "As POSITION, with the text first.")
+        ..text1(
+            "instr",
+            &[],
+            "INSTR(text, search [, from [, occurrence]])",
+            instr,
+            "As POSITION, with the text first; from a negative place backwards.",
+        )
     },
     Entry {
         takes: &[Text, Text],
         returns: an_int,
-        ..text1("strpos", &[], "POSITION(search IN text)", instr, "POSITION as the parser writes it.")
+        ..text1("strpos", &[], "POSITION(search IN text)", strpos, "POSITION as the parser writes it.")
     },
     Entry {
-        takes: &[Text, Text],
-        returns: |_| Some(DataType::Boolean),
-        ..text1("regexp", &[], "REGEXP(text, pattern)", regex::matches, "Whether the pattern occurs in the text.")
-    },
-    Entry {
-        takes: &[Text, Text],
+        takes: &[Text, Text, Integer],
         optional: &[Integer],
         ..text1(
-            "regexp_extract",
+            "overlay",
             &[],
-            "REGEXP_EXTRACT(text, pattern [, group])",
-            regex::extract,
-            "The first match or one of its groups; NULL without it. Look-around and back-references are refused.",
+            "OVERLAY(text PLACING other FROM start [FOR length])",
+            overlay,
+            "Part of the text replaced; as it is if the start is outside, all the rest for a negative length.",
         )
     },
     Entry {
         takes: &[Text, Text, Text],
         ..text1(
-            "regexp_replace",
+            "translate",
             &[],
-            "REGEXP_REPLACE(text, pattern, replacement)",
-            regex::replace,
-            "Every match replaced by the text as it is: \"$1\" is no group.",
+            "TRANSLATE(text, from, to)",
+            translate,
+            "Each character of \"from\" replaced by the one of \"to\" at its place, or left out.",
         )
     },
+    Entry {
+        takes: &[TextOrBytes, TextOrBytes],
+        returns: |_| Some(DataType::Boolean),
+        ..text1("startswith", &[], "STARTSWITH(text, begin)", starts_with, "Whether the text, or bytes, begin so.")
+    },
+    Entry {
+        takes: &[TextOrBytes, TextOrBytes],
+        returns: |_| Some(DataType::Boolean),
+        ..text1("endswith", &[], "ENDSWITH(text, end)", ends_with, "Whether the text, or bytes, end so.")
+    },
+    Entry {
+        takes: &[Integer, TextOrBytes],
+        repeated: Some(TextOrBytes),
+        returns: |types| types.types.get(1..)?.iter().find(|t| **t != DataType::Null).cloned().or(Some(DataType::Utf8)),
+        ..text1("elt", &[], "ELT(index, text, …)", elt, "The text at an index from 1; NULL outside.")
+    },
+    Entry {
+        takes: &[Text, Text],
+        returns: |_| Some(DataType::new_list(DataType::Utf8, true)),
+        ..text1(
+            "split",
+            &[],
+            "SPLIT(text, separator)",
+            split,
+            "The parts as an array; the characters for an empty separator.",
+        )
+    },
+    Entry {
+        optional: &[Text, Text],
+        returns: |_| Some(map_of_texts()),
+        ..text1(
+            "str_to_map",
+            &[],
+            "STR_TO_MAP(text [, entries, value])",
+            str_to_map,
+            "A map of \"a=1,b=2\"; the separators are regular expressions, \",\" and \"=\" if left out.",
+        )
+    },
+    is_each("is_alpha", "IS_ALPHA(text)", is_alpha, "Whether there are letters and nothing else."),
+    is_each("is_digit", "IS_DIGIT(text)", is_digit, "Whether there are digits and nothing else."),
+    is_each("is_decimal", "IS_DECIMAL(text)", is_decimal, "Whether the text reads as a number."),
 ];
 
 fn a_text(_: &Types<'_>) -> Option<DataType> {
@@ -205,7 +259,7 @@ fn char_length(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn ascii(call: &Call<'_>) -> Result<ArrayRef> {
     let texts = call.text(0)?;
-    call.build::<Int8Type>(|row| Ok(texts.at(row).map(|text| text.bytes().next().unwrap_or(0) as i8)))
+    call.build::<Int32Type>(|row| Ok(texts.at(row).map(|text| i32::from(text.bytes().next().unwrap_or(0) as i8))))
 }
 
 fn chr(call: &Call<'_>) -> Result<ArrayRef> {
@@ -384,8 +438,9 @@ fn split_index(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
+/// The place of a search from a place on, both counted from 1; 0 if nowhere.
 fn find(text: &str, search: &str, from: i64) -> i32 {
-    let Ok(skip) = usize::try_from(from.saturating_sub(1)) else { return 0 };
+    let skip = usize::try_from(from.saturating_sub(1)).unwrap_or(0);
     let mut starts = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).skip(skip);
     let Some(rest) = starts.next().and_then(|byte| text.get(byte..)) else { return 0 };
     let found = rest.find(search).and_then(|byte| rest.get(..byte));
@@ -402,7 +457,230 @@ fn position(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-fn instr(call: &Call<'_>) -> Result<ArrayRef> {
+/// The place of the `nth` occurrence from a place on; backwards from a negative one, which counts from the end.
+fn find_nth(text: &str, search: &str, from: i64, nth: i64) -> i32 {
+    let starts: Vec<usize> = text.char_indices().map(|(byte, _)| byte).collect();
+    let here = |start: &usize| text.get(*start..).is_some_and(|rest| rest.starts_with(search));
+    let places = starts.iter().enumerate().filter(|(_, start)| here(start)).map(|(place, _)| place);
+    let Some(skip) = usize::try_from(nth).ok().and_then(|nth| nth.checked_sub(1)) else { return 0 };
+    let found = if from > 0 {
+        let first = usize::try_from(from - 1).unwrap_or(usize::MAX);
+        places.filter(|place| *place >= first).nth(skip)
+    } else {
+        let last = i64::try_from(starts.len()).unwrap_or(i64::MAX).saturating_add(from);
+        let in_reach = |place: &usize| i64::try_from(*place).is_ok_and(|place| place <= last);
+        let all: Vec<usize> = places.filter(in_reach).collect();
+        all.into_iter().rev().nth(skip)
+    };
+    found.map_or(0, |place| int(place.saturating_add(1)))
+}
+
+fn strpos(call: &Call<'_>) -> Result<ArrayRef> {
     let (texts, searches) = (call.text(0)?, call.text(1)?);
     call.build::<Int32Type>(|row| Ok(texts.at(row).zip(searches.at(row)).map(|(text, search)| find(text, search, 1))))
+}
+
+fn instr(call: &Call<'_>) -> Result<ArrayRef> {
+    let (texts, searches) = (call.text(0)?, call.text(1)?);
+    let froms = if call.count() > 2 { Some(call.integers(2)?) } else { None };
+    let nths = if call.count() > 3 { Some(call.integers(3)?) } else { None };
+    call.build::<Int32Type>(|row| {
+        let from = froms.map_or(Some(1), |froms| froms.at(row));
+        let nth = nths.map_or(Some(1), |nths| nths.at(row));
+        let Some(((text, search), (from, nth))) = texts.at(row).zip(searches.at(row)).zip(from.zip(nth)) else {
+            return Ok(None);
+        };
+        Ok(Some(if from == 1 && nth == 1 { find(text, search, 1) } else { find_nth(text, search, from, nth) }))
+    })
+}
+
+/// `text` with `length` characters from `start` on replaced; all the rest for a negative length.
+fn overlaid(text: &str, other: &str, start: i64, length: i64) -> String {
+    let count = text.chars().count();
+    let Some(skip) = usize::try_from(start).ok().and_then(|start| start.checked_sub(1)).filter(|skip| *skip < count)
+    else {
+        return text.to_owned();
+    };
+    let after = usize::try_from(length).map_or(usize::MAX, |length| skip.saturating_add(length));
+    format!("{}{other}{}", characters(text, 0, skip), characters(text, after, usize::MAX))
+}
+
+fn overlay(call: &Call<'_>) -> Result<ArrayRef> {
+    let (texts, others, starts) = (call.text(0)?, call.text(1)?, call.integers(2)?);
+    let lengths = if call.count() > 3 { Some(call.integers(3)?) } else { None };
+    call.build_text(|row| {
+        let Some(((text, other), start)) = texts.at(row).zip(others.at(row)).zip(starts.at(row)) else {
+            return Ok(None);
+        };
+        let own = i64::try_from(other.chars().count()).unwrap_or(i64::MAX);
+        let length = lengths.map_or(Some(own), |lengths| lengths.at(row));
+        Ok(length.map(|length| overlaid(text, other, start, length)))
+    })
+}
+
+fn translate(call: &Call<'_>) -> Result<ArrayRef> {
+    let (texts, froms, tos) = (call.text(0)?, call.text(1)?, call.text(2)?);
+    /// What becomes of each character: another, or nothing.
+    type Changes = HashMap<char, Option<char>>;
+    let mut last: Option<(&str, &str, Changes)> = None;
+    call.build_text(|row| {
+        let (Some(text), Some(from)) = (texts.at(row), froms.at(row)) else { return Ok(texts.at(row).map(Cow::Borrowed)) };
+        let to = tos.at(row).unwrap_or("");
+        if last.as_ref().is_none_or(|(f, t, _)| *f != from || *t != to) {
+            let mut map = Changes::new();
+            let replacements = to.chars().map(Some).chain(std::iter::repeat(None));
+            for (c, replacement) in from.chars().zip(replacements) {
+                // the first of equal characters counts
+                map.entry(c).or_insert(replacement);
+            }
+            last = Some((from, to, map));
+        }
+        let Some((_, _, map)) = &last else { return Ok(None) };
+        let change = |c: char| map.get(&c).copied().unwrap_or(Some(c));
+        Ok(Some(Cow::Owned(text.chars().filter_map(change).collect::<String>())))
+    })
+}
+
+fn both_bytes(call: &Call<'_>, test: fn(&[u8], &[u8]) -> bool) -> Result<ArrayRef> {
+    let (texts, parts) = (call.bytes(0)?, call.bytes(1)?);
+    boolean(call, |row| Ok(texts.at(row).zip(parts.at(row)).map(|(text, part)| test(text, part))))
+}
+
+fn starts_with(call: &Call<'_>) -> Result<ArrayRef> {
+    both_bytes(call, <[u8]>::starts_with)
+}
+
+fn ends_with(call: &Call<'_>) -> Result<ArrayRef> {
+    both_bytes(call, <[u8]>::ends_with)
+}
+
+fn elt(call: &Call<'_>) -> Result<ArrayRef> {
+    let indexes = call.integers(0)?;
+    let chosen = |row: usize| {
+        let index = indexes.at(row).and_then(|index| usize::try_from(index).ok());
+        index.filter(|index| (1..call.count()).contains(index))
+    };
+    if *call.return_type == DataType::Utf8 {
+        let texts = (1..call.count()).map(|index| call.text(index)).collect::<Result<Vec<_>>>()?;
+        return call.build_text(|row| Ok(chosen(row).and_then(|index| texts.get(index - 1)?.at(row))));
+    }
+    let values = (1..call.count()).map(|index| call.bytes(index)).collect::<Result<Vec<_>>>()?;
+    call.build_bytes(|row| Ok(chosen(row).and_then(|index| values.get(index - 1)?.at(row))))
+}
+
+fn split(call: &Call<'_>) -> Result<ArrayRef> {
+    let (texts, separators) = (call.text(0)?, call.text(1)?);
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    let mut one_character = [0_u8; 4];
+    for row in 0..call.rows {
+        let Some((text, separator)) = texts.at(row).zip(separators.at(row)) else {
+            lists.append_null();
+            continue;
+        };
+        if separator.is_empty() {
+            text.chars().for_each(|c| lists.values().append_value(c.encode_utf8(&mut one_character)));
+        } else {
+            text.split(separator).for_each(|part| lists.values().append_value(part));
+        }
+        lists.append(true);
+    }
+    Ok(Arc::new(lists.finish()))
+}
+
+/// MAP<STRING, STRING>.
+fn map_of_texts() -> DataType {
+    MapBuilder::new(None, StringBuilder::new(), StringBuilder::new()).finish().data_type().clone()
+}
+
+/// A separator as a pattern, compiled once as long as it repeats.
+fn separator<'a>(known: &'a mut Option<(String, Pattern)>, text: &str) -> Result<&'a Pattern> {
+    if known.as_ref().is_none_or(|(before, _)| before != text) {
+        let refused = || crate::error::Error::data(format!("\"{text}\" is no regular expression"));
+        *known = Some((text.to_owned(), Pattern::new(text)?.ok_or_else(refused)?));
+    }
+    known.as_ref().map(|(_, pattern)| pattern).ok_or_else(|| crate::error::Error::internal("a pattern was lost").into())
+}
+
+/// The parts between matches, as `String.split` makes them: with a limit, or without empty ones at the end.
+fn parts<'t>(text: &'t str, pattern: &Pattern, limit: Option<usize>) -> Result<Vec<&'t str>> {
+    let mut parts = Vec::new();
+    let mut done = 0;
+    pattern.each(text, |found| {
+        let (start, end) = found.whole();
+        // an empty match at the begin parts nothing, nor does one at the end
+        let nothing = end == 0 || start == end && start == text.len();
+        if !nothing && limit.is_none_or(|limit| parts.len() + 1 < limit) {
+            parts.push(text.get(done..start).unwrap_or(""));
+            done = end;
+        }
+        Ok(())
+    })?;
+    parts.push(text.get(done..).unwrap_or(""));
+    if limit.is_none() {
+        let last = parts.iter().rposition(|part| !part.is_empty()).map_or(0, |last| last + 1);
+        parts.truncate(if parts.len() == 1 { 1 } else { last });
+    }
+    Ok(parts)
+}
+
+fn str_to_map(call: &Call<'_>) -> Result<ArrayRef> {
+    let (texts, entries, values) = (call.text(0)?, call.optional_text(1)?, call.optional_text(2)?);
+    let (mut between_entries, mut before_value) = (None, None);
+    let mut maps = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+    for row in 0..call.rows {
+        let entry = entries.map_or(Some(","), |entries| entries.at(row));
+        let value = values.map_or(Some("="), |values| values.at(row));
+        let Some((text, (entry, value))) = texts.at(row).zip(entry.zip(value)) else {
+            maps.append(false)?;
+            continue;
+        };
+        let mut read: Vec<(&str, Option<&str>)> = Vec::new();
+        if !text.is_empty() {
+            for pair in parts(text, separator(&mut between_entries, entry)?, None)? {
+                let halves = parts(pair, separator(&mut before_value, value)?, Some(2))?;
+                let (key, given) = match halves[..] {
+                    [key, given] => (key, Some(given)),
+                    _ => (pair, None),
+                };
+                read.retain(|(known, _)| *known != key);
+                read.push((key, given));
+            }
+        }
+        for (key, given) in read {
+            maps.keys().append_value(key);
+            maps.values().append_option(given);
+        }
+        maps.append(true)?;
+    }
+    Ok(Arc::new(maps.finish()))
+}
+
+/// A test of texts that is FALSE for NULL; what is no text is never `test`ed.
+fn is_all(call: &Call<'_>, test: impl Fn(&str) -> bool) -> Result<ArrayRef> {
+    let column = call.any(0)?;
+    if !column.data_type().is_string() {
+        return boolean(call, |_| Ok(Some(false)));
+    }
+    let texts = arrow::compute::cast(column, &DataType::Utf8)?;
+    boolean(call, |row| Ok(Some(texts.as_string::<i32>().at(row).is_some_and(&test))))
+}
+
+fn is_alpha(call: &Call<'_>) -> Result<ArrayRef> {
+    let letter = Pattern::new("\\p{L}+")?;
+    let Some(letter) = letter else { return Err(crate::error::Error::internal("letters are no pattern").into()) };
+    is_all(call, |text| letter.first(text).ok().flatten().is_some_and(|found| found.whole() == (0, text.len())))
+}
+
+fn is_digit(call: &Call<'_>) -> Result<ArrayRef> {
+    let digit = Pattern::new("\\p{Nd}+")?;
+    let Some(digit) = digit else { return Err(crate::error::Error::internal("digits are no pattern").into()) };
+    is_all(call, |text| digit.first(text).ok().flatten().is_some_and(|found| found.whole() == (0, text.len())))
+}
+
+fn is_decimal(call: &Call<'_>) -> Result<ArrayRef> {
+    let column = call.any(0)?;
+    if super::cast::number::is_number(column.data_type()) && *column.data_type() != DataType::Boolean {
+        return boolean(call, |row| Ok(Some(column.is_valid(row))));
+    }
+    is_all(call, |text| super::cast::parse::read_double(text).is_some())
 }

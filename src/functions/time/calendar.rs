@@ -77,6 +77,12 @@ impl Date {
     }
 }
 
+/// Milliseconds since 1970 with so many months added: the same day of the month, or the last.
+pub(in crate::functions) fn plus_months(ms: i64, months: i64) -> i64 {
+    let days = Date::from_days(ms.div_euclid(DAY_MS)).plus_months(months).to_days();
+    days.saturating_mul(DAY_MS).saturating_add(ms.rem_euclid(DAY_MS))
+}
+
 /// Number of days of a month.
 pub(in crate::functions) fn days_of_month(year: i64, month: i64) -> i64 {
     match month {

@@ -1,24 +1,25 @@
 //! Functions of time. TIMESTAMP_LTZ is read on the session's clock; patterns are Java's.
 
+mod arithmetic;
 pub(in crate::functions) mod calendar;
 pub(in crate::functions) mod pattern;
 pub(in crate::functions) mod unit;
 pub(in crate::functions) mod value;
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use datafusion::error::Result;
 
 use self::calendar::{DAY_MS, Date};
 use self::pattern::{Pattern, Reading, to_ms};
 use self::unit::Unit;
 use self::value::{dates, from_local, moment_at, timestamps};
-use super::cast::number::{Number, number_at};
+use super::cast::number::{Number, is_number, number_at};
 use super::cast::parse::{read_date, read_timestamp};
-use super::scalar::Takes::{Any, Integer, Moment as AMoment, Number as ANumber, Text};
+use super::scalar::Takes::{Any, Integer, Moment as AMoment, Text};
 use super::scalar::{At, Call, Entry, Types};
 use crate::error::Error;
-use crate::time::zone::Twice;
+use crate::time::zone::{Twice, Zone};
 
 const fn entry(
     name: &'static str,
@@ -45,6 +46,9 @@ macro_rules! part {
     };
 }
 
+/// The functions that add and subtract.
+pub(super) use self::arithmetic::ENTRIES as ARITHMETIC;
+
 /// The functions of this file.
 pub(super) const ENTRIES: &[Entry] = &[
     part!("year", "YEAR(time)", Unit::Year, "The year."),
@@ -60,26 +64,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         takes: &[Text, AMoment],
         ..entry("date_part", "EXTRACT(unit FROM time)", extract, "A part of a time, as BIGINT.")
-    },
-    Entry {
-        takes: &[Text, AMoment, AMoment],
-        returns: |_| Some(DataType::Int32),
-        ..entry(
-            "timestampdiff",
-            "TIMESTAMPDIFF(unit, from, to)",
-            difference,
-            "Whole units between two times, truncated.",
-        )
-    },
-    Entry {
-        takes: &[Text, Integer, AMoment],
-        returns: |types| types.get(2),
-        ..entry(
-            "timestampadd",
-            "TIMESTAMPADD(unit, count, time)",
-            add,
-            "A time so many units later; months keep the day or the last one.",
-        )
     },
     Entry {
         takes: &[Any, Any],
@@ -122,14 +106,15 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..entry("to_date", "TO_DATE(text [, pattern])", to_date, "DATE of a text; NULL if it does not fit.")
     },
     Entry {
-        takes: &[ANumber],
-        optional: &[Integer],
+        takes: &[Any],
+        optional: &[Any, Text],
         returns: ltz,
         ..entry(
             "to_timestamp_ltz",
-            "TO_TIMESTAMP_LTZ(number, 0 | 3)",
+            "TO_TIMESTAMP_LTZ(number [, precision]) or TO_TIMESTAMP_LTZ(text [, pattern [, zone]])",
             to_timestamp_ltz,
-            "TIMESTAMP_LTZ(3) of seconds (0) or milliseconds (3) since 1970.",
+            "TIMESTAMP_LTZ of a number of seconds (0), milliseconds (3), micro- (6) or nanoseconds (9) since 1970, or of \
+             a text, read in UTC if no zone is named.",
         )
     },
     Entry {
@@ -155,9 +140,17 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// What TIMESTAMP_LTZ(3) is in this session.
+/// What TIMESTAMP_LTZ is in this session, with the precision of a constant second argument.
 fn ltz(types: &Types<'_>) -> Option<DataType> {
-    Some(DataType::Timestamp(TimeUnit::Millisecond, Some(types.zone.name().into())))
+    let number = is_number(&types.get(0)?) && types.get(0)? != DataType::Boolean;
+    let text = types.get(0)?.is_string() && types.get(1).is_none_or(|pattern| pattern.is_string());
+    let unit = match types.integer(1).filter(|_| number) {
+        Some(4..=6) => TimeUnit::Microsecond,
+        Some(7..) => TimeUnit::Nanosecond,
+        _ => TimeUnit::Millisecond,
+    };
+    let known = number && types.types.len() < 3 || text || types.get(0)? == DataType::Null;
+    known.then(|| DataType::Timestamp(unit, Some(types.zone.name().into())))
 }
 
 /// One part per row of the column at `index`.
@@ -178,40 +171,6 @@ fn unit_at(texts: &arrow::array::StringArray, row: usize) -> Result<Option<Unit>
 fn extract(call: &Call<'_>) -> Result<ArrayRef> {
     let units = call.text(0)?;
     part_of(call, 1, |row| unit_at(units, row))
-}
-
-fn difference(call: &Call<'_>) -> Result<ArrayRef> {
-    let (units, from, to) = (call.text(0)?, call.any(1)?, call.any(2)?);
-    call.build::<Int32Type>(|row| {
-        let ends = moment_at(from, row, call.zone)?.zip(moment_at(to, row, call.zone)?);
-        let Some(((from, to), unit)) = ends.zip(unit_at(units, row)?) else { return Ok(None) };
-        // INT keeps the low bits, as Java's narrowing does
-        Ok(Some(unit.between(from.ms, to.ms)? as i32))
-    })
-}
-
-fn add(call: &Call<'_>) -> Result<ArrayRef> {
-    let (units, counts, column) = (call.text(0)?, call.integers(1)?, call.any(2)?);
-    let date = *column.data_type() == DataType::Date32;
-    let sum = |row: usize| -> Result<Option<(i64, i64)>> {
-        let Some((moment, (unit, count))) =
-            moment_at(column, row, call.zone)?.zip(unit_at(units, row)?.zip(counts.at(row)))
-        else {
-            return Ok(None);
-        };
-        if date && unit.is_of_the_clock() {
-            return Err(Error::sql("TIMESTAMPADD of a DATE takes units of a day or more")
-                .hint("CAST(… AS TIMESTAMP(3)) the date first")
-                .into());
-        }
-        // months of a TIMESTAMP_LTZ are added in UTC, as Flink does
-        Ok(Some((unit.add(moment.ms, count)?, moment.nanos)))
-    };
-    match column.data_type() {
-        DataType::Date32 => dates(call.rows, |row| Ok(sum(row)?.map(|(ms, _)| ms.div_euclid(DAY_MS)))),
-        DataType::Timestamp(_, _) => timestamps(call.return_type, call.rows, sum),
-        other => Err(Error::sql(format!("TIMESTAMPADD does not take \"{other}\"")).into()),
-    }
 }
 
 /// The time of FLOOR and CEIL, whichever side the unit stands on.
@@ -315,24 +274,45 @@ fn to_date(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef> {
+    if call.any(0)?.data_type().is_string() {
+        return ltz_of_text(call);
+    }
     let numbers = call.any(0)?;
-    let precisions = if call.count() > 1 { Some(call.integers(1)?) } else { None };
+    let precisions = if call.count() > 1 { Some(arrow::compute::cast(call.any(1)?, &DataType::Int64)?) } else { None };
+    let precisions = precisions.as_ref().map(|precisions| precisions.as_primitive::<Int64Type>());
     timestamps(call.return_type, call.rows, |row| {
         let precision = precisions.map_or(Some(3), |precisions| precisions.at(row));
         let Some((number, precision)) = number_at(numbers, row).zip(precision) else { return Ok(None) };
-        let factor = match precision {
-            0 => 1000,
-            3 => 1,
+        let Some(power) = u32::try_from(precision).ok().filter(|power| *power <= 9) else {
+            return Err(Error::sql(format!("TO_TIMESTAMP_LTZ takes a precision of 0 to 9, not {precision}")).into());
+        };
+        let (unit, more) = (10_i64.pow(power), 10_i64.pow(9 - power));
+        let (seconds, rest) = match number {
+            Number::Integer(value) => (value.div_euclid(unit), value.rem_euclid(unit) * more),
             other => {
-                return Err(Error::sql(format!("TO_TIMESTAMP_LTZ takes precision 0 or 3, not {other}")).into());
+                let ms = (other.to_f64() * 1000.0 / unit as f64) as i64;
+                (ms.div_euclid(1000), ms.rem_euclid(1000) * 1_000_000)
             }
         };
-        let ms = match number {
-            Number::Integer(value) => value.checked_mul(factor),
-            other => Some((other.to_f64() * factor as f64) as i64),
-        };
+        let ms = seconds.checked_mul(1000).map(|ms| ms.saturating_add(rest / 1_000_000));
         // years 0 to 9999, as Flink has them
-        Ok(ms.filter(|ms| (calendar::DAYS_MIN..=calendar::DAYS_MAX).contains(&ms.div_euclid(DAY_MS))).map(|ms| (ms, 0)))
+        let known = |ms: &i64| (calendar::DAYS_MIN..=calendar::DAYS_MAX).contains(&ms.div_euclid(DAY_MS));
+        Ok(ms.filter(known).map(|ms| (ms, rest % 1_000_000)))
+    })
+}
+
+/// A text by a pattern, in a zone of its own or in UTC.
+fn ltz_of_text(call: &Call<'_>) -> Result<ArrayRef> {
+    let mut local = read(call, Reading::Strict, read_timestamp)?;
+    let zones = call.optional_text(2)?;
+    timestamps(call.return_type, call.rows, |row| {
+        let zone = match zones.map(|zones| zones.at(row)) {
+            None => Zone::UTC,
+            Some(None) => return Ok(None),
+            Some(Some(name)) => Zone::parse(name)?,
+        };
+        let instant = |local: (i64, i64)| (zone.to_instant(to_ms(local), Twice::Earlier), local.1 % 1_000_000);
+        Ok(local(row)?.map(instant))
     })
 }
 

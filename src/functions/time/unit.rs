@@ -1,6 +1,6 @@
 //! Units of time, and what EXTRACT, TIMESTAMPADD, TIMESTAMPDIFF, FLOOR and CEIL do with them.
 
-use super::calendar::{DAY_MS, Date, months_between};
+use super::calendar::{DAY_MS, Date, months_between, plus_months};
 use super::value::Moment;
 use crate::error::{Error, Result};
 
@@ -143,7 +143,11 @@ impl Unit {
     /// # Errors
     /// `Sql` if it is no length.
     pub(in crate::functions) fn between(self, from_ms: i64, to_ms: i64) -> Result<i64> {
+        let whole_seconds = to_ms.saturating_sub(from_ms) / 1000;
         match (self.length_ms(), self.months()) {
+            // Flink counts parts of a second by the second
+            _ if self == Self::Millisecond => Ok(whole_seconds.wrapping_mul(1000)),
+            _ if self == Self::Microsecond => Ok(whole_seconds.wrapping_mul(1_000_000)),
             (Some(length), _) => Ok(to_ms.saturating_sub(from_ms) / length),
             (_, Some(months)) => Ok(months_between(from_ms, to_ms) / months),
             _ => Err(self.refuse("TIMESTAMPDIFF")),
@@ -157,10 +161,7 @@ impl Unit {
     pub(in crate::functions) fn add(self, ms: i64, count: i64) -> Result<i64> {
         let sum = match (self.length_ms(), self.months()) {
             (Some(length), _) => count.checked_mul(length).and_then(|more| ms.checked_add(more)),
-            (_, Some(months)) => count.checked_mul(months).map(|months| {
-                let days = Date::from_days(ms.div_euclid(DAY_MS)).plus_months(months).to_days();
-                days.saturating_mul(DAY_MS).saturating_add(ms.rem_euclid(DAY_MS))
-            }),
+            (_, Some(months)) => count.checked_mul(months).map(|months| plus_months(ms, months)),
             _ => return Err(self.refuse("TIMESTAMPADD")),
         };
         sum.ok_or_else(|| Error::data(format!("{count} units are more than a time stamp can move")))
@@ -184,6 +185,10 @@ impl Unit {
             Self::Month => Date { day: 1, ..date }.to_days(),
             Self::Quarter => Date { month: (date.month - 1) / 3 * 3 + 1, day: 1, ..date }.to_days(),
             Self::Year => Date { month: 1, day: 1, ..date }.to_days(),
+            Self::Decade => Date { year: date.year.div_euclid(10) * 10, month: 1, day: 1 }.to_days(),
+            // 2001 is the first year of a century
+            Self::Century => Date { year: (date.year - 1).div_euclid(100) * 100 + 1, month: 1, day: 1 }.to_days(),
+            Self::Millennium => Date { year: (date.year - 1).div_euclid(1000) * 1000 + 1, month: 1, day: 1 }.to_days(),
             _ => return Err(self.refuse("FLOOR and CEIL")),
         };
         let end = match self.months() {

@@ -84,8 +84,6 @@ pub(super) fn unsupported(what: &str, span: Span) -> Error {
 const CONSTRUCTS: &[(&[&str], &str, &str)] = &[
     (&["IS", "JSON"], "IS JSON", "leave it out"),
     (&["IS", "NOT", "JSON"], "IS NOT JSON", "leave it out"),
-    (&["BETWEEN", "SYMMETRIC"], "BETWEEN SYMMETRIC", "use BETWEEN LEAST(a, b) AND GREATEST(a, b)"),
-    (&["BETWEEN", "ASYMMETRIC"], "BETWEEN ASYMMETRIC", "use BETWEEN"),
     (
         &["WITHIN", "INTERVAL"],
         "MATCH_RECOGNIZE … WITHIN",
@@ -97,7 +95,6 @@ const CONSTRUCTS: &[(&[&str], &str, &str)] = &[
     (&["WITH", "CONDITIONAL"], "WITH CONDITIONAL WRAPPER", "leave it out"),
     (&["WITH", "UNCONDITIONAL"], "WITH UNCONDITIONAL WRAPPER", "leave it out"),
     (&["WITHOUT", "WRAPPER"], "WITHOUT WRAPPER", "leave it out"),
-    (&["OVERLAPS"], "OVERLAPS", "compare the starts and ends with < and >"),
     (&["FORMAT", "JSON"], "FORMAT JSON", "leave it out"),
     (&["MEMBER", "OF"], "MEMBER OF", "use ARRAY_CONTAINS(array, value)"),
     (&["SUBMULTISET"], "SUBMULTISET", "leave it out"),

@@ -90,12 +90,6 @@ pub(super) const WRONG: &[Wrong] = &[
     ),
     ("SELECT a IS JSON FROM t", (1, 10, 17), "IS JSON is not supported yet", "leave it out"),
     (
-        "SELECT a BETWEEN SYMMETRIC 1 AND 2",
-        (1, 10, 27),
-        "BETWEEN SYMMETRIC is not supported yet",
-        "use BETWEEN LEAST(a, b) AND GREATEST(a, b)",
-    ),
-    (
         "SELECT JSON_VALUE(a, 'x' DEFAULT 1 ON EMPTY)",
         (1, 36, 44),
         "ON EMPTY is not supported yet",
