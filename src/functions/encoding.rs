@@ -84,12 +84,12 @@ fn hex(call: &Call<'_>) -> Result<ArrayRef> {
     call.build_text(|row| Ok(texts.at(row).map(|text| hexadecimal(text.as_bytes(), UPPER))))
 }
 
-/// An odd number of digits has a zero before it.
+/// The first of an odd number of digits says nothing: its byte is 0, as in Flink.
 fn bytes_of(digits: &str) -> Option<Vec<u8>> {
     let nibble = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut nibbles = digits.bytes().map(nibble).collect::<Option<Vec<u8>>>()?;
     if nibbles.len() % 2 == 1 {
-        nibbles.insert(0, 0);
+        nibbles.splice(0..1, [0, 0]);
     }
     let byte = |pair: &[u8]| pair.iter().fold(0, |byte, nibble| byte << 4 | nibble);
     Some(nibbles.chunks(2).map(byte).collect())
@@ -186,20 +186,13 @@ fn decode(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-/// `a.b.c.d`, or shorter with the last number filling the rest.
+/// `a.b.c.d`; of fewer numbers the last is the lowest byte.
 fn address(text: &str) -> Option<i64> {
-    let mut parts: Vec<u64> = Vec::new();
-    for part in text.split('.') {
-        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        parts.push(if digits { part.parse().ok()? } else { return None });
-    }
-    let last = parts.pop()?;
-    let free = 4_usize.checked_sub(parts.len())?;
-    if free == 0 || parts.iter().any(|part| *part > 255) || last >= 1 << (8 * free) {
-        return None;
-    }
-    let high = parts.iter().fold(0, |high, part| high << 8 | part);
-    i64::try_from(high << (8 * free) | last).ok()
+    let byte = |part: &str| part.parse::<u8>().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit()));
+    let mut bytes = text.split('.').map(byte).collect::<Option<Vec<u8>>>()?;
+    let last = bytes.pop().filter(|_| bytes.len() < 4)?;
+    let high = bytes.iter().zip([24, 16, 8]).map(|(byte, shift)| i64::from(*byte) << shift).sum::<i64>();
+    Some(high | i64::from(last))
 }
 
 fn inet_aton(call: &Call<'_>) -> Result<ArrayRef> {
@@ -230,7 +223,7 @@ mod tests {
 
     #[test]
     fn digits_and_addresses() {
-        assert_eq!(bytes_of("414"), Some(vec![4, 0x14]));
+        assert_eq!(bytes_of("414"), Some(vec![0, 0x14]));
         assert_eq!(bytes_of("zz"), None);
         assert_eq!(address("1.2.3.4"), Some(16_909_060));
         assert_eq!(address("127.1"), Some(2_130_706_433));

@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8T
 use datafusion::error::Result;
 
 use super::cast::number::{Number, divide_half_up, number_at, power_of_ten, rescale};
+use super::cast::text::double_text;
 use super::decimal;
 use super::scalar::Takes::{Any, Double, Integer, Number as ANumber};
 use super::scalar::{At, Call, Entry, Types};
@@ -51,7 +52,7 @@ const fn number1(
 
 /// The functions of this file.
 pub(super) const ENTRIES: &[Entry] = &[
-    double!("sqrt", "SQRT(number)", f64::sqrt, "Square root."),
+    double!("sqrt", "SQRT(number)", |x| x.powf(0.5), "Square root, as Flink computes it: a power of one half."),
     double!("exp", "EXP(number)", f64::exp, "e to the power of the number."),
     double!("ln", "LN(number)", f64::ln, "Natural logarithm."),
     double!("log10", "LOG10(number)", f64::log10, "Logarithm to base 10."),
@@ -182,7 +183,8 @@ fn build(call: &Call<'_>, mut value: impl FnMut(usize) -> Result<Option<Number>>
         DataType::Float64 => call.build::<Float64Type>(|row| Ok(value(row)?.map(Number::to_f64))),
         DataType::Decimal128(precision, scale) => call.build::<Decimal128Type>(|row| {
             Ok(match value(row)? {
-                Some(Number::Decimal(units, from)) => rescale(units, from, *precision, *scale),
+                // what ROUND carries beyond the type's digits is kept, as Flink does
+                Some(Number::Decimal(units, from)) => rescale(units, from, 38.max(*precision), *scale),
                 _ => None,
             })
         }),
@@ -290,15 +292,17 @@ fn round_number(number: Number, digits: i32, cut: Cut) -> Option<Number> {
     })
 }
 
-/// A DOUBLE rounded by its shortest decimal text, as Java's `BigDecimal.valueOf(x).setScale(n)`: 2.345 is 2.35
+/// A DOUBLE rounded by its decimal text, as Java's `BigDecimal.valueOf(x).setScale(n)`: 2.345 is 2.35
 /// although the double is below it.
 fn round_double(value: f64, digits: i32, cut: Cut) -> f64 {
-    let text = format!("{value:e}");
-    let Some((mantissa, exponent)) = text.split_once('e') else { return value };
-    let (Ok(exponent), whole) = (exponent.parse::<i32>(), mantissa.replace('.', "")) else { return value };
-    let Ok(units) = whole.parse::<i128>() else { return value };
-    // value = units · 10^-scale with at most 17 digits
-    let scale = i32::try_from(whole.trim_start_matches('-').len()).unwrap_or(0) - 1 - exponent;
+    let text = double_text(value);
+    let (mantissa, exponent) = text.split_once('E').unwrap_or((&text, "0"));
+    let Some((whole, fraction)) = mantissa.split_once('.') else { return value };
+    let (Ok(exponent), Ok(units)) = (exponent.parse::<i32>(), format!("{whole}{fraction}").parse::<i128>()) else {
+        return value;
+    };
+    // value = units · 10^-scale with at most 18 digits
+    let scale = i32::try_from(fraction.len()).unwrap_or(0) - exponent;
     let drop = scale - digits;
     if drop <= 0 {
         return value;

@@ -11,6 +11,7 @@ mod decimal;
 mod encoding;
 mod hash;
 mod math;
+mod printf;
 mod regex;
 mod scalar;
 mod text;
@@ -42,6 +43,7 @@ const SCALARS: &[&[scalar::Entry]] = &[
     decimal::ENTRIES,
     compare::ENTRIES,
     text::ENTRIES,
+    printf::ENTRIES,
     regex::ENTRIES,
     encoding::ENTRIES,
     hash::ENTRIES,

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, MapBuilder, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListBuilder, MapBuilder, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Int32Type};
 use datafusion::error::Result;
 
+use super::regex::digit_value;
 use super::regex::pattern::Pattern;
-use super::scalar::Takes::{Any, Integer, Text, TextOrBytes};
+use super::scalar::Takes::{Any, Integer, IntegerOrText, Text, TextOrBytes};
 use super::scalar::{At, Call, Entry, Types, boolean};
 
 const fn text1(
@@ -47,7 +48,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         takes: &[Integer],
-        ..text1("chr", &[], "CHR(number)", chr, "The character of the low eight bits; NULL if negative.")
+        ..text1("chr", &[], "CHR(number)", chr, "The character of the low eight bits; an empty text if negative.")
     },
     Entry {
         optional: &[Text],
@@ -108,7 +109,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..text1("rpad", &[], "RPAD(text, length, pad)", rpad, "As LPAD, padded after.")
     },
     Entry {
-        takes: &[Text, Text, Integer],
+        takes: &[Text, IntegerOrText, Integer],
         ..text1(
             "split_index",
             &[],
@@ -265,7 +266,8 @@ fn ascii(call: &Call<'_>) -> Result<ArrayRef> {
 fn chr(call: &Call<'_>) -> Result<ArrayRef> {
     let codes = call.integers(0)?;
     let character = |code: i64| char::from(code as u8).to_string();
-    call.build_text(|row| Ok(codes.at(row).filter(|code| *code >= 0).map(character)))
+    let of = |code: i64| if code < 0 { String::new() } else { character(code) };
+    call.build_text(|row| Ok(codes.at(row).map(of)))
 }
 
 fn trim(call: &Call<'_>, cut: for<'a> fn(&'a str, &[char]) -> &'a str) -> Result<ArrayRef> {
@@ -430,16 +432,26 @@ fn split_part<'a>(text: &'a str, separator: &str, index: i64) -> Option<&'a str>
     }
 }
 
+/// A number as separator is the character of that code.
 fn split_index(call: &Call<'_>) -> Result<ArrayRef> {
-    let (texts, separators, indexes) = (call.text(0)?, call.text(1)?, call.integers(2)?);
+    let (texts, indexes) = (call.text(0)?, call.integers(2)?);
+    let separators = if call.any(1)?.data_type().is_string() { call.text(1)?.clone() } else { chars_of(call.integers(1)?) };
     call.build_text(|row| {
         let parts = texts.at(row).zip(separators.at(row)).zip(indexes.at(row));
         Ok(parts.and_then(|((text, separator), index)| split_part(text, separator, index)))
     })
 }
 
+fn chars_of(codes: &Int64Array) -> StringArray {
+    let character = |code: i64| u32::try_from(code).ok().and_then(char::from_u32).map(String::from);
+    codes.iter().map(|code| code.and_then(character)).collect()
+}
+
 /// The place of a search from a place on, both counted from 1; 0 if nowhere.
 fn find(text: &str, search: &str, from: i64) -> i32 {
+    if search.is_empty() {
+        return 1;
+    }
     let skip = usize::try_from(from.saturating_sub(1)).unwrap_or(0);
     let mut starts = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).skip(skip);
     let Some(rest) = starts.next().and_then(|byte| text.get(byte..)) else { return 0 };
@@ -457,22 +469,33 @@ fn position(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-/// The place of the `nth` occurrence from a place on; backwards from a negative one, which counts from the end.
-fn find_nth(text: &str, search: &str, from: i64, nth: i64) -> i32 {
+/// The place of the `nth` occurrence from a place on; backwards from a negative one, which counts from the end and
+/// which the whole occurrence lies before.
+fn find_nth(text: &str, search: &str, from: i64, nth: i64) -> Result<i32> {
+    let Some(skip) = usize::try_from(nth).ok().and_then(|nth| nth.checked_sub(1)) else {
+        return Err(crate::error::Error::data("INSTR takes an occurrence of 1 or more").into());
+    };
     let starts: Vec<usize> = text.char_indices().map(|(byte, _)| byte).collect();
+    if from == 0 || search.is_empty() {
+        return Ok(match from {
+            0 => 0,
+            1.. => 1,
+            _ => int(starts.len() + 1),
+        });
+    }
     let here = |start: &usize| text.get(*start..).is_some_and(|rest| rest.starts_with(search));
     let places = starts.iter().enumerate().filter(|(_, start)| here(start)).map(|(place, _)| place);
-    let Some(skip) = usize::try_from(nth).ok().and_then(|nth| nth.checked_sub(1)) else { return 0 };
     let found = if from > 0 {
         let first = usize::try_from(from - 1).unwrap_or(usize::MAX);
         places.filter(|place| *place >= first).nth(skip)
     } else {
-        let last = i64::try_from(starts.len()).unwrap_or(i64::MAX).saturating_add(from);
-        let in_reach = |place: &usize| i64::try_from(*place).is_ok_and(|place| place <= last);
-        let all: Vec<usize> = places.filter(in_reach).collect();
+        let back = usize::try_from(from.unsigned_abs() - 1).unwrap_or(usize::MAX);
+        let end = starts.len().saturating_sub(back);
+        let length = search.chars().count();
+        let all: Vec<usize> = places.filter(|place| place.saturating_add(length) <= end).collect();
         all.into_iter().rev().nth(skip)
     };
-    found.map_or(0, |place| int(place.saturating_add(1)))
+    Ok(found.map_or(0, |place| int(place.saturating_add(1))))
 }
 
 fn strpos(call: &Call<'_>) -> Result<ArrayRef> {
@@ -490,7 +513,7 @@ fn instr(call: &Call<'_>) -> Result<ArrayRef> {
         let Some(((text, search), (from, nth))) = texts.at(row).zip(searches.at(row)).zip(from.zip(nth)) else {
             return Ok(None);
         };
-        Ok(Some(if from == 1 && nth == 1 { find(text, search, 1) } else { find_nth(text, search, from, nth) }))
+        if from == 1 && nth == 1 { Ok(Some(find(text, search, 1))) } else { find_nth(text, search, from, nth).map(Some) }
     })
 }
 
@@ -579,7 +602,7 @@ fn split(call: &Call<'_>) -> Result<ArrayRef> {
         };
         if separator.is_empty() {
             text.chars().for_each(|c| lists.values().append_value(c.encode_utf8(&mut one_character)));
-        } else {
+        } else if !text.is_empty() {
             text.split(separator).for_each(|part| lists.values().append_value(part));
         }
         lists.append(true);
@@ -682,5 +705,6 @@ fn is_decimal(call: &Call<'_>) -> Result<ArrayRef> {
     if super::cast::number::is_number(column.data_type()) && *column.data_type() != DataType::Boolean {
         return boolean(call, |row| Ok(Some(column.is_valid(row))));
     }
-    is_all(call, |text| super::cast::parse::read_double(text).is_some())
+    let digits = |text: &str| !text.is_empty() && text.chars().all(|c| digit_value(c).is_some());
+    is_all(call, |text| super::cast::parse::read_double(text).is_some() || digits(text))
 }

@@ -3,6 +3,7 @@
 use arrow::array::ArrayRef;
 use datafusion::error::Result;
 
+use super::regex::pattern::Pattern;
 use super::scalar::Takes::Text;
 use super::scalar::{At, Call, Entry, entry};
 
@@ -132,14 +133,16 @@ impl Url<'_> {
         }
     }
 
-    fn key(&self, key: &str) -> Option<&str> {
-        let pairs = self.query?.split('&');
-        pairs.filter_map(|pair| pair.split_once('=')).find(|(known, _)| *known == key).map(|(_, value)| value)
+    /// The value of a key, which is a regular expression to Flink.
+    fn value(&self, key: &Pattern) -> Result<Option<String>> {
+        let Some(query) = self.query else { return Ok(None) };
+        Ok(key.first(query)?.and_then(|found| found.group(2)).map(str::to_owned))
     }
 }
 
 fn parse_url(call: &Call<'_>) -> Result<ArrayRef> {
     let (urls, names, keys) = (call.text(0)?, call.text(1)?, call.optional_text(2)?);
+    let mut compiled: Option<(&str, Option<Pattern>)> = None;
     call.build_text(|row| {
         let Some((text, name)) = urls.at(row).zip(names.at(row)) else { return Ok(None) };
         let key = match keys.map(|keys| keys.at(row)) {
@@ -148,7 +151,15 @@ fn parse_url(call: &Call<'_>) -> Result<ArrayRef> {
         };
         let Some(url) = Url::parse(text) else { return Ok(None) };
         Ok(match key {
-            Some(key) if name == "QUERY" => url.key(key).map(str::to_owned),
+            Some(key) if name == "QUERY" => {
+                if compiled.as_ref().is_none_or(|(known, _)| *known != key) {
+                    compiled = Some((key, Pattern::new(&format!("(&|^){key}=([^&]*)"))?));
+                }
+                match compiled.as_ref().and_then(|(_, pattern)| pattern.as_ref()) {
+                    Some(pattern) => url.value(pattern)?,
+                    None => None,
+                }
+            }
             Some(_) => None,
             None => url.part(name),
         })
@@ -227,7 +238,8 @@ mod tests {
         for none in ["abc", "mqtt://h/x", "http://h:x/", ""] {
             assert_eq!(part(none, "HOST"), None, "{none}");
         }
-        assert_eq!(Url::parse("http://h/p?kk=1&k=2").unwrap().key("k"), Some("2"));
+        let key = Pattern::new("(&|^)k=([^&]*)").unwrap().unwrap();
+        assert_eq!(Url::parse("http://h/p?kk=1&k=2").unwrap().value(&key).unwrap().as_deref(), Some("2"));
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Catalog {
         match compile(create, &planner) {
             Ok(table) => {
                 let relation = Relation {
-                    schema: table.spec.schema(),
+                    schema: table.spec.typed_schema(),
                     rowtime: table.watermark.as_ref().map(|(rowtime, _)| *rowtime),
                     view: None,
                 };

@@ -196,6 +196,13 @@ def text_row(r):
 
 TEXT = [("s", "STRING"), ("t", "STRING"), ("n", "INT"), ("m", "INT")]
 
+def whole_characters(row):
+    """An empty text or match parts a character of two UTF-16 units in Java."""
+    if row["s"] and (row.get("p") in ("b*", "(?:)", "()") or row.get("t") == ""):
+        row["s"] = row["s"].replace("😀", "")
+    return row
+
+
 PATTERNS = [
     "a", "a+", "[a-c]+", "(a)(b)?", "(\\w+)=(-?[\\d.]+)", "[0-9]+", "\\d", "^a", "c$", ".", ".*", "b*", "(?i)ABC", "(?i)É", "(?iu)É", "[^a-z]", "\\s+", "\\bworld\\b", "(?<=a)b", "a(?=b)", "(?<!a)b", "(.)\\1",
     "(?<x>a)(?:b)", "x|y|é", "(a|ab)(c|bcd)?", "\\p{L}+", "\\p{Lu}", "[\\p{L}&&[^a-z]]", "\\p{Alpha}+", "\\p{Punct}", "a++b", "(?>a+)b", "a{2,3}", "a*?b", "\\Qa.b\\E", "\\x41", "\\u00e9", "(?s)e.l", "(?m)^l", "1$",
@@ -229,21 +236,21 @@ THEMES = {
     ),
     "text_change": Theme(
         TEXT,
-        text_row,
+        lambda r: whole_characters(text_row(r)),
         pairs(STRING, "TRIM(s)", "LTRIM(s)", "RTRIM(s)", "BTRIM(s)", "BTRIM(s, t)", "LTRIM(s, t)", "RTRIM(s, t)", "TRIM(BOTH 'xy' FROM s)", "TRIM(LEADING 'a' FROM s)", "TRIM(TRAILING t FROM s)", "REPLACE(s, t, '#')", "REPLACE(s, 'a', t)",
               "TRANSLATE(s, t, 'XYZ')", "TRANSLATE(s, 'abc', t)", "CONCAT(s, '-', t)", "s || t", "CONCAT_WS(t, s, 'x', s)", "CONCAT_WS(',', s, t, CAST(n AS STRING))", "PRINTF('%s|%5d|%-6s|%x', s, n, t, m)", "COALESCE(s, t, '?')", "IFNULL(s, t)", "NULLIF(s, t)", "IF(n > m, s, t)", "GREATEST(s, t)", "LEAST(s, t)")
         + pairs("ARRAY<STRING>", "SPLIT(s, t)", "SPLIT(s, ' ')")
         + pairs("MAP<STRING, STRING>", "STR_TO_MAP(s, '&', '=')", "STR_TO_MAP(s)"),
-        "",
+        "characters of two UTF-16 units beside an empty separator are left out: Java parts them in the middle",
     ),
     "regex": Theme(
         [("s", STRING), ("p", STRING), ("g", INT)],
-        lambda r: {"s": maybe(r, text(r), 0.03), "p": maybe(r, r.choice(PATTERNS), 0.02), "g": maybe(r, r.choice([0, 0, 1, 1, 2, 3, -1]), 0.03)},
+        lambda r: whole_characters({"s": maybe(r, text(r), 0.03), "p": maybe(r, r.choice(PATTERNS), 0.02), "g": maybe(r, r.choice([0, 0, 1, 1, 2, 3, -1]), 0.03)}),
         pairs(BOOLEAN, "REGEXP(s, p)", "REGEXP(s, '(?i)[aeiou]{2}')", "REGEXP(s, '^(?!.*[0-9]).+$')")
         + pairs(STRING, "REGEXP_EXTRACT(s, p)", "REGEXP_EXTRACT(s, p, g)", "REGEXP_REPLACE(s, p, '<$1>')", "REGEXP_REPLACE(s, '([a-z])\\1', p)", "REGEXP_SUBSTR(s, p)")
         + pairs(INT, "REGEXP_COUNT(s, p)", "REGEXP_INSTR(s, p)")
         + pairs("ARRAY<STRING>", "REGEXP_EXTRACT_ALL(s, p)", "REGEXP_EXTRACT_ALL(s, p, g)"),
-        "",
+        "characters of two UTF-16 units beside patterns of nothing are left out: Java parts them in the middle",
         rows=900,
     ),
     "math_double": Theme(
@@ -407,6 +414,19 @@ THEMES = {
         + pairs(BOOLEAN, "z < TO_TIMESTAMP_LTZ(n, 0)", "z = CAST(t AS TIMESTAMP_LTZ(3))"),
         "years 1975 to 2035, where zones have one known rule each",
         zone="Europe/Berlin",
+    ),
+    "mixed": Theme(
+        [("a", "TINYINT"), ("c", INT), ("d", BIGINT), ("f", FLOAT), ("x", DOUBLE), ("q", "DECIMAL(10, 2)"), ("k", STRING), ("t", "TIMESTAMP(3)"), ("e", DATE)],
+        lambda r: {"a": maybe(r, integer(r, 8)), "c": maybe(r, r.choice([0, 1, 2, 5, -3, integer(r, 32)])), "d": maybe(r, integer(r, 64)), "f": maybe(r, r.choice([0.0, 0.5, 1.0, 2.5, -3.0, 1e10, "NaN", "Infinity", round(r.uniform(-100, 100), 2)])),
+                   "x": maybe(r, r.choice([0.0, -0.0, 0.5, 1.0, 2.5, "NaN", "-Infinity", round(r.uniform(-100, 100), 2)])), "q": maybe(r, decimal(r, 6, 2)), "k": maybe(r, r.choice(["0", "1", "2", "5", "-3", "12", "7", "100"])), "t": maybe(r, modern(r, 0)), "e": maybe(r, modern(r, 0)[:10])},
+        pairs(BOOLEAN, "k > 3", "k < c", "k BETWEEN 1 AND 10", "k IN (1, 2, 12)", "k >= q", "k < x", "c = x", "f = x", "f = 0.5", "f > q", "x > q", "x = q", "f < c", "d = f", "f <> x", "x IS NOT DISTINCT FROM f", "c IN (1, 2.5)", "x IN (1, 2)", "f IN (1, 2.5, 0)", "x BETWEEN 0 AND 2.5", "x NOT BETWEEN f AND 1", "t > '2004-01-01 00:00:00'", "e = '2024-02-29'", "e < '2004-05-06'", "t BETWEEN '1990-01-01 00:00:00' AND '2025-01-01 00:00:00'", "CASE x WHEN 0 THEN TRUE WHEN 1 THEN FALSE END")
+        + pairs(FLOAT, "f + d", "d + f", "c - f", "f * 2", "f / 2", "a + f", "CASE WHEN c > 0 THEN f ELSE x END", "CASE WHEN c > 0 THEN f ELSE c END", "IF(c > 0, f, 2)", "GREATEST(f, c)", "NULLIF(f, 0)", "f + x")
+        + pairs(DOUBLE, "f + q", "q * f", "f * 1.5", "x + f", "c / x", "x * q", "COALESCE(f, x)", "COALESCE(x, q)", "IFNULL(f, x)", "CASE WHEN c > 0 THEN f ELSE q END", "CASE WHEN c > 0 THEN q ELSE x END", "GREATEST(c, x)", "NULLIF(x, 1)")
+        + pairs("DECIMAL(38, 10)", "CASE WHEN c > 0 THEN c ELSE q END", "COALESCE(d, 1.5)", "IFNULL(c, 1.5)", "c / 0.5", "IF(c > 1, 2, 2.5)")
+        + pairs(BIGINT, "IF(c > 0, a, d)", "COALESCE(a, d)", "CASE WHEN c > 0 THEN a ELSE d END")
+        + pairs(INT, "NULLIF(c, 1.5)", "COALESCE(a, 1)", "a * c")
+        + pairs(STRING, "TYPEOF(c)", "TYPEOF(q)", "TYPEOF(k)", "TYPEOF(f * 2)", "TYPEOF(t)", "TYPEOF(q * q)", "TYPEOF(f + x)"),
+        "",
     ),
     "hash": Theme(
         [("s", STRING), ("h", STRING), ("n", INT)],

@@ -53,6 +53,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         takes: &[Any, Integer],
+        optional: &[Any],
         returns: |types| types.get(0),
         ..entry(
             "flink_digits",
@@ -93,7 +94,8 @@ fn to_text(column: &ArrayRef, call: &Call<'_>) -> Result<ArrayRef> {
     call.build_text(|row| text::text_at(column, row, call.zone))
 }
 
-/// A time stamp is cut towards 1970 in its milliseconds, as Flink's division does.
+/// A time stamp is cut towards 1970 in its milliseconds, as Flink's division does; one that was read from text loses
+/// the digits of the text: a third argument says so.
 fn cut_digits(call: &Call<'_>) -> Result<ArrayRef> {
     let (column, digits) = (call.any(0)?, call.integers(1)?);
     let cut = |row: usize| -> Result<Option<(i64, i64)>> {
@@ -104,7 +106,8 @@ fn cut_digits(call: &Call<'_>) -> Result<ArrayRef> {
             return Ok(Some((moment.ms, moment.nanos / unit * unit)));
         }
         let unit = unit(3 - digits);
-        Ok(Some((moment.ms / unit * unit, 0)))
+        let whole = if call.count() > 2 { moment.ms.div_euclid(unit) } else { moment.ms / unit };
+        Ok(Some((whole * unit, 0)))
     };
     match column.data_type() {
         DataType::Timestamp(_, _) => timestamps(call.return_type, call.rows, cut),
@@ -149,7 +152,8 @@ fn cast(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
             from_local(to, call.rows, call.zone, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local())))
         }
         (DataType::Timestamp(_, _), DataType::Date32) => {
-            dates(call.rows, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local().0)))
+            // Flink cuts towards 1970: before it, all but midnight is the next day
+            dates(call.rows, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local_ms / DAY_MS)))
         }
         (DataType::Timestamp(_, _), DataType::Time32(_) | DataType::Time64(_)) => times(to, call.rows, |row| {
             // Flink cuts towards 1970 before it wraps into the day
@@ -259,7 +263,7 @@ fn from_text(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
             return times(to, call.rows, |row| Ok(clocks.get(row).copied().flatten()));
         }
         DataType::Timestamp(_, _) => {
-            let locals = read_each(texts, to, lenient, |text| parse::read_timestamp(text.trim()))?;
+            let locals = read_each(texts, to, lenient, |text| parse::read_timestamp(text))?;
             return from_local(to, call.rows, call.zone, |row| Ok(locals.get(row).copied().flatten()));
         }
         DataType::LargeUtf8 | DataType::Utf8View | DataType::Binary => arrow::compute::cast(texts, to)?,

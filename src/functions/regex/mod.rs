@@ -12,7 +12,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, ListBuilder, StringBuilder};
 use arrow::datatypes::{DataType, Int32Type};
@@ -96,6 +96,16 @@ pub(super) const ENTRIES: &[Entry] = &[
         )
     },
 ];
+
+/// The value of a decimal digit of any script, as `Character.digit` has it.
+pub(in crate::functions) fn digit_value(c: char) -> Option<u32> {
+    static DIGITS: LazyLock<Vec<(char, char)>> = LazyLock::new(|| {
+        let digits = set::property("Nd", false);
+        digits.map(|class| class.ranges().iter().map(|range| (range.start(), range.end())).collect()).unwrap_or_default()
+    });
+    let run = DIGITS.iter().find(|(from, to)| (*from..=*to).contains(&c))?;
+    Some((u32::from(c) - u32::from(run.0)) % 10)
+}
 
 /// Compiled patterns of a column, which is nearly always one and the same.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, IntervalMonthDayNanoArray, Time32MillisecondArray};
 use arrow::datatypes::{DataType, Int32Type, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion::error::Result;
 
-use super::calendar::{DAY_MS, Date, plus_months};
+use super::calendar::{DAY_MS, plus_months};
 use super::pattern::{Pattern, Reading, to_ms};
 use super::unit::Unit;
 use super::value::{dates, interval_at, moment_at, timestamps};
@@ -55,7 +55,7 @@ pub(in crate::functions) const ENTRIES: &[Entry] = &[
         ..entry("interval_times", "number * INTERVAL '…' unit", times, "An interval so many times.")
     },
     Entry {
-        takes: &[AMoment, AMoment, AMoment, AMoment],
+        takes: &[Any, Any, Any, Any],
         returns: |_| Some(DataType::Boolean),
         ..entry(
             "overlaps",
@@ -220,6 +220,29 @@ fn java_zone(name: &str) -> Zone {
     if custom { Zone::UTC } else { Zone::parse(name).unwrap_or(Zone::UTC) }
 }
 
+/// 1900-01-01, before which Java's old classes know no rules of zones.
+const RULES_FROM_MS: i64 = -2_208_988_800_000;
+
+/// The time in winter, as it is today.
+fn standard_offset_ms(zone: &Zone) -> i64 {
+    let (january, july) = (1_705_276_800_000, 1_721_001_600_000);
+    zone.offset_ms(january).min(zone.offset_ms(july))
+}
+
+/// What the local clock shows, as Java's old classes have it.
+pub(super) fn old_local(zone: &Zone, instant_ms: i64) -> i64 {
+    if instant_ms >= RULES_FROM_MS {
+        return zone.to_local(instant_ms);
+    }
+    instant_ms.saturating_add(standard_offset_ms(zone))
+}
+
+/// The instant of a local time, as Java's old classes have it: the second of two.
+pub(super) fn old_instant(zone: &Zone, local_ms: i64) -> i64 {
+    let early = local_ms.saturating_sub(standard_offset_ms(zone));
+    if early < RULES_FROM_MS { early } else { zone.to_instant(local_ms, Twice::Later) }
+}
+
 fn convert_tz(call: &Call<'_>) -> Result<ArrayRef> {
     let (texts, froms, tos) = (call.text(0)?, call.text(1)?, call.text(2)?);
     let pattern = Pattern::parse(SECONDS)?;
@@ -229,9 +252,9 @@ fn convert_tz(call: &Call<'_>) -> Result<ArrayRef> {
         let known = last.filter(|(known_from, known_to, ..)| *known_from == from && *known_to == to);
         let (_, _, from, to) = *last.insert(known.unwrap_or_else(|| (from, to, java_zone(from), java_zone(to))));
         let Some(local) = pattern.read(text, Reading::Loose) else { return Ok(None) };
-        let there = to.to_local(from.to_instant(to_ms(local), Twice::Later));
+        let there = old_local(&to, old_instant(&from, to_ms(local)));
         let (days, day_ms) = (there.div_euclid(DAY_MS), there.rem_euclid(DAY_MS));
-        Ok(Some(pattern.format(Date::from_days(days), day_ms * 1_000_000)))
+        Ok(Some(pattern.format_of_1582(days, day_ms * 1_000_000)))
     })
 }
 

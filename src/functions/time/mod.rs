@@ -6,10 +6,13 @@ pub(in crate::functions) mod pattern;
 pub(in crate::functions) mod unit;
 pub(in crate::functions) mod value;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Time32MillisecondArray};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use datafusion::error::Result;
 
+use self::arithmetic::{old_instant, old_local};
 use self::calendar::{DAY_MS, Date};
 use self::pattern::{Pattern, Reading, to_ms};
 use self::unit::Unit;
@@ -103,7 +106,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Text],
         optional: &[Text],
         returns: |_| Some(DataType::Date32),
-        ..entry("to_date", "TO_DATE(text [, pattern])", to_date, "DATE of a text; NULL if it does not fit.")
+        ..entry("to_date", "TO_DATE(text [, pattern])", to_date, "DATE of a text. What does not fit is NULL, with a pattern the year 1705471.")
     },
     Entry {
         takes: &[Any],
@@ -175,7 +178,7 @@ fn extract(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// The time of FLOOR and CEIL, whichever side the unit stands on.
 fn snapped_type(types: &Types<'_>) -> Option<DataType> {
-    let time = |t: &DataType| matches!(t, DataType::Date32 | DataType::Timestamp(_, _));
+    let time = |t: &DataType| matches!(t, DataType::Date32 | DataType::Timestamp(_, _) | DataType::Time32(_));
     let (left, right) = (types.get(0)?, types.get(1)?);
     match (time(&left), time(&right)) {
         (true, false) if right.is_string() => Some(left),
@@ -199,6 +202,12 @@ fn snap(call: &Call<'_>, up: bool) -> Result<ArrayRef> {
     };
     match column.data_type() {
         DataType::Date32 => dates(call.rows, |row| Ok(snapped(row)?.map(|(ms, _)| ms.div_euclid(DAY_MS)))),
+        DataType::Time32(_) => {
+            // the end of the last hour is the end of the day
+            let times = (0..call.rows).map(|row| Ok(snapped(row)?.and_then(|(ms, _)| i32::try_from(ms).ok())));
+            let times = times.collect::<Result<Vec<_>>>()?;
+            Ok(Arc::new(times.into_iter().collect::<Time32MillisecondArray>()))
+        }
         _ => timestamps(call.return_type, call.rows, snapped),
     }
 }
@@ -235,14 +244,19 @@ fn date_format(call: &Call<'_>) -> Result<ArrayRef> {
     let (column, formats) = (call.any(0)?, call.text(1)?);
     let texts =
         if column.data_type().is_temporal() { None } else { Some(arrow::compute::cast(column, &DataType::Utf8)?) };
+    let seconds = Pattern::parse(SECONDS)?;
     let mut patterns = Patterns::default();
     call.build_text(|row| {
         let local = match &texts {
-            Some(texts) => texts.as_string::<i32>().at(row).and_then(read_timestamp),
+            Some(texts) => texts.as_string::<i32>().at(row).and_then(|text| seconds.read(text, Reading::Loose)),
             None => moment_at(column, row, call.zone)?.map(value::Moment::local),
         };
         let Some(((days, day_ns), format)) = local.zip(formats.at(row)) else { return Ok(None) };
-        Ok(Some(patterns.get(format)?.format(Date::from_days(days), day_ns)))
+        let pattern = patterns.get(format)?;
+        Ok(Some(match texts {
+            Some(_) => pattern.format_of_1582(days, day_ns),
+            None => pattern.format(Date::from_days(days), day_ns),
+        }))
     })
 }
 
@@ -259,6 +273,10 @@ fn read<'a>(
         match formats.map(|formats| formats.at(row)) {
             None => Ok(default(text)),
             Some(None) => Ok(None),
+            // what does not fit a strict pattern may still be a time stamp as CAST reads it
+            Some(Some(format)) if reading == Reading::Strict => {
+                Ok(patterns.get(format)?.read(text, reading).or_else(|| default(text)))
+            }
             Some(Some(format)) => Ok(patterns.get(format)?.read(text, reading)),
         }
     })
@@ -269,8 +287,14 @@ fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn to_date(call: &Call<'_>) -> Result<ArrayRef> {
+    let (texts, formats) = (call.text(0)?, call.optional_text(1)?);
     let mut read = read(call, Reading::Loose, |text| read_date(text).map(|days| (days, 0)))?;
-    dates(call.rows, |row| Ok(read(row)?.map(|(days, _)| days)))
+    dates(call.rows, |row| {
+        let known = texts.is_valid(row) && formats.is_some_and(|formats| formats.is_valid(row));
+        // a text that does not fit its pattern is the least time there is, in days, as an INT: so it is in Flink
+        let unfit = known.then_some(i64::from((i64::MIN / DAY_MS) as i32));
+        Ok(read(row)?.map(|(days, _)| days).or(unfit))
+    })
 }
 
 fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef> {
@@ -325,7 +349,7 @@ fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
         if texts.is_null(row) || formats.is_some_and(|formats| formats.is_null(row)) {
             return Ok(None);
         }
-        let seconds = |local| call.zone.to_instant(to_ms(local), Twice::Later) / 1000;
+        let seconds = |local| old_instant(call.zone, to_ms(local)) / 1000;
         Ok(Some(read(row)?.map_or(i64::MIN, seconds)))
     })
 }
@@ -336,8 +360,8 @@ fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef> {
     call.build_text(|row| {
         let format = formats.map_or(Some(SECONDS), |formats| formats.at(row));
         let Some((seconds, format)) = seconds.at(row).zip(format) else { return Ok(None) };
-        let local_ms = call.zone.to_local(seconds.saturating_mul(1000));
+        let local_ms = old_local(call.zone, seconds.saturating_mul(1000));
         let (days, day_ms) = (local_ms.div_euclid(DAY_MS), local_ms.rem_euclid(DAY_MS));
-        Ok(Some(patterns.get(format)?.format(Date::from_days(days), day_ms * 1_000_000)))
+        Ok(Some(patterns.get(format)?.format_of_1582(days, day_ms * 1_000_000)))
     })
 }

@@ -179,22 +179,26 @@ impl Unit {
             return Ok(if up && floor != local_ms { floor.saturating_add(length) } else { floor });
         }
         let days = local_ms / DAY_MS;
-        let date = Date::from_days(days);
-        let begin = match self {
-            Self::Week => days - date.iso_weekday() % 7,
-            Self::Month => Date { day: 1, ..date }.to_days(),
-            Self::Quarter => Date { month: (date.month - 1) / 3 * 3 + 1, day: 1, ..date }.to_days(),
-            Self::Year => Date { month: 1, day: 1, ..date }.to_days(),
-            Self::Decade => Date { year: date.year.div_euclid(10) * 10, month: 1, day: 1 }.to_days(),
+        // # Source  Calcite, `DateTimeUtils.julianDateFloor`: dates are taken apart by the calendar of 1582 and put
+        // together by ours
+        let date = Date::from_days_of_1582(days);
+        let later = i64::from(up && (date.month > 1 || date.day > 1));
+        let always = i64::from(up);
+        let begin = |year: i64, months: i64| Date { year, month: 1, day: 1 }.plus_months(months).to_days();
+        let snapped = match self {
+            Self::Week => {
+                let offset = (days + 4).rem_euclid(7);
+                date.to_days() - if up && offset > 0 { offset - 7 } else { offset }
+            }
+            Self::Month => begin(date.year, date.month - 1 + i64::from(up && date.day > 1)),
+            Self::Quarter => begin(date.year, ((date.month - 1) / 3 + later) * 3),
+            Self::Year => begin(date.year + later, 0),
+            Self::Decade => begin((date.year.div_euclid(10) + always) * 10, 0),
             // 2001 is the first year of a century
-            Self::Century => Date { year: (date.year - 1).div_euclid(100) * 100 + 1, month: 1, day: 1 }.to_days(),
-            Self::Millennium => Date { year: (date.year - 1).div_euclid(1000) * 1000 + 1, month: 1, day: 1 }.to_days(),
+            Self::Century => begin(((date.year - 1).div_euclid(100) + always) * 100 + 1, 0),
+            Self::Millennium => begin(((date.year - 1).div_euclid(1000) + always) * 1000 + 1, 0),
             _ => return Err(self.refuse("FLOOR and CEIL")),
         };
-        let end = match self.months() {
-            Some(months) => Date::from_days(begin).plus_months(months).to_days(),
-            None => begin + 7,
-        };
-        Ok((if up && begin != days { end } else { begin }).saturating_mul(DAY_MS))
+        Ok(snapped.saturating_mul(DAY_MS))
     }
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DFSchema, Result as DfResult, TableReference, plan_err};
+use datafusion::common::{DFSchema, DataFusionError, Result as DfResult, TableReference, plan_err};
 use datafusion::functions::core::planner::CoreFunctionPlanner;
 use datafusion::logical_expr::planner::{
-    ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawFieldAccessExpr, RawWindowExpr, RelationPlanner,
+    ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr, RawWindowExpr, RelationPlanner,
     TypePlanner,
 };
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, lit,
+    AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, lit,
 };
 use datafusion::sql::planner::{NullOrdering, ParserOptions};
 use datafusion::sql::sqlparser::ast;
@@ -116,7 +116,7 @@ impl<'a> Context<'a> {
                 .syntax
                 .iter()
                 .cloned()
-                .chain([Arc::new(NestedFields) as Arc<dyn ExprPlanner>])
+                .chain([Arc::new(NestedFields { times: registry.scalar("interval_times").cloned() }) as Arc<dyn ExprPlanner>])
                 .collect(),
             tables: vec![Arc::new(WindowTables)],
         }
@@ -206,9 +206,12 @@ impl ContextProvider for Context<'_> {
     }
 }
 
-/// `row.field`, planned as DataFusion plans it, and `COUNT(*)` as the count of a constant.
+/// `row.field`, planned as DataFusion plans it, `COUNT(*)` as the count of a constant, and a number times an interval,
+/// which DataFusion has no type for.
 #[derive(Debug)]
-struct NestedFields;
+struct NestedFields {
+    times: Option<Arc<ScalarUDF>>,
+}
 
 /// The arguments of `COUNT(*)`.
 fn counted(function: &str, args: Vec<Expr>) -> Vec<Expr> {
@@ -218,6 +221,20 @@ fn counted(function: &str, args: Vec<Expr>) -> Vec<Expr> {
 }
 
 impl ExprPlanner for NestedFields {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawBinaryExpr>> {
+        let (true, Some(times)) = (expr.op == ast::BinaryOperator::Multiply, &self.times) else {
+            return Ok(PlannerResult::Original(expr));
+        };
+        let interval = |side: &Expr| Ok::<_, DataFusionError>(matches!(side.get_type(schema)?, DataType::Interval(_)));
+        let RawBinaryExpr { left, right, .. } = &expr;
+        let arguments = match (interval(left)?, interval(right)?) {
+            (true, false) => vec![left.clone(), right.clone()],
+            (false, true) => vec![right.clone(), left.clone()],
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        Ok(PlannerResult::Planned(times.call(arguments)))
+    }
+
     fn plan_aggregate(&self, expr: RawAggregateExpr) -> DfResult<PlannerResult<RawAggregateExpr>> {
         let args = counted(expr.func.name(), expr.args);
         Ok(PlannerResult::Original(RawAggregateExpr { args, ..expr }))

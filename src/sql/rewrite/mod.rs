@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result as DfResult, ScalarValue};
+use datafusion::common::{DFSchema, ExprSchema, Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -28,6 +28,7 @@ use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::span_of;
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::interval;
+use crate::table::DIGITS;
 
 /// Rewrites syntax in place.
 ///
@@ -159,6 +160,12 @@ fn call(name: &str, arguments: Vec<ast::Expr>) -> ast::Expr {
 
 /// The unit of `TIMESTAMPADD(MONTH, …)` is a word, not a column.
 fn name_unit(function: &mut ast::Function) {
+    for part in &mut function.name.0 {
+        if let ast::ObjectNamePart::Identifier(ident) = part {
+            // functions have no case, in back-ticks neither
+            ident.quote_style = None;
+        }
+    }
     let name = function.name.0.last().and_then(ast::ObjectNamePart::as_ident);
     let takes_unit = name.is_some_and(|name| {
         ["timestampadd", "timestampdiff"].iter().any(|known| name.value.eq_ignore_ascii_case(known))
@@ -241,8 +248,8 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         {
             Ok(Transformed::yes(Expr::Literal(ScalarValue::Decimal128(Some(n), precision + 1, scale), metadata)))
         }
-        Expr::Cast(cast) if *cast.field.data_type() == DataType::Utf8 && digits_of(&cast.expr).is_some() => {
-            let digits = lit(digits_of(&cast.expr).unwrap_or(0));
+        Expr::Cast(cast) if *cast.field.data_type() == DataType::Utf8 && digits_of(&cast.expr, schema).is_some() => {
+            let digits = lit(digits_of(&cast.expr, schema).unwrap_or(0));
             let typed = Expr::Literal(ScalarValue::Utf8(None), None);
             call_of("flink_cast_digits", vec![*cast.expr, typed, digits], registry).map(Transformed::yes)
         }
@@ -269,6 +276,19 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         Expr::Case(case) => branch::case(case, schema, registry),
         Expr::ScalarFunction(call) if branch::chooses(call.name()) => branch::function(call, schema, registry),
         Expr::ScalarFunction(call) if call.name() == "overlaps" => operator::overlaps(call, schema, registry),
+        Expr::ScalarFunction(mut call) if call.name() == "flink_digits" && call.args.len() == 2 => {
+            let from_text = match call.args.first() {
+                Some(Expr::ScalarFunction(cast)) if cast.name().ends_with("_cast") => {
+                    cast.args.first().map(|value| value.get_type(schema)).transpose()?.is_some_and(|t| t.is_string())
+                }
+                _ => false,
+            };
+            if !from_text {
+                return Ok(Transformed::no(Expr::ScalarFunction(call)));
+            }
+            call.args.push(lit(true));
+            Ok(Transformed::yes(Expr::ScalarFunction(call)))
+        }
         Expr::ScalarFunction(call) if call.name() == "typeof" => {
             let value = call.args.first().map(|value| type_name(value, schema)).transpose()?;
             Ok(Transformed::yes(lit(value.unwrap_or_default())))
@@ -294,9 +314,13 @@ fn type_name(value: &Expr, schema: &DFSchema) -> DfResult<String> {
     Ok(if field.is_nullable() { name } else { format!("{name} NOT NULL") })
 }
 
-/// The digits of a time that was cast to fewer than its Arrow type has.
-fn digits_of(expr: &Expr) -> Option<i64> {
+/// The digits of a time that was cast or declared with fewer than its Arrow type has.
+fn digits_of(expr: &Expr, schema: &DFSchema) -> Option<i64> {
     match expr {
+        Expr::Column(column) => {
+            let field = schema.field_from_column(column).ok()?;
+            field.metadata().get(DIGITS)?.parse().ok()
+        }
         Expr::ScalarFunction(call) if call.name() == "flink_digits" => match call.args.get(1)? {
             Expr::Literal(digits, _) => match digits.cast_to(&DataType::Int64).ok()? {
                 ScalarValue::Int64(digits) => digits,

@@ -94,26 +94,22 @@ impl Sides<'_> {
         call_of(name, vec![*binary.left, *binary.right], self.registry).map(Transformed::yes)
     }
 
-    /// FLOAT beside an integer stays FLOAT, beside a DECIMAL it is DOUBLE; FLOAT with DOUBLE has the type of the left,
-    /// computed in DOUBLE.
+    /// FLOAT beside an integer stays FLOAT, beside a DECIMAL it is DOUBLE; FLOAT with DOUBLE has the type of the left.
     fn approximate(&self, binary: BinaryExpr) -> DfResult<Expr> {
         if binary.op == Operator::Modulo {
             return Err(Error::sql("% does not take FLOAT and DOUBLE")
                 .hint("write a - b * FLOOR(a / b), or CAST both AS DECIMAL")
                 .into());
         }
-        let wide = self.either(|t| *t == DataType::Float64 || decimal(t));
-        let within = if wide { DataType::Float64 } else { DataType::Float32 };
+        let wide = |t: &DataType| *t == DataType::Float64;
+        let float = self.left == DataType::Float32 && !decimal(&self.right) || !self.either(decimal) && !self.either(wide);
+        let within = if float { DataType::Float32 } else { DataType::Float64 };
         let left = to_approximate(*binary.left, &self.left, &within, self.registry)?;
         let right = to_approximate(*binary.right, &self.right, &within, self.registry)?;
-        let computed = apply(left, binary.op, right);
-        match self.left == DataType::Float32 && self.right == DataType::Float64 {
-            true => Ok(Expr::Cast(Cast::new(Box::new(computed), DataType::Float32))),
-            false => Ok(computed),
-        }
+        Ok(apply(left, binary.op, right))
     }
 
-    /// DATE, TIME and time stamps with intervals; whole numbers times intervals.
+    /// DATE, TIME and time stamps with intervals.
     fn interval(&self, binary: BinaryExpr) -> DfResult<Transformed<Expr>> {
         let time = |t: &DataType| {
             matches!(t, DataType::Date32 | DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_))
@@ -128,12 +124,6 @@ impl Sides<'_> {
                 call_of(name, vec![left, right], self.registry)?
             }
             Operator::Plus if time(&self.right) => call_of("time_add", vec![right, left], self.registry)?,
-            Operator::Multiply if self.right.is_signed_integer() => {
-                call_of("interval_times", vec![left, right], self.registry)?
-            }
-            Operator::Multiply if self.left.is_signed_integer() => {
-                call_of("interval_times", vec![right, left], self.registry)?
-            }
             _ => return Ok(Transformed::no(apply(left, op, right))),
         };
         Ok(Transformed::yes(changed))
@@ -251,7 +241,13 @@ pub(super) fn in_list(list: InList, schema: &DFSchema, registry: &Registry) -> D
         return Ok(Transformed::no(Expr::InList(list)));
     }
     let mut found: Option<Expr> = None;
-    for one in list.list {
+    // a DECIMAL makes all of the list DECIMALs
+    let total = approximate(&own) && types.iter().any(decimal);
+    for (one, from) in list.list.into_iter().zip(&types) {
+        let one = match total && from.is_integer() {
+            true => Expr::Cast(Cast::new(Box::new(one), DataType::Decimal128(20, 0))),
+            false => one,
+        };
         let comparison = BinaryExpr::new(list.expr.clone(), Operator::Eq, Box::new(one));
         let equal = binary(comparison, schema, registry)?.data;
         found = Some(match found {
