@@ -37,21 +37,26 @@ pub struct FunctionContext {
     pub time_zone: String,
 }
 
-/// The lists of scalar functions, by theme.
-const SCALARS: &[&[scalar::Entry]] = &[
-    math::ENTRIES,
-    decimal::ENTRIES,
-    compare::ENTRIES,
-    text::ENTRIES,
-    printf::ENTRIES,
-    regex::ENTRIES,
-    encoding::ENTRIES,
-    hash::ENTRIES,
-    url::ENTRIES,
-    time::ENTRIES,
-    time::ARITHMETIC,
-    cast::ENTRIES,
+/// The lists of scalar functions, by theme as the reference shows them.
+const SCALARS: &[(&str, &[scalar::Entry])] = &[
+    ("Numbers", math::ENTRIES),
+    ("Operators of DECIMAL", decimal::ENTRIES),
+    ("Operators of DOUBLE", compare::ENTRIES),
+    ("Text", text::ENTRIES),
+    ("Text", printf::ENTRIES),
+    ("Patterns", regex::ENTRIES),
+    ("Encodings", encoding::ENTRIES),
+    ("Hashes", hash::ENTRIES),
+    ("URLs", url::ENTRIES),
+    ("Time", time::ENTRIES),
+    ("Time", time::ARITHMETIC),
+    ("Casts", cast::ENTRIES),
 ];
+
+/// All entries of scalar functions.
+fn scalar_entries() -> impl Iterator<Item = &'static scalar::Entry> {
+    SCALARS.iter().flat_map(|(_, entries)| entries.iter())
+}
 
 /// Functions of Flink that are not supported yet, and what to do instead.
 pub const UNSUPPORTED: &[(&str, &str)] = &[
@@ -98,14 +103,14 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("NTH_VALUE", "not yet"),
 ];
 
-/// The scalar functions, under their lower-case Flink names; and what the planner writes for syntax of its own:
-/// `date_part` (EXTRACT), `floor_to`, `ceil_to`, `decimal_divide`, `flink_cast`, `flink_try_cast`, `flink_cast_string`.
+/// The scalar functions, under their lower-case Flink names; and what the planner writes for syntax of its own: the
+/// names of [`INTERNAL`] and those that [`operator_of`] knows.
 ///
 /// COALESCE and NULLIF are DataFusion's: they have Flink's results. A zone that does not exist counts as UTC:
 /// check it with [`check_time_zone`] where it is set.
 pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
     let zone = Arc::new(Zone::parse(&context.time_zone).unwrap_or(Zone::UTC));
-    let own = SCALARS.iter().copied().flatten().map(|entry| scalar::function(entry, &zone));
+    let own = scalar_entries().map(|entry| scalar::function(entry, &zone));
     own.chain(condition::functions()).chain([coalesce(), nullif()]).collect()
 }
 
@@ -127,16 +132,16 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     aggregate::functions()
 }
 
-/// What the planner writes for syntax; no name of Flink.
+/// What the planner writes for syntax besides operators; no name of Flink.
 const INTERNAL: &[&str] = &[
     "date_part",
-    "decimal_divide",
     "floor_to",
     "ceil_to",
     "flink_cast",
     "flink_try_cast",
     "flink_cast_string",
-    "btrim",
+    "flink_cast_digits",
+    "flink_digits",
     "strpos",
 ];
 
@@ -146,30 +151,47 @@ pub fn names() -> Vec<&'static str> {
 }
 
 static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let scalars = SCALARS.iter().copied().flatten().flat_map(|entry| entry.aliases.iter().chain([&entry.name]));
+    let scalars = scalar_entries().flat_map(|entry| entry.aliases.iter().chain([&entry.name]));
     let aggregates = aggregate::ENTRIES.iter().flat_map(|entry| entry.aliases.iter().chain([&entry.name]));
     let others = ["count", "if", "ifnull", "coalesce", "nullif"];
-    let all = scalars.chain(aggregates).chain(&others).filter(|name| !INTERNAL.contains(name));
+    let flinks = |name: &&&str| !INTERNAL.contains(*name) && operator_of(name).is_none();
+    let all = scalars.chain(aggregates).chain(&others).filter(flinks);
     let mut all: Vec<String> = all.map(|name| name.to_uppercase()).collect();
     all.sort_unstable();
     all
 });
 
 /// One function of the reference: how it is written, and what it returns.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FunctionDoc {
+    /// What it is about.
+    pub theme: &'static str,
     /// `SUBSTRING(text, start [, length])`.
     pub usage: String,
     /// A sentence.
     pub doc: &'static str,
 }
 
-/// The reference of the functions that have entries, by theme.
+/// The reference of the functions, by theme and usage; each usage once.
 pub fn reference() -> Vec<FunctionDoc> {
-    let scalars = SCALARS.iter().copied().flatten().map(|entry| (entry.usage.to_owned(), entry.doc));
-    let aggregates =
-        aggregate::ENTRIES.iter().map(|entry| (format!("{}(value)", entry.name.to_uppercase()), entry.doc));
-    scalars.chain(aggregates).map(|(usage, doc)| FunctionDoc { usage, doc }).collect()
+    let scalars = SCALARS.iter().flat_map(|(theme, entries)| {
+        entries.iter().map(|entry| FunctionDoc { theme, usage: entry.usage.to_owned(), doc: entry.doc })
+    });
+    let conditions = condition::DOCS.iter().map(|(usage, doc)| FunctionDoc {
+        theme: "Conditions",
+        usage: (*usage).to_owned(),
+        doc,
+    });
+    let aggregates = aggregate::ENTRIES.iter().map(|entry| FunctionDoc {
+        theme: "Aggregates",
+        usage: format!("{}(value)", entry.name.to_uppercase()),
+        doc: entry.doc,
+    });
+    let mut all: Vec<FunctionDoc> = scalars.chain(conditions).chain(aggregates).collect();
+    // the first entry of a usage tells it; the sort keeps their order
+    all.sort_by(|one, other| (one.theme, &one.usage).cmp(&(other.theme, &other.usage)));
+    all.dedup_by(|one, other| one.theme == other.theme && one.usage == other.usage);
+    all
 }
 
 /// Plans EXTRACT, POSITION and SUBSTRING … FROM to our functions: DataFusion's planners write its own ones,

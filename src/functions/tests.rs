@@ -401,3 +401,40 @@ fn names_are_flinks_and_unique() {
     assert!(reference().iter().all(|entry| entry.doc.ends_with('.')));
     assert!(super::check_time_zone("Mars/Base").is_err());
 }
+
+/// The page of all functions, from their entries.
+fn reference_page() -> String {
+    let mut page = String::from(
+        "# Functions\n\nEvery function the engine has, with Flink's names, types and results. Generated from the entries in \
+         `src/functions`; what is refused by name is in `UNSUPPORTED` of `src/functions/mod.rs`.\n",
+    );
+    let mut theme = "";
+    for function in reference() {
+        if function.theme != theme {
+            theme = function.theme;
+            page.push_str(&format!("\n## {theme}\n\n| usage | returns |\n|---|---|\n"));
+        }
+        let escaped = |text: &str| text.replace('|', "\\|");
+        page.push_str(&format!("| `{}` | {} |\n", escaped(&function.usage), escaped(function.doc)));
+    }
+    page.push_str("\n## Refused by name\n\n| name | instead |\n|---|---|\n");
+    for (name, hint) in super::UNSUPPORTED {
+        page.push_str(&format!("| `{name}` | {hint} |\n"));
+    }
+    page
+}
+
+#[test]
+fn the_reference_is_fresh() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/functions.md");
+    let page = reference_page();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == page,
+        "docs/reference/functions.md is stale: UPDATE_EXPECT=1 cargo test --lib functions::tests::the_reference_is_fresh"
+    );
+}

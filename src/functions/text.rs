@@ -154,7 +154,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             &[],
             "OVERLAY(text PLACING other FROM start [FOR length])",
             overlay,
-            "Part of the text replaced; as it is if the start is outside, all the rest for a negative length.",
+            "Part of the text replaced, in UTF-16 units; all the rest for a length of 0 or less; as it is if the start is outside.",
         )
     },
     Entry {
@@ -517,15 +517,17 @@ fn instr(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-/// `text` with `length` characters from `start` on replaced; all the rest for a negative length.
+/// `text` with `length` UTF-16 units from `start` on replaced, as Java counts them; all the rest if that is none. What
+/// is left of a character cut in the middle is `?`.
 fn overlaid(text: &str, other: &str, start: i64, length: i64) -> String {
-    let count = text.chars().count();
-    let Some(skip) = usize::try_from(start).ok().and_then(|start| start.checked_sub(1)).filter(|skip| *skip < count)
-    else {
-        return text.to_owned();
+    let units: Vec<u16> = text.encode_utf16().collect();
+    let skip = usize::try_from(start).ok().and_then(|start| start.checked_sub(1)).filter(|skip| *skip < units.len());
+    let Some(skip) = skip else { return text.to_owned() };
+    let rest = if length > 0 { skip.saturating_add(count(length)).min(units.len()) } else { units.len() };
+    let kept = |part: Option<&[u16]>| -> String {
+        char::decode_utf16(part.unwrap_or_default().iter().copied()).map(|c| c.unwrap_or('?')).collect()
     };
-    let after = usize::try_from(length).map_or(usize::MAX, |length| skip.saturating_add(length));
-    format!("{}{other}{}", characters(text, 0, skip), characters(text, after, usize::MAX))
+    format!("{}{other}{}", kept(units.get(..skip)), kept(units.get(rest..)))
 }
 
 fn overlay(call: &Call<'_>) -> Result<ArrayRef> {
@@ -535,7 +537,7 @@ fn overlay(call: &Call<'_>) -> Result<ArrayRef> {
         let Some(((text, other), start)) = texts.at(row).zip(others.at(row)).zip(starts.at(row)) else {
             return Ok(None);
         };
-        let own = i64::try_from(other.chars().count()).unwrap_or(i64::MAX);
+        let own = i64::try_from(other.encode_utf16().count()).unwrap_or(i64::MAX);
         let length = lengths.map_or(Some(own), |lengths| lengths.at(row));
         Ok(length.map(|length| overlaid(text, other, start, length)))
     })

@@ -196,6 +196,11 @@ def text_row(r):
 
 TEXT = [("s", "STRING"), ("t", "STRING"), ("n", "INT"), ("m", "INT")]
 
+def of_one_unit(row):
+    one = lambda s: s and s.replace("😀", "")
+    return {**row, "b": one(row["s"]), "c": one(row["t"])}
+
+
 def whole_characters(row):
     """An empty text or match parts a character of two UTF-16 units in Java."""
     if row["s"] and (row.get("p") in ("b*", "(?:)", "()") or row.get("t") == ""):
@@ -219,12 +224,12 @@ STRING, INT, BIGINT, BOOLEAN, DOUBLE, FLOAT, DATE = "STRING", "INT", "BIGINT", "
 
 THEMES = {
     "text_parts": Theme(
-        TEXT,
-        text_row,
+        TEXT + [("b", STRING), ("c", STRING)],
+        lambda r: of_one_unit(text_row(r)),
         pairs(STRING, "UPPER(s)", "LOWER(s)", "INITCAP(s)", "REVERSE(s)", "SUBSTRING(s, n)", "SUBSTRING(s, n, m)", "SUBSTR(s, n, m)", "SUBSTRING(s FROM 2 FOR 3)", "`LEFT`(s, n)", "`RIGHT`(s, n)",
-              "OVERLAY(s PLACING t FROM n)", "OVERLAY(s PLACING t FROM n FOR m)", "SPLIT_INDEX(s, t, n)", "SPLIT_INDEX(s, ',', m)", "LPAD(t, n, s)", "RPAD(t, n, s)", "LPAD(s, 8, '*')", "REPEAT(t, n)", "CHR(n)", "ELT(2, s, t)")
+              "OVERLAY(b PLACING c FROM n)", "OVERLAY(b PLACING c FROM n FOR m)", "SPLIT_INDEX(s, t, n)", "SPLIT_INDEX(s, ',', m)", "LPAD(c, n, b)", "RPAD(c, n, b)", "LPAD(b, 8, '*')", "REPEAT(t, n)", "CHR(n)", "ELT(2, s, t)")
         + pairs(INT, "CHAR_LENGTH(s)", "CHARACTER_LENGTH(t)", "ASCII(s)"),
-        "lower case of a capital I with a dot and of a final sigma are as Java's root locale has them",
+        "what counts UTF-16 units gets no characters of two of them: Java cuts these in the middle",
     ),
     "text_search": Theme(
         TEXT,

@@ -168,13 +168,22 @@ fn number(text: &str, least: usize, most: usize) -> Option<(i64, &str)> {
 ///
 /// # Source  Flink, `DateTimeUtils.parseTimestampData` and its default formatter
 pub(in crate::functions) fn read_timestamp(text: &str) -> Option<(i64, i64)> {
+    read_timestamp_by(text, |date| Date { day: date.day.min(days_of_month(date.year, date.month)), ..date }.to_days())
+}
+
+/// As [`read_timestamp`], but a day past the end of its month is one of the next, as `java.sql.Timestamp` reads it.
+pub(in crate::functions) fn read_sql_timestamp(text: &str) -> Option<(i64, i64)> {
+    read_timestamp_by(text, Date::to_days)
+}
+
+fn read_timestamp_by(text: &str, days_of: impl Fn(Date) -> i64) -> Option<(i64, i64)> {
     let (year, rest) = number(text, 4, 4)?;
     let (month, rest) = number(rest.strip_prefix('-')?, 1, 2)?;
     let (day, rest) = number(rest.strip_prefix('-')?, 1, 2)?;
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
-    let days = Date { year, month, day: day.min(days_of_month(year, month)) }.to_days();
+    let days = days_of(Date { year, month, day });
     match rest.strip_prefix(' ') {
         Some(clock) => Some((days, read_clock(clock, true)?)),
         None => rest.is_empty().then_some((days, 0)),

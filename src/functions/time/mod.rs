@@ -18,7 +18,7 @@ use self::pattern::{Pattern, Reading, to_ms};
 use self::unit::Unit;
 use self::value::{dates, from_local, moment_at, timestamps};
 use super::cast::number::{Number, is_number, number_at};
-use super::cast::parse::{read_date, read_timestamp};
+use super::cast::parse::{read_date, read_sql_timestamp, read_timestamp};
 use super::scalar::Takes::{Any, Integer, Moment as AMoment, Text};
 use super::scalar::{At, Call, Entry, Types};
 use crate::error::Error;
@@ -273,9 +273,9 @@ fn read<'a>(
         match formats.map(|formats| formats.at(row)) {
             None => Ok(default(text)),
             Some(None) => Ok(None),
-            // what does not fit a strict pattern may still be a time stamp as CAST reads it
+            // what does not fit a strict pattern may still be a plain time stamp
             Some(Some(format)) if reading == Reading::Strict => {
-                Ok(patterns.get(format)?.read(text, reading).or_else(|| default(text)))
+                Ok(patterns.get(format)?.read(text, reading).or_else(|| read_sql_timestamp(text)))
             }
             Some(Some(format)) => Ok(patterns.get(format)?.read(text, reading)),
         }

@@ -225,27 +225,43 @@ pub(super) fn between(between: Between, schema: &DFSchema, registry: &Registry) 
     if plain(&own, &between.low.get_type(schema)?) && plain(&own, &between.high.get_type(schema)?) {
         return Ok(Transformed::no(Expr::Between(between)));
     }
-    let side = |op: Operator, bound: Expr| -> DfResult<Expr> {
+    let types = [between.low.get_type(schema)?, between.high.get_type(schema)?];
+    // one DECIMAL makes both bounds DECIMALs
+    let total = approximate(&own) && types.iter().any(decimal);
+    let [low, high] = types;
+    let side = |op: Operator, bound: Expr, from: &DataType| -> DfResult<Expr> {
+        let bound = if total && from.is_integer() { as_decimal(bound) } else { bound };
         let comparison = BinaryExpr::new(between.expr.clone(), op, Box::new(bound));
         Ok(binary(comparison, schema, registry)?.data)
     };
-    let within = side(Operator::GtEq, *between.low)?.and(side(Operator::LtEq, *between.high)?);
-    Ok(Transformed::yes(if between.negated { Expr::Not(Box::new(within)) } else { within }))
+    // not NOT (…): NaN is neither within nor outside
+    Ok(Transformed::yes(if between.negated {
+        side(Operator::Lt, *between.low, &low)?.or(side(Operator::Gt, *between.high, &high)?)
+    } else {
+        side(Operator::GtEq, *between.low, &low)?.and(side(Operator::LtEq, *between.high, &high)?)
+    }))
+}
+
+/// A whole number as DECIMAL.
+fn as_decimal(expr: Expr) -> Expr {
+    Expr::Cast(Cast::new(Box::new(expr), DataType::Decimal128(20, 0)))
 }
 
 /// `x IN (…)`, as comparisons where the types ask for it.
 pub(super) fn in_list(list: InList, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
     let own = list.expr.get_type(schema)?;
     let types = list.list.iter().map(|one| one.get_type(schema)).collect::<DfResult<Vec<_>>>()?;
-    if types.iter().all(|one| plain(&own, one)) {
+    if types.iter().all(|one| plain(&own, one) && !(own.is_integer() && decimal(one))) {
         return Ok(Transformed::no(Expr::InList(list)));
     }
     let mut found: Option<Expr> = None;
     // a DECIMAL makes all of the list DECIMALs
     let total = approximate(&own) && types.iter().any(decimal);
     for (one, from) in list.list.into_iter().zip(&types) {
-        let one = match total && from.is_integer() {
-            true => Expr::Cast(Cast::new(Box::new(one), DataType::Decimal128(20, 0))),
+        let one = if total && from.is_integer() { as_decimal(one) } else { one };
+        // constants are converted to the type of what is looked for, digits or not
+        let one = match own.is_integer() && matches!(one, Expr::Literal(..)) {
+            true => converted(one, from, &own, registry)?,
             false => one,
         };
         let comparison = BinaryExpr::new(list.expr.clone(), Operator::Eq, Box::new(one));

@@ -4,7 +4,9 @@ CREATE TABLE v (
   s STRING,
   t STRING,
   n INT,
-  m INT
+  m INT,
+  b STRING,
+  c STRING
 ) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/input/v.jsonl', 'format' = 'json');
 CREATE TABLE o (
   id INT,
@@ -45,13 +47,13 @@ SELECT
   SUBSTRING(s FROM 2 FOR 3) AS c7,
   `LEFT`(s, n) AS c8,
   `RIGHT`(s, n) AS c9,
-  OVERLAY(s PLACING t FROM n) AS c10,
-  OVERLAY(s PLACING t FROM n FOR m) AS c11,
+  OVERLAY(b PLACING c FROM n) AS c10,
+  OVERLAY(b PLACING c FROM n FOR m) AS c11,
   SPLIT_INDEX(s, t, n) AS c12,
   SPLIT_INDEX(s, ',', m) AS c13,
-  LPAD(t, n, s) AS c14,
-  RPAD(t, n, s) AS c15,
-  LPAD(s, 8, '*') AS c16,
+  LPAD(c, n, b) AS c14,
+  RPAD(c, n, b) AS c15,
+  LPAD(b, 8, '*') AS c16,
   REPEAT(t, n) AS c17,
   CHR(n) AS c18,
   ELT(2, s, t) AS c19,
