@@ -107,10 +107,7 @@ fn divide_half_up(left: i256, right: i256) -> Option<i256> {
 }
 
 /// Units of the result column from two numbers per row, given as units and scale.
-fn build(
-    call: &Call<'_>,
-    value: impl Fn((i256, i32), (i256, i32), i32) -> Result<Option<i256>>,
-) -> Result<ArrayRef> {
+fn build(call: &Call<'_>, value: impl Fn((i256, i32), (i256, i32), i32) -> Result<Option<i256>>) -> Result<ArrayRef> {
     let (lefts, rights) = (call.any(0)?, call.any(1)?);
     let DataType::Decimal128(precision, scale) = *call.return_type else {
         return Err(Error::internal("arithmetic of decimals does not give a decimal").into());
@@ -132,9 +129,9 @@ fn moved(units: i256, from: i32, to: i32) -> Option<i256> {
 fn sum(call: &Call<'_>, minus: bool) -> Result<ArrayRef> {
     build(call, |(left, s1), (right, s2), scale| {
         let common = s1.max(s2);
-        let sum = moved(left, s1, common).zip(moved(right, s2, common)).and_then(|(left, right)| {
-            if minus { left.checked_sub(right) } else { left.checked_add(right) }
-        });
+        let sum = moved(left, s1, common)
+            .zip(moved(right, s2, common))
+            .and_then(|(left, right)| if minus { left.checked_sub(right) } else { left.checked_add(right) });
         Ok(sum.and_then(|sum| moved(sum, common, scale)))
     })
 }

@@ -33,7 +33,12 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         takes: &[Text, Text],
         returns: |_| Some(DataType::Binary),
-        ..entry("encode", "ENCODE(text, charset)", encode, "The bytes in a character set: UTF-8, UTF-16, ISO-8859-1 …")
+        ..entry(
+            "encode",
+            "ENCODE(text, charset)",
+            encode,
+            "The bytes in a character set such as UTF-8, UTF-16 or ISO-8859-1.",
+        )
     },
     Entry {
         takes: &[Bytes, Text],
@@ -66,9 +71,9 @@ fn from_base64(call: &Call<'_>) -> Result<ArrayRef> {
     let values = call.text(0)?;
     call.build_text(|row| {
         let Some(text) = values.at(row) else { return Ok(None) };
-        let bytes = LOOSE.decode(text).map_err(|error| {
-            Error::data(format!("\"{text}\" is not base 64")).detail(error.to_string())
-        })?;
+        let bytes = LOOSE
+            .decode(text)
+            .map_err(|error| Error::data(format!("\"{text}\" is not base 64")).detail(error.to_string()))?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     })
 }

@@ -177,11 +177,8 @@ pub fn reference() -> Vec<FunctionDoc> {
     let scalars = SCALARS.iter().flat_map(|(theme, entries)| {
         entries.iter().map(|entry| FunctionDoc { theme, usage: entry.usage.to_owned(), doc: entry.doc })
     });
-    let conditions = condition::DOCS.iter().map(|(usage, doc)| FunctionDoc {
-        theme: "Conditions",
-        usage: (*usage).to_owned(),
-        doc,
-    });
+    let conditions =
+        condition::DOCS.iter().map(|(usage, doc)| FunctionDoc { theme: "Conditions", usage: (*usage).to_owned(), doc });
     let aggregates = aggregate::ENTRIES.iter().map(|entry| FunctionDoc {
         theme: "Aggregates",
         usage: format!("{}(value)", entry.name.to_uppercase()),

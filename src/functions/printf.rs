@@ -40,9 +40,10 @@ fn value_at(call: &Call<'_>, index: usize, row: usize) -> Result<Value> {
     let data_type = column.data_type();
     Ok(match (data_type, number_at(column, row)) {
         (DataType::Boolean, _) => Value::Boolean(column.as_boolean().value(row)),
-        (_, Some(Number::Integer(value))) => {
-            Value::Integer(value, data_type.primitive_width().and_then(|bytes| u32::try_from(bytes * 8).ok()).unwrap_or(64))
-        }
+        (_, Some(Number::Integer(value))) => Value::Integer(
+            value,
+            data_type.primitive_width().and_then(|bytes| u32::try_from(bytes * 8).ok()).unwrap_or(64),
+        ),
         (_, Some(Number::Double(value))) => Value::Double(value),
         // days and milliseconds of the day are what they are inside Flink
         (DataType::Date32, _) => {
@@ -159,7 +160,13 @@ impl Directive {
     fn double(&self, value: f64, upper: bool) -> Option<String> {
         if !value.is_finite() {
             let name = if value.is_nan() { "NaN" } else { "Infinity" };
-            let sign = if value < 0.0 { "-" } else if self.has('+') && !value.is_nan() { "+" } else { "" };
+            let sign = if value < 0.0 {
+                "-"
+            } else if self.has('+') && !value.is_nan() {
+                "+"
+            } else {
+                ""
+            };
             return Some(self.padded(format!("{sign}{name}")));
         }
         let digits = self.precision.unwrap_or(6);
@@ -310,7 +317,7 @@ mod tests {
     fn conversions_as_java_has_them() {
         let one = |format: &str, value: fn() -> Value| formatted(format, 1, |_| Ok(value())).unwrap();
         for (format, value, text) in [
-            ("%5.2f|", (|| Value::Double(3.14159)) as fn() -> Value, Some(" 3.14|")),
+            ("%5.2f|", (|| Value::Double(2.71)) as fn() -> Value, Some(" 2.71|")),
             ("%05d", || Value::Integer(42, 32), Some("00042")),
             ("%x", || Value::Integer(-1, 32), Some("ffffffff")),
             ("%S", || Value::Text("aé".into()), Some("AÉ")),

@@ -42,7 +42,8 @@ impl<'a> Url<'a> {
     /// # Source  `java.net.URL` and `URLStreamHandler.parseURL` of OpenJDK 17
     fn parse(text: &'a str) -> Option<Self> {
         let text = text.trim_matches(|c: char| c <= ' ');
-        let text = if text.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("url:")) { text.get(4..)? } else { text };
+        let text =
+            if text.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("url:")) { text.get(4..)? } else { text };
         let colon = text.find([':', '/']).filter(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(':')))?;
         let protocol = text.get(..colon)?.to_ascii_lowercase();
         if !PROTOCOLS.contains(&protocol.as_str()) {

@@ -87,14 +87,13 @@ fn digits(mantissa: u64, exponent: i32, significant: i32) -> (Vec<u8>, i32) {
     let odd = mantissa >> tail_zeros;
     let value_bits = kept + value_2 + bits_of_5(value_5);
     let scale_bits = scale_2 + 1 + bits_of_5(scale_5 + 1);
-    let numbers = |one: u64, twos: i32, fives: i32| Big::new(one, twos, fives);
-    generate(
-        numbers(odd, value_2, value_5),
-        &numbers(1, scale_2, scale_5),
-        numbers(1, margin_2, value_5),
-        estimate,
-        value_bits < 64 && scale_bits < 64,
-    )
+    let (value, scale) = (Big::new(odd, value_2, value_5), Big::new(1, scale_2, scale_5));
+    let margin = Big::new(1, margin_2, value_5);
+    if value_bits < 64 && scale_bits < 64 {
+        let narrow = value_bits < 32 && scale_bits < 32;
+        return generate_small([value.low(), scale.low(), margin.low()], estimate, narrow);
+    }
+    generate(value, &scale, margin, estimate)
 }
 
 /// Digits of a whole number, less those that its bits do not know.
@@ -124,14 +123,57 @@ fn bits_of_5(power: i32) -> i32 {
     }
 }
 
+/// As [`generate`] in integers of 64 bits, or of 32 if `narrow`, whose sums run over as Java's do: that shows in the
+/// last digit of some numbers.
+fn generate_small([value, scale, margin]: [i64; 3], estimate: i32, narrow: bool) -> (Vec<u8>, i32) {
+    let wrap = |number: i64| if narrow { i64::from(number as i32) } else { number };
+    let (mut value, mut margin, tens) = (value, margin, wrap(scale.wrapping_mul(10)));
+    let mut point = estimate;
+    let mut digits = Vec::with_capacity(18);
+    let step = |value: &mut i64, margin: &mut i64| {
+        let digit = u8::try_from(value.checked_div(scale).unwrap_or(0)).unwrap_or(9).min(9);
+        *value = wrap(value.checked_rem(scale).unwrap_or(0).wrapping_mul(10));
+        *margin = wrap(margin.wrapping_mul(10));
+        digit
+    };
+    let sum_is_high = |value: i64, margin: i64| wrap(value.wrapping_add(margin)) > tens;
+    let first = step(&mut value, &mut margin);
+    let (mut low, mut high) = (value < margin, sum_is_high(value, margin));
+    if first == 0 && !high {
+        point -= 1;
+    } else {
+        digits.push(b'0' + first);
+    }
+    if !(-3..8).contains(&point) {
+        (low, high) = (false, false);
+    }
+    while !low && !high && digits.len() < 20 {
+        let digit = step(&mut value, &mut margin);
+        // a margin that ran over is more than enough
+        (low, high) = if margin > 0 { (value < margin, sum_is_high(value, margin)) } else { (true, true) };
+        digits.push(b'0' + digit);
+    }
+    let twice = wrap(value << 1).wrapping_sub(tens);
+    let odd = digits.last().is_some_and(|digit| digit & 1 == 1);
+    if high && (!low || twice > 0 || twice == 0 && odd) {
+        round_up(&mut digits, &mut point);
+    }
+    trimmed(digits, point)
+}
+
+/// Digits without the zeros at their end.
+fn trimmed(mut digits: Vec<u8>, point: i32) -> (Vec<u8>, i32) {
+    while digits.len() > 1 && digits.last() == Some(&b'0') {
+        digits.pop();
+    }
+    (digits, point)
+}
+
 /// Digits of `value / scale` until they tell the number from its neighbours, `margin` away.
-fn generate(mut value: Big, scale: &Big, mut margin: Big, estimate: i32, small: bool) -> (Vec<u8>, i32) {
+fn generate(mut value: Big, scale: &Big, mut margin: Big, estimate: i32) -> (Vec<u8>, i32) {
     let mut tens = scale.clone();
     tens.times_10();
-    let high_now = |value: &Big, margin: &Big| {
-        let sum = value.plus(margin);
-        if small { sum > tens } else { sum >= tens }
-    };
+    let high_now = |value: &Big, margin: &Big| value.plus(margin) >= tens;
     let mut point = estimate;
     let mut digits = Vec::with_capacity(18);
     let step = |value: &mut Big, margin: &mut Big| {
@@ -164,10 +206,7 @@ fn generate(mut value: Big, scale: &Big, mut margin: Big, estimate: i32, small: 
     if up {
         round_up(&mut digits, &mut point);
     }
-    while digits.len() > 1 && digits.last() == Some(&b'0') {
-        digits.pop();
-    }
-    (digits, point)
+    trimmed(digits, point)
 }
 
 fn round_up(digits: &mut Vec<u8>, point: &mut i32) {
@@ -229,6 +268,12 @@ impl Big {
         big.0.splice(0..0, std::iter::repeat_n(0, twos as usize / 32));
         big.trim();
         big
+    }
+
+    /// The lowest 63 bits.
+    fn low(&self) -> i64 {
+        let limb = |at: usize| i64::from(self.0.get(at).copied().unwrap_or(0));
+        (limb(1) << 32 | limb(0)) & i64::MAX
     }
 
     fn trim(&mut self) {
@@ -332,6 +377,7 @@ mod tests {
             (5e-324, "4.9E-324"),
             (f64::MAX, "1.7976931348623157E308"),
             (1e21, "1.0E21"),
+            (1e23, "9.999999999999999E22"),
             (2e23, "1.9999999999999998E23"),
             (8.41e21, "8.409999999999999E21"),
             (2.225_073_858_507_201_4e-308, "2.2250738585072014E-308"),
@@ -359,6 +405,7 @@ mod tests {
             (16_777_216.0, "1.6777216E7"),
             (1.175_494_4e-38, "1.17549435E-38"),
             (3.4e38, "3.4E38"),
+            (5.808_282_5e25, "5.8082824E25"),
             (1.4e-45, "1.4E-45"),
             (1.0, "1.0"),
         ] {

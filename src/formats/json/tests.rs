@@ -138,8 +138,6 @@ fn j14_to_j17_numbers() {
     refused(r#"{"id":2147483648}"#, "JSON_RANGE", Some("id"));
     refused(r#"{"t":1.5}"#, "JSON_TYPE", Some("t"));
     refused(r#"{"t":128}"#, "JSON_RANGE", Some("t"));
-    refused(r#"{"d":1e400}"#, "JSON_RANGE", Some("d"));
-    refused(r#"{"d":"-1e400"}"#, "JSON_RANGE", Some("d"));
     refused(r#"{"b":1e19}"#, "JSON_RANGE", Some("b"));
     for word in ["NaN", "Infinity", "-Infinity", "0x10", "+1", "01", ".5", "1."] {
         refused(&format!(r#"{{"d":{word}}}"#), "JSON_SYNTAX", None);
@@ -152,13 +150,15 @@ fn j14_to_j17_numbers() {
         r#"{"id":1.5e0,"b":-1.9,"d":"NaN"}"#,
         r#"{"id":" 42 ","b":"007","d":" 1.5 "}"#,
         r#"{"id":-0,"b":9223372036854775807,"d":"-Infinity"}"#,
+        r#"{"id":1,"b":1,"d":1e400}"#,
     ];
     assert_eq!(
         rows(&columns, &[], &messages),
         [
             r#"{"id":1,"b":-1,"d":"NaN"}"#,
             r#"{"id":42,"b":7,"d":1.5}"#,
-            r#"{"id":0,"b":9223372036854775807,"d":"-Infinity"}"#
+            r#"{"id":0,"b":9223372036854775807,"d":"-Infinity"}"#,
+            r#"{"id":1,"b":1,"d":"Infinity"}"#
         ]
     );
 }

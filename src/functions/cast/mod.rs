@@ -66,7 +66,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any],
         optional: &[Any],
         returns: |_| Some(DataType::Utf8),
-        ..entry("typeof", "TYPEOF(value)", |_| Err(Error::internal("TYPEOF was not planned").into()), "The type's name.")
+        ..entry(
+            "typeof",
+            "TYPEOF(value)",
+            |_| Err(Error::internal("TYPEOF was not planned").into()),
+            "The type's name.",
+        )
     },
     Entry {
         takes: &[Any],
@@ -263,7 +268,7 @@ fn from_text(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
             return times(to, call.rows, |row| Ok(clocks.get(row).copied().flatten()));
         }
         DataType::Timestamp(_, _) => {
-            let locals = read_each(texts, to, lenient, |text| parse::read_timestamp(text))?;
+            let locals = read_each(texts, to, lenient, parse::read_timestamp)?;
             return from_local(to, call.rows, call.zone, |row| Ok(locals.get(row).copied().flatten()));
         }
         DataType::LargeUtf8 | DataType::Utf8View | DataType::Binary => arrow::compute::cast(texts, to)?,

@@ -82,7 +82,8 @@ fn short_decimal(bytes: &[u8], precision: u8, scale: i8) -> Option<Option<i128>>
     let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\t');
     let rest = bytes.get(bytes.iter().position(|byte| !blank(byte))?..)?;
     let negative = rest.first() == Some(&b'-');
-    let mut rest = if negative || rest.first() == Some(&b'+') { rest.get(1..).filter(|rest| !rest.is_empty())? } else { rest };
+    let mut rest =
+        if negative || rest.first() == Some(&b'+') { rest.get(1..).filter(|rest| !rest.is_empty())? } else { rest };
     let (mut units, mut digits, mut point, mut last) = (0_i128, 0_i32, None, b'0');
     while let Some((byte, after)) = rest.split_first() {
         (last, rest) = (*byte, after);

@@ -12,7 +12,7 @@ use crate::functions::scalar::{At, Call, boolean};
 
 /// An element of a LIKE pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Piece {
+pub(super) enum Piece {
     Char(char),
     /// `_`
     One,
@@ -58,7 +58,7 @@ fn pieces(pattern: &str, escape: Option<char>) -> Result<Vec<Piece>> {
 
 /// How a pattern is looked for: most are a text with `%` around.
 #[derive(Debug, PartialEq, Eq)]
-enum Like {
+pub(super) enum Like {
     Is(String),
     Starts(String),
     Ends(String),
@@ -67,7 +67,7 @@ enum Like {
 }
 
 impl Like {
-    fn new(pattern: &str, escape: Option<char>) -> Result<Self> {
+    pub(super) fn new(pattern: &str, escape: Option<char>) -> Result<Self> {
         let pieces = pieces(pattern, escape)?;
         let begins = pieces.first() == Some(&Piece::Any);
         let ends = pieces.last() == Some(&Piece::Any) && pieces.len() > 1;
@@ -82,7 +82,7 @@ impl Like {
         })
     }
 
-    fn matches(&self, text: &str) -> bool {
+    pub(super) fn matches(&self, text: &str) -> bool {
         match self {
             Self::Is(whole) => text == whole,
             Self::Starts(begin) => text.starts_with(begin.as_str()),
@@ -183,7 +183,7 @@ const CLASSES: &[(&str, &str)] = &[
 /// A pattern of SIMILAR TO as one of Java that has to fit the whole text.
 ///
 /// # Source  Flink, `SqlLikeUtils.sqlToRegexSimilar`: all but `_`, `%`, classes and the escape goes through as it is
-fn to_java(pattern: &str, escape: Option<char>) -> Result<String> {
+pub(super) fn to_java(pattern: &str, escape: Option<char>) -> Result<String> {
     const SPECIAL: &str = "[]()|^-+*_%?{}";
     let mut out = String::from("\\A(?:");
     let mut rest = pattern;

@@ -21,20 +21,35 @@ enum Step {
     Jump(usize),
     /// Keeps the place in a slot: groups have two, repetitions of what can be empty have one.
     Keep(usize),
-    /// Fails if nothing was taken since the slot was kept.
-    Moved(usize),
-    Back { group: usize, fold: bool },
+    /// Ends a repetition at `exit` if nothing was taken since the slot was kept.
+    Moved {
+        slot: usize,
+        exit: usize,
+    },
+    Back {
+        group: usize,
+        fold: bool,
+    },
     /// Runs what follows to its `Done` and goes on at `next`; a look goes on where it began.
-    Inner { kind: Inner, next: usize },
+    Inner {
+        kind: Inner,
+        next: usize,
+    },
     Done,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Inner {
     Atomic,
-    Ahead { negative: bool },
+    Ahead {
+        negative: bool,
+    },
     /// With the lengths it can have, in characters.
-    Behind { negative: bool, least: usize, most: usize },
+    Behind {
+        negative: bool,
+        least: usize,
+        most: usize,
+    },
 }
 
 /// A compiled pattern.
@@ -160,11 +175,12 @@ impl Program {
                 self.push(Step::Keep(slot))?;
             }
             self.add(node)?;
-            if let Some(slot) = slot {
-                self.push(Step::Moved(slot))?;
-            }
+            let moved = slot.map(|slot| self.push(Step::Moved { slot, exit: 0 }).map(|at| (at, slot))).transpose()?;
             self.push(Step::Jump(begin))?;
             let after = self.steps.len();
+            if let Some((at, slot)) = moved {
+                self.set(at, Step::Moved { slot, exit: after });
+            }
             self.set(begin, fork(begin + 1, after));
             return Ok(());
         };
@@ -254,6 +270,9 @@ impl Run<'_> {
                     Some((*first, at))
                 }
                 Some(Step::Jump(to)) => Some((*to, at)),
+                Some(Step::Moved { slot, exit }) => {
+                    Some((if slots.get(*slot) == Some(&at) { *exit } else { step + 1 }, at))
+                }
                 Some(Step::Keep(slot)) => {
                     if let Some(place) = slots.get_mut(*slot) {
                         later.push(Later::Restore { slot: *slot, to: std::mem::replace(place, at) });
@@ -282,14 +301,13 @@ impl Run<'_> {
             Step::Char(c) => self.text.get(at..)?.starts_with(*c).then(|| at + c.len_utf8()),
             Step::Set(set) => self.after(at).filter(|c| set.contains(*c)).map(|c| at + c.len_utf8()),
             Step::Place(place) => self.is_at(*place, at).then_some(at),
-            Step::Moved(slot) => (slots.get(*slot) != Some(&at)).then_some(at),
             Step::Back { group, fold } => {
                 let (from, to) = (*slots.get(group * 2)?, *slots.get(group * 2 + 1)?);
                 let taken = self.text.get(from..to)?;
                 let rest = self.text.get(at..)?;
-                let same = rest.get(..taken.len()).is_some_and(|next| {
-                    next == taken || *fold && next.eq_ignore_ascii_case(taken)
-                });
+                let same = rest
+                    .get(..taken.len())
+                    .is_some_and(|next| next == taken || *fold && next.eq_ignore_ascii_case(taken));
                 same.then(|| at + taken.len())
             }
             _ => None,
@@ -310,7 +328,13 @@ impl Run<'_> {
     }
 
     /// Whether the steps reach `at` from a place before it, nearest first.
-    fn behind(&mut self, step: usize, at: usize, slots: &mut Slots, (least, most): (usize, usize)) -> Result<bool, Trouble> {
+    fn behind(
+        &mut self,
+        step: usize,
+        at: usize,
+        slots: &mut Slots,
+        (least, most): (usize, usize),
+    ) -> Result<bool, Trouble> {
         let mut start = at;
         for back in 0..=most {
             if back >= least && self.run(step, start, slots, Some(at))?.is_some() {
@@ -344,7 +368,8 @@ impl Run<'_> {
                 at == self.text.len() || self.after(at).is_some_and(|c| ends(c, unix)) && (unix || !between_pair())
             }
             Place::Word { at_boundary } => {
-                let part = |c: Option<char>| c.is_some_and(|c| self.program.word.as_ref().is_some_and(|w| w.contains(c)));
+                let part =
+                    |c: Option<char>| c.is_some_and(|c| self.program.word.as_ref().is_some_and(|w| w.contains(c)));
                 (part(self.before(at)) != part(self.after(at))) == at_boundary
             }
             Place::LastMatch => at == self.last,
@@ -372,9 +397,10 @@ pub(super) fn length(node: &Node) -> (usize, Option<usize>) {
     match node {
         Node::Empty | Node::Look { .. } | Node::Place(_) => (0, Some(0)),
         Node::Char(_) | Node::Set(_) => (1, Some(1)),
-        Node::Concat(nodes) => nodes.iter().map(length).fold((0, Some(0)), |sum, one| {
-            (sum.0 + one.0, sum.1.zip(one.1).map(|(a, b)| a.saturating_add(b)))
-        }),
+        Node::Concat(nodes) => nodes
+            .iter()
+            .map(length)
+            .fold((0, Some(0)), |sum, one| (sum.0 + one.0, sum.1.zip(one.1).map(|(a, b)| a.saturating_add(b)))),
         Node::Either(nodes) => {
             let all = || nodes.iter().map(length);
             let most = all().map(|(_, most)| most).try_fold(0, |most, one| one.map(|one| most.max(one)));

@@ -27,7 +27,12 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         takes: &[Text, Text],
         returns: |_| Some(DataType::Boolean),
-        ..entry("regexp", "REGEXP(text, pattern)", matches, "Whether the pattern occurs in the text; not if it is empty.")
+        ..entry(
+            "regexp",
+            "REGEXP(text, pattern)",
+            matches,
+            "Whether the pattern occurs in the text; not if it is empty.",
+        )
     },
     Entry {
         takes: &[Text, Text],
@@ -101,7 +106,9 @@ pub(super) const ENTRIES: &[Entry] = &[
 pub(in crate::functions) fn digit_value(c: char) -> Option<u32> {
     static DIGITS: LazyLock<Vec<(char, char)>> = LazyLock::new(|| {
         let digits = set::property("Nd", false);
-        digits.map(|class| class.ranges().iter().map(|range| (range.start(), range.end())).collect()).unwrap_or_default()
+        digits
+            .map(|class| class.ranges().iter().map(|range| (range.start(), range.end())).collect())
+            .unwrap_or_default()
     });
     let run = DIGITS.iter().find(|(from, to)| (*from..=*to).contains(&c))?;
     Some((u32::from(c) - u32::from(run.0)) % 10)

@@ -1,4 +1,4 @@
-use super::like::*;
+use super::like::{Like, to_java};
 use super::pattern::Pattern;
 use super::syntax::{Wrong, parse};
 
@@ -55,7 +55,9 @@ fn as_java_finds() {
     ] {
         assert_eq!(found(pattern, text).as_deref(), Some(all), "{pattern}");
     }
-    for pattern in ["(", "[", "a**", "*", ")", "a{2,1}", "\\", "\\y", "(?<1>a)", "[z-a]", "(?<=a+)b", "\\p{Nope}", "a{x}"] {
+    for pattern in
+        ["(", "[", "a**", "*", ")", "a{2,1}", "\\", "\\y", "(?<1>a)", "[z-a]", "(?<=a+)b", "\\p{Nope}", "a{x}"]
+    {
         assert_eq!(found(pattern, ""), None, "{pattern}");
     }
     assert!(matches!(parse("\\X"), Err(Wrong::Unsupported(_))));
@@ -69,6 +71,41 @@ fn what_takes_too_long_is_an_error() {
 }
 
 #[test]
-fn like_and_similar() {
-    let _ = (like as fn(&_) -> _, similar as fn(&_) -> _);
+fn like_goes_through_a_text_and_back_to_its_last_percent() {
+    let like =
+        |pattern: &str, escape: Option<char>, text: &str| Like::new(pattern, escape).map(|like| like.matches(text));
+    for (pattern, text, found) in [
+        ("%device_%", "x device_3", true),
+        ("a%b%c", "a1b2b3c", true),
+        ("a%b%c", "a1b2b3", false),
+        ("_", "😀", true),
+        ("__", "😀", false),
+        ("a_b", "a\nb", false),
+        ("a%b", "a\nb", true),
+        ("", "", true),
+        ("%", "", true),
+        ("%%", "x", true),
+        ("100\\%", "100\\x", true),
+    ] {
+        assert_eq!(like(pattern, None, text).unwrap(), found, "{pattern} {text}");
+    }
+    assert!(like("100!%", Some('!'), "100%").unwrap() && !like("100!%", Some('!'), "1000").unwrap());
+    assert!(like("a!bc", Some('!'), "abc").is_err() && like("abc!", Some('!'), "abc").is_err());
+}
+
+#[test]
+fn similar_to_is_a_regular_expression_for_the_whole_text() {
+    let similar = |pattern: &str, text: &str| {
+        Pattern::new(&to_java(pattern, Some('!')).unwrap()).unwrap().unwrap().occurs(text).unwrap()
+    };
+    for (pattern, text, found) in [
+        ("(ok|100!%)", "100%", true),
+        ("(ok|100!%)", "not ok", false),
+        ("a_c", "abc", true),
+        ("[[:ALPHA:]][[:DIGIT:]]", "a1", true),
+        ("a.c", "abc", true),
+        ("%[0-9]_*", "x1yz", true),
+    ] {
+        assert_eq!(similar(pattern, text), found, "{pattern} {text}");
+    }
 }

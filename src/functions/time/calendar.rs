@@ -69,7 +69,8 @@ impl Date {
 
     /// Days since 1970 of a date of that calendar, whose month and day may be beyond their ends.
     pub(in crate::functions) fn to_days_of_1582(self) -> i64 {
-        let months = self.year.clamp(-25_000_000, 25_000_000) * 12 + (self.month - 1).clamp(-1_000_000_000, 1_000_000_000);
+        let months =
+            self.year.clamp(-25_000_000, 25_000_000) * 12 + (self.month - 1).clamp(-1_000_000_000, 1_000_000_000);
         let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
         let beyond = (self.day - 1).clamp(-10_000_000_000, 10_000_000_000);
         let gregorian = Self { year, month, day: 1 }.to_days() + beyond;
@@ -170,7 +171,10 @@ mod tests {
             assert_eq!(Date::from_days_of_1582(days).to_days_of_1582(), days);
         }
         assert_eq!(Date::from_days_of_1582(-141_428), Date { year: 1582, month: 10, day: 4 });
-        assert_eq!(Date { year: 2024, month: 13, day: 32 }.to_days_of_1582(), Date { year: 2025, month: 2, day: 1 }.to_days());
+        assert_eq!(
+            Date { year: 2024, month: 13, day: 32 }.to_days_of_1582(),
+            Date { year: 2025, month: 2, day: 1 }.to_days()
+        );
     }
 
     #[test]

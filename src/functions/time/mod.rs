@@ -106,7 +106,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Text],
         optional: &[Text],
         returns: |_| Some(DataType::Date32),
-        ..entry("to_date", "TO_DATE(text [, pattern])", to_date, "DATE of a text. What does not fit is NULL, with a pattern the year 1705471.")
+        ..entry(
+            "to_date",
+            "TO_DATE(text [, pattern])",
+            to_date,
+            "DATE of a text. What does not fit is NULL, with a pattern the year 1705471.",
+        )
     },
     Entry {
         takes: &[Any],

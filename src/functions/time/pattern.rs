@@ -320,12 +320,16 @@ impl Fields {
             (Some(day), None, None) => Date { year, month: 1, day }.to_days_of_1582(),
             _ => Date { year, month: self.month.unwrap_or(1), day: self.day.unwrap_or(1) }.to_days_of_1582(),
         };
-        let half = self.half_day_hour.map(|hour| hour.saturating_add(if self.afternoon == Some(true) { 12 } else { 0 }));
+        let half =
+            self.half_day_hour.map(|hour| hour.saturating_add(if self.afternoon == Some(true) { 12 } else { 0 }));
         let hour = self.hour.or(half).unwrap_or(0);
         let bounded = |value: i64| value.clamp(-1_000_000_000, 1_000_000_000);
         let seconds = bounded(hour) * 3600 + bounded(self.minute) * 60 + bounded(self.second);
         let seconds = seconds + self.nanos.div_euclid(1_000_000_000);
-        (days + seconds.div_euclid(86_400), seconds.rem_euclid(86_400) * 1_000_000_000 + self.nanos.rem_euclid(1_000_000_000))
+        (
+            days + seconds.div_euclid(86_400),
+            seconds.rem_euclid(86_400) * 1_000_000_000 + self.nanos.rem_euclid(1_000_000_000),
+        )
     }
 }
 

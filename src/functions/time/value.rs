@@ -6,9 +6,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, PrimitiveArray};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit,
-    IntervalYearMonthType, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
-    Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
+    IntervalYearMonthType, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
+    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use datafusion::error::Result;
 
@@ -86,7 +85,9 @@ pub(in crate::functions) fn interval_at(array: &ArrayRef, row: usize) -> Option<
             let value = array.as_primitive::<IntervalDayTimeType>().value(row);
             Some((0, i64::from(value.days) * DAY_MS + i64::from(value.milliseconds)))
         }
-        DataType::Interval(IntervalUnit::YearMonth) => Some((array.as_primitive::<IntervalYearMonthType>().value(row), 0)),
+        DataType::Interval(IntervalUnit::YearMonth) => {
+            Some((array.as_primitive::<IntervalYearMonthType>().value(row), 0))
+        }
         _ => None,
     }
 }

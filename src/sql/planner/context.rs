@@ -10,8 +10,8 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, DataFusionError, Result as DfResult, TableReference, plan_err};
 use datafusion::functions::core::planner::CoreFunctionPlanner;
 use datafusion::logical_expr::planner::{
-    ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr, RawWindowExpr, RelationPlanner,
-    TypePlanner,
+    ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr, RawWindowExpr,
+    RelationPlanner, TypePlanner,
 };
 use datafusion::logical_expr::{
     AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, lit,
@@ -116,7 +116,8 @@ impl<'a> Context<'a> {
                 .syntax
                 .iter()
                 .cloned()
-                .chain([Arc::new(NestedFields { times: registry.scalar("interval_times").cloned() }) as Arc<dyn ExprPlanner>])
+                .chain([Arc::new(NestedFields { times: registry.scalar("interval_times").cloned() })
+                    as Arc<dyn ExprPlanner>])
                 .collect(),
             tables: vec![Arc::new(WindowTables)],
         }

@@ -102,7 +102,8 @@ impl Sides<'_> {
                 .into());
         }
         let wide = |t: &DataType| *t == DataType::Float64;
-        let float = self.left == DataType::Float32 && !decimal(&self.right) || !self.either(decimal) && !self.either(wide);
+        let float =
+            self.left == DataType::Float32 && !decimal(&self.right) || !self.either(decimal) && !self.either(wide);
         let within = if float { DataType::Float32 } else { DataType::Float64 };
         let left = to_approximate(*binary.left, &self.left, &within, self.registry)?;
         let right = to_approximate(*binary.right, &self.right, &within, self.registry)?;
@@ -284,11 +285,7 @@ pub(super) fn like(name: &str, like: Like, registry: &Registry) -> DfResult<Tran
 }
 
 /// `(start, end) OVERLAPS (start, end)`, where an end may be written as the length up to it.
-pub(super) fn overlaps(
-    call: ScalarFunction,
-    schema: &DFSchema,
-    registry: &Registry,
-) -> DfResult<Transformed<Expr>> {
+pub(super) fn overlaps(call: ScalarFunction, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
     let mut arguments = Vec::with_capacity(4);
     for argument in call.args {
         let length = matches!(argument.get_type(schema)?, DataType::Interval(_));

@@ -1,10 +1,12 @@
 //! Functions of text. NULL in, NULL out, unless said otherwise; positions and lengths count code points from 1.
 
+mod search;
+mod split;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListBuilder, MapBuilder, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int32Type};
 use datafusion::error::Result;
 
@@ -114,20 +116,20 @@ pub(super) const ENTRIES: &[Entry] = &[
             "split_index",
             &[],
             "SPLIT_INDEX(text, separator, index)",
-            split_index,
+            split::split_index,
             "The part at an index from 0; NULL outside, and for an empty text.",
         )
     },
     Entry {
         takes: &[Text, Text],
         returns: an_int,
-        ..text1("position", &[], "POSITION(search IN text)", position, "Where the search begins, 0 if nowhere.")
+        ..text1("position", &[], "POSITION(search IN text)", search::position, "Where the search begins, 0 if nowhere.")
     },
     Entry {
         takes: &[Text, Text],
         optional: &[Integer],
         returns: an_int,
-        ..text1("locate", &[], "LOCATE(search, text [, from])", position, "As POSITION, from a place on.")
+        ..text1("locate", &[], "LOCATE(search, text [, from])", search::position, "As POSITION, from a place on.")
     },
     Entry {
         takes: &[Text, Text],
@@ -137,14 +139,14 @@ pub(super) const ENTRIES: &[Entry] = &[
             "instr",
             &[],
             "INSTR(text, search [, from [, occurrence]])",
-            instr,
+            search::instr,
             "As POSITION, with the text first; from a negative place backwards.",
         )
     },
     Entry {
         takes: &[Text, Text],
         returns: an_int,
-        ..text1("strpos", &[], "POSITION(search IN text)", strpos, "POSITION as the parser writes it.")
+        ..text1("strpos", &[], "POSITION(search IN text)", search::strpos, "POSITION as the parser writes it.")
     },
     Entry {
         takes: &[Text, Text, Integer],
@@ -190,18 +192,18 @@ pub(super) const ENTRIES: &[Entry] = &[
             "split",
             &[],
             "SPLIT(text, separator)",
-            split,
+            split::split,
             "The parts as an array; the characters for an empty separator.",
         )
     },
     Entry {
         optional: &[Text, Text],
-        returns: |_| Some(map_of_texts()),
+        returns: |_| Some(split::map_of_texts()),
         ..text1(
             "str_to_map",
             &[],
             "STR_TO_MAP(text [, entries, value])",
-            str_to_map,
+            split::str_to_map,
             "A map of \"a=1,b=2\"; the separators are regular expressions, \",\" and \"=\" if left out.",
         )
     },
@@ -421,102 +423,6 @@ fn rpad(call: &Call<'_>) -> Result<ArrayRef> {
     padded(call, false)
 }
 
-fn split_part<'a>(text: &'a str, separator: &str, index: i64) -> Option<&'a str> {
-    let index = usize::try_from(index).ok()?;
-    if text.is_empty() {
-        None
-    } else if separator.is_empty() {
-        text.split(char::is_whitespace).nth(index)
-    } else {
-        text.split(separator).nth(index)
-    }
-}
-
-/// A number as separator is the character of that code.
-fn split_index(call: &Call<'_>) -> Result<ArrayRef> {
-    let (texts, indexes) = (call.text(0)?, call.integers(2)?);
-    let separators = if call.any(1)?.data_type().is_string() { call.text(1)?.clone() } else { chars_of(call.integers(1)?) };
-    call.build_text(|row| {
-        let parts = texts.at(row).zip(separators.at(row)).zip(indexes.at(row));
-        Ok(parts.and_then(|((text, separator), index)| split_part(text, separator, index)))
-    })
-}
-
-fn chars_of(codes: &Int64Array) -> StringArray {
-    let character = |code: i64| u32::try_from(code).ok().and_then(char::from_u32).map(String::from);
-    codes.iter().map(|code| code.and_then(character)).collect()
-}
-
-/// The place of a search from a place on, both counted from 1; 0 if nowhere.
-fn find(text: &str, search: &str, from: i64) -> i32 {
-    if search.is_empty() {
-        return 1;
-    }
-    let skip = usize::try_from(from.saturating_sub(1)).unwrap_or(0);
-    let mut starts = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).skip(skip);
-    let Some(rest) = starts.next().and_then(|byte| text.get(byte..)) else { return 0 };
-    let found = rest.find(search).and_then(|byte| rest.get(..byte));
-    found.map_or(0, |before| int(skip.saturating_add(before.chars().count()).saturating_add(1)))
-}
-
-fn position(call: &Call<'_>) -> Result<ArrayRef> {
-    let (searches, texts) = (call.text(0)?, call.text(1)?);
-    let froms = if call.count() > 2 { Some(call.integers(2)?) } else { None };
-    call.build::<Int32Type>(|row| {
-        let from = froms.map_or(Some(1), |froms| froms.at(row));
-        let parts = searches.at(row).zip(texts.at(row)).zip(from);
-        Ok(parts.map(|((search, text), from)| find(text, search, from)))
-    })
-}
-
-/// The place of the `nth` occurrence from a place on; backwards from a negative one, which counts from the end and
-/// which the whole occurrence lies before.
-fn find_nth(text: &str, search: &str, from: i64, nth: i64) -> Result<i32> {
-    let Some(skip) = usize::try_from(nth).ok().and_then(|nth| nth.checked_sub(1)) else {
-        return Err(crate::error::Error::data("INSTR takes an occurrence of 1 or more").into());
-    };
-    let starts: Vec<usize> = text.char_indices().map(|(byte, _)| byte).collect();
-    if from == 0 || search.is_empty() {
-        return Ok(match from {
-            0 => 0,
-            1.. => 1,
-            _ => int(starts.len() + 1),
-        });
-    }
-    let here = |start: &usize| text.get(*start..).is_some_and(|rest| rest.starts_with(search));
-    let places = starts.iter().enumerate().filter(|(_, start)| here(start)).map(|(place, _)| place);
-    let found = if from > 0 {
-        let first = usize::try_from(from - 1).unwrap_or(usize::MAX);
-        places.filter(|place| *place >= first).nth(skip)
-    } else {
-        let back = usize::try_from(from.unsigned_abs() - 1).unwrap_or(usize::MAX);
-        let end = starts.len().saturating_sub(back);
-        let length = search.chars().count();
-        let all: Vec<usize> = places.filter(|place| place.saturating_add(length) <= end).collect();
-        all.into_iter().rev().nth(skip)
-    };
-    Ok(found.map_or(0, |place| int(place.saturating_add(1))))
-}
-
-fn strpos(call: &Call<'_>) -> Result<ArrayRef> {
-    let (texts, searches) = (call.text(0)?, call.text(1)?);
-    call.build::<Int32Type>(|row| Ok(texts.at(row).zip(searches.at(row)).map(|(text, search)| find(text, search, 1))))
-}
-
-fn instr(call: &Call<'_>) -> Result<ArrayRef> {
-    let (texts, searches) = (call.text(0)?, call.text(1)?);
-    let froms = if call.count() > 2 { Some(call.integers(2)?) } else { None };
-    let nths = if call.count() > 3 { Some(call.integers(3)?) } else { None };
-    call.build::<Int32Type>(|row| {
-        let from = froms.map_or(Some(1), |froms| froms.at(row));
-        let nth = nths.map_or(Some(1), |nths| nths.at(row));
-        let Some(((text, search), (from, nth))) = texts.at(row).zip(searches.at(row)).zip(from.zip(nth)) else {
-            return Ok(None);
-        };
-        if from == 1 && nth == 1 { Ok(Some(find(text, search, 1))) } else { find_nth(text, search, from, nth).map(Some) }
-    })
-}
-
 /// `text` with `length` UTF-16 units from `start` on replaced, as Java counts them; all the rest if that is none. What
 /// is left of a character cut in the middle is `?`.
 fn overlaid(text: &str, other: &str, start: i64, length: i64) -> String {
@@ -549,7 +455,9 @@ fn translate(call: &Call<'_>) -> Result<ArrayRef> {
     type Changes = HashMap<char, Option<char>>;
     let mut last: Option<(&str, &str, Changes)> = None;
     call.build_text(|row| {
-        let (Some(text), Some(from)) = (texts.at(row), froms.at(row)) else { return Ok(texts.at(row).map(Cow::Borrowed)) };
+        let (Some(text), Some(from)) = (texts.at(row), froms.at(row)) else {
+            return Ok(texts.at(row).map(Cow::Borrowed));
+        };
         let to = tos.at(row).unwrap_or("");
         if last.as_ref().is_none_or(|(f, t, _)| *f != from || *t != to) {
             let mut map = Changes::new();
@@ -591,93 +499,6 @@ fn elt(call: &Call<'_>) -> Result<ArrayRef> {
     }
     let values = (1..call.count()).map(|index| call.bytes(index)).collect::<Result<Vec<_>>>()?;
     call.build_bytes(|row| Ok(chosen(row).and_then(|index| values.get(index - 1)?.at(row))))
-}
-
-fn split(call: &Call<'_>) -> Result<ArrayRef> {
-    let (texts, separators) = (call.text(0)?, call.text(1)?);
-    let mut lists = ListBuilder::new(StringBuilder::new());
-    let mut one_character = [0_u8; 4];
-    for row in 0..call.rows {
-        let Some((text, separator)) = texts.at(row).zip(separators.at(row)) else {
-            lists.append_null();
-            continue;
-        };
-        if separator.is_empty() {
-            text.chars().for_each(|c| lists.values().append_value(c.encode_utf8(&mut one_character)));
-        } else if !text.is_empty() {
-            text.split(separator).for_each(|part| lists.values().append_value(part));
-        }
-        lists.append(true);
-    }
-    Ok(Arc::new(lists.finish()))
-}
-
-/// MAP<STRING, STRING>.
-fn map_of_texts() -> DataType {
-    MapBuilder::new(None, StringBuilder::new(), StringBuilder::new()).finish().data_type().clone()
-}
-
-/// A separator as a pattern, compiled once as long as it repeats.
-fn separator<'a>(known: &'a mut Option<(String, Pattern)>, text: &str) -> Result<&'a Pattern> {
-    if known.as_ref().is_none_or(|(before, _)| before != text) {
-        let refused = || crate::error::Error::data(format!("\"{text}\" is no regular expression"));
-        *known = Some((text.to_owned(), Pattern::new(text)?.ok_or_else(refused)?));
-    }
-    known.as_ref().map(|(_, pattern)| pattern).ok_or_else(|| crate::error::Error::internal("a pattern was lost").into())
-}
-
-/// The parts between matches, as `String.split` makes them: with a limit, or without empty ones at the end.
-fn parts<'t>(text: &'t str, pattern: &Pattern, limit: Option<usize>) -> Result<Vec<&'t str>> {
-    let mut parts = Vec::new();
-    let mut done = 0;
-    pattern.each(text, |found| {
-        let (start, end) = found.whole();
-        // an empty match at the begin parts nothing, nor does one at the end
-        let nothing = end == 0 || start == end && start == text.len();
-        if !nothing && limit.is_none_or(|limit| parts.len() + 1 < limit) {
-            parts.push(text.get(done..start).unwrap_or(""));
-            done = end;
-        }
-        Ok(())
-    })?;
-    parts.push(text.get(done..).unwrap_or(""));
-    if limit.is_none() {
-        let last = parts.iter().rposition(|part| !part.is_empty()).map_or(0, |last| last + 1);
-        parts.truncate(if parts.len() == 1 { 1 } else { last });
-    }
-    Ok(parts)
-}
-
-fn str_to_map(call: &Call<'_>) -> Result<ArrayRef> {
-    let (texts, entries, values) = (call.text(0)?, call.optional_text(1)?, call.optional_text(2)?);
-    let (mut between_entries, mut before_value) = (None, None);
-    let mut maps = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
-    for row in 0..call.rows {
-        let entry = entries.map_or(Some(","), |entries| entries.at(row));
-        let value = values.map_or(Some("="), |values| values.at(row));
-        let Some((text, (entry, value))) = texts.at(row).zip(entry.zip(value)) else {
-            maps.append(false)?;
-            continue;
-        };
-        let mut read: Vec<(&str, Option<&str>)> = Vec::new();
-        if !text.is_empty() {
-            for pair in parts(text, separator(&mut between_entries, entry)?, None)? {
-                let halves = parts(pair, separator(&mut before_value, value)?, Some(2))?;
-                let (key, given) = match halves[..] {
-                    [key, given] => (key, Some(given)),
-                    _ => (pair, None),
-                };
-                read.retain(|(known, _)| *known != key);
-                read.push((key, given));
-            }
-        }
-        for (key, given) in read {
-            maps.keys().append_value(key);
-            maps.values().append_option(given);
-        }
-        maps.append(true)?;
-    }
-    Ok(Arc::new(maps.finish()))
 }
 
 /// A test of texts that is FALSE for NULL; what is no text is never `test`ed.
