@@ -153,7 +153,7 @@ fn generate_small([value, scale, margin]: [i64; 3], estimate: i32, narrow: bool)
         (low, high) = if margin > 0 { (value < margin, sum_is_high(value, margin)) } else { (true, true) };
         digits.push(b'0' + digit);
     }
-    let twice = wrap(value << 1).wrapping_sub(tens);
+    let twice = wrap(wrap(value << 1).wrapping_sub(tens));
     let odd = digits.last().is_some_and(|digit| digit & 1 == 1);
     if high && (!low || twice > 0 || twice == 0 && odd) {
         round_up(&mut digits, &mut point);
@@ -406,6 +406,7 @@ mod tests {
             (1.175_494_4e-38, "1.17549435E-38"),
             (3.4e38, "3.4E38"),
             (5.808_282_5e25, "5.8082824E25"),
+            (0.060_593_728, "0.060593728"),
             (1.4e-45, "1.4E-45"),
             (1.0, "1.0"),
         ] {

@@ -143,11 +143,12 @@ impl Unit {
     /// # Errors
     /// `Sql` if it is no length.
     pub(in crate::functions) fn between(self, from_ms: i64, to_ms: i64) -> Result<i64> {
-        let whole_seconds = to_ms.saturating_sub(from_ms) / 1000;
+        // weeks and parts of a second are computed from seconds in an INT, which runs over after 68 years
+        let seconds = (to_ms.saturating_sub(from_ms) / 1000) as i32;
         match (self.length_ms(), self.months()) {
-            // Flink counts parts of a second by the second
-            _ if self == Self::Millisecond => Ok(whole_seconds.wrapping_mul(1000)),
-            _ if self == Self::Microsecond => Ok(whole_seconds.wrapping_mul(1_000_000)),
+            _ if self == Self::Week => Ok(i64::from(seconds / 604_800)),
+            _ if self == Self::Millisecond => Ok(i64::from(seconds.wrapping_mul(1000))),
+            _ if self == Self::Microsecond => Ok(i64::from(seconds.wrapping_mul(1_000_000))),
             (Some(length), _) => Ok(to_ms.saturating_sub(from_ms) / length),
             (_, Some(months)) => Ok(months_between(from_ms, to_ms) / months),
             _ => Err(self.refuse("TIMESTAMPDIFF")),
