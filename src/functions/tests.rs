@@ -128,7 +128,7 @@ fn text_functions() {
     );
     check_error("concat('a', 1)", "function \"CONCAT\" does not take");
     check_error("repeat('aaaaaaaaaa', 100000000)", "more than");
-    check_type("ascii('a')", &DataType::Int8);
+    check_type("ascii('a')", &DataType::Int32);
     check_type("char_length(s)", &DataType::Int32);
 }
 
