@@ -2,6 +2,8 @@
 //!
 //! `sql` fills it, `connectors` and `formats` read it, the plan carries it.
 
+pub mod float;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use crate::error::{Error, Result, Span};
 use crate::time::{parse_bytes, parse_duration};
+
+/// Key of the metadata of a field that says how many digits the fraction of a TIME or time stamp is declared with,
+/// which Arrow's units cannot.
+pub const DIGITS: &str = "digits";
 
 /// A declared table.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +95,24 @@ impl Length {
 }
 
 impl TableSpec {
+    /// As [`TableSpec::schema`], with the digits of times in the fields' metadata under [`DIGITS`].
+    pub fn typed_schema(&self) -> SchemaRef {
+        let field = |column: &ColumnSpec| {
+            let digits = column.sql_type.strip_prefix("TIME").and_then(|rest| {
+                let (_, digits) = rest.split_once('(')?;
+                digits.split(')').next()
+            });
+            match digits {
+                Some(digits) => {
+                    let metadata = [(DIGITS.to_owned(), digits.to_owned())].into();
+                    Arc::new(column.field().as_ref().clone().with_metadata(metadata))
+                }
+                None => column.field(),
+            }
+        };
+        Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
+    }
+
     /// All columns, in declared order: what a query sees.
     pub fn schema(&self) -> SchemaRef {
         Arc::new(Schema::new(self.columns.iter().map(ColumnSpec::field).collect::<Vec<_>>()))

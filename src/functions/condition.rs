@@ -14,6 +14,14 @@ use datafusion::logical_expr::{
 
 use crate::error::Error;
 
+/// The reference of this theme.
+pub(super) const DOCS: &[(&str, &str)] = &[
+    ("IF(condition, then, else)", "One of two values; the other is not computed."),
+    ("IFNULL(value, default)", "The value, or the default for NULL."),
+    ("COALESCE(value, …)", "The first value that is not NULL."),
+    ("NULLIF(value, other)", "The value, or NULL if it equals the other."),
+];
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Condition {
     /// `if` takes the condition first; `ifnull` asks whether its first argument is one.

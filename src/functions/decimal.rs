@@ -1,4 +1,5 @@
-//! Division of DECIMALs with Flink's type and rounding; integers beside a DECIMAL count as one.
+//! Arithmetic of DECIMALs with Flink's types and rounding; integers beside a DECIMAL count as one. The planner writes
+//! these functions for `+ - * / %`. A result with more digits than its type has is NULL.
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Decimal128Type, i256};
@@ -8,17 +9,25 @@ use super::cast::number::{Number, number_at};
 use super::scalar::{Call, Entry, Takes, Types};
 use crate::error::Error;
 
-pub(super) const ENTRIES: &[Entry] = &[Entry {
-    name: "decimal_divide",
-    aliases: &[],
-    usage: "dividend / divisor",
-    takes: &[Takes::Number, Takes::Number],
-    optional: &[],
-    repeated: None,
-    returns: quotient_type,
-    kernel: divide,
-    doc: "The quotient of DECIMALs, rounded half up.",
-}];
+const fn operation(
+    name: &'static str,
+    usage: &'static str,
+    returns: fn(&Types<'_>) -> Option<DataType>,
+    kernel: fn(&Call<'_>) -> Result<ArrayRef>,
+    doc: &'static str,
+) -> Entry {
+    let takes = &[Takes::Number, Takes::Number];
+    Entry { name, aliases: &[], usage, takes, optional: &[], repeated: None, returns, kernel, doc }
+}
+
+/// The functions of this file. They have no Flink name.
+pub(super) const ENTRIES: &[Entry] = &[
+    operation("decimal_add", "a + b", sum_type, |call| sum(call, false), "The sum of DECIMALs."),
+    operation("decimal_subtract", "a - b", sum_type, |call| sum(call, true), "The difference of DECIMALs."),
+    operation("decimal_multiply", "a * b", product_type, multiply, "The product of DECIMALs, rounded half up."),
+    operation("decimal_divide", "a / b", quotient_type, divide, "The quotient of DECIMALs, rounded half up."),
+    operation("decimal_modulo", "a % b", modulo_type, modulo, "The rest of a division of DECIMALs."),
+];
 
 /// Precision and scale of an exact number.
 pub(super) fn as_decimal(data_type: &DataType) -> Option<(i16, i8)> {
@@ -32,57 +41,144 @@ pub(super) fn as_decimal(data_type: &DataType) -> Option<(i16, i8)> {
     }
 }
 
-/// # Source  Flink, `LogicalTypeMerging.findDivisionDecimalType` and `adjustPrecisionScale`
-fn quotient_type(types: &Types<'_>) -> Option<DataType> {
+/// Precision and scale of both arguments.
+fn both(types: &Types<'_>) -> Option<((i16, i16), (i16, i16))> {
     let ((p1, s1), (p2, s2)) = (as_decimal(&types.get(0)?)?, as_decimal(&types.get(1)?)?);
-    let (s1, s2) = (i16::from(s1), i16::from(s2));
-    let scale = (s1 + p2 + 1).max(6);
-    let whole = p1 - s1 + s2;
-    let kept = if whole + scale > 38 { (38 - whole).max(scale.min(6)) } else { scale };
-    let precision = (whole + scale).clamp(1, 38);
-    Some(DataType::Decimal128(u8::try_from(precision).ok()?, i8::try_from(kept.min(38)).ok()?))
+    Some(((p1, i16::from(s1)), (p2, i16::from(s2))))
 }
 
-/// NULL if the quotient has more digits than its type.
-fn divide(call: &Call<'_>) -> Result<ArrayRef> {
-    let (dividends, divisors) = (call.any(0)?, call.any(1)?);
-    let DataType::Decimal128(precision, scale) = *call.return_type else {
-        return Err(Error::internal("a quotient of decimals is no decimal").into());
-    };
-    let limit = 10i128.checked_pow(u32::from(precision)).unwrap_or(i128::MAX);
-    let units = |number: Number| match number {
-        Number::Integer(value) => Some((i128::from(value), 0)),
-        Number::Decimal(units, scale) => Some((units, scale)),
+/// The type with so many digits, or what is left of its scale where 38 are too few: 6 digits stay if there are so many.
+///
+/// # Source  Flink, `LogicalTypeMerging.adjustPrecisionScale`
+fn adjusted(precision: i16, scale: i16) -> Option<DataType> {
+    let whole = precision - scale;
+    let kept = if precision > 38 { (38 - whole).max(scale.min(6)) } else { scale };
+    Some(DataType::Decimal128(u8::try_from(precision.clamp(1, 38)).ok()?, i8::try_from(kept).ok()?))
+}
+
+/// # Source  Flink, `LogicalTypeMerging.findAdditionDecimalType`
+fn sum_type(types: &Types<'_>) -> Option<DataType> {
+    let ((p1, s1), (p2, s2)) = both(types)?;
+    let scale = s1.max(s2);
+    adjusted((p1 - s1).max(p2 - s2) + scale + 1, scale)
+}
+
+/// # Source  Flink, `LogicalTypeMerging.findMultiplicationDecimalType`
+fn product_type(types: &Types<'_>) -> Option<DataType> {
+    let ((p1, s1), (p2, s2)) = both(types)?;
+    adjusted(p1 + p2 + 1, s1 + s2)
+}
+
+/// # Source  Flink, `LogicalTypeMerging.findDivisionDecimalType`
+fn quotient_type(types: &Types<'_>) -> Option<DataType> {
+    let ((p1, s1), (p2, s2)) = both(types)?;
+    let scale = (s1 + p2 + 1).max(6);
+    adjusted(p1 - s1 + s2 + scale, scale)
+}
+
+/// # Source  Flink, `LogicalTypeMerging.findModuloDecimalType`
+pub(super) fn modulo_type(types: &Types<'_>) -> Option<DataType> {
+    let ((p1, s1), (p2, s2)) = both(types)?;
+    let scale = s1.max(s2);
+    adjusted((p1 - s1).min(p2 - s2) + scale, scale)
+}
+
+/// Units and scale of an exact number.
+fn units(number: Number) -> Option<(i256, i32)> {
+    match number {
+        Number::Integer(value) => Some((i256::from_i128(i128::from(value)), 0)),
+        Number::Decimal(units, scale) => Some((i256::from_i128(units), i32::from(scale))),
         Number::Double(_) => None,
+    }
+}
+
+/// `10^power`.
+fn ten(power: i32) -> Option<i256> {
+    i256::from_i128(10).checked_pow(u32::try_from(power).ok()?)
+}
+
+/// `left / right` rounded half up, away from zero; `right` is not 0.
+fn divide_half_up(left: i256, right: i256) -> Option<i256> {
+    let (whole, rest) = (left.checked_div(right)?, left.checked_rem(right)?);
+    // |rest| < |right| <= 10^76, and twice that is in range
+    let up = rest.wrapping_abs().checked_add(rest.wrapping_abs())? >= right.wrapping_abs();
+    let away = if left.is_negative() == right.is_negative() { i256::ONE } else { i256::MINUS_ONE };
+    if up { whole.checked_add(away) } else { Some(whole) }
+}
+
+/// Units of the result column from two numbers per row, given as units and scale.
+fn build(call: &Call<'_>, value: impl Fn((i256, i32), (i256, i32), i32) -> Result<Option<i256>>) -> Result<ArrayRef> {
+    let (lefts, rights) = (call.any(0)?, call.any(1)?);
+    let DataType::Decimal128(precision, scale) = *call.return_type else {
+        return Err(Error::internal("arithmetic of decimals does not give a decimal").into());
     };
+    let limit = 10_i128.checked_pow(u32::from(precision)).unwrap_or(i128::MAX).unsigned_abs();
     call.build::<Decimal128Type>(|row| {
-        let Some((left, right)) = number_at(dividends, row).zip(number_at(divisors, row)) else { return Ok(None) };
-        let Some(((left, s1), (right, s2))) = units(left).zip(units(right)) else { return Ok(None) };
-        if right == 0 {
-            return Err(Error::data("division by zero")
-                .hint("guard the divisor, as in \"CASE WHEN d <> 0 THEN … END\"")
-                .into());
-        }
-        let shift = i32::from(scale) - i32::from(s1) + i32::from(s2);
-        Ok(quotient(left, right, shift).filter(|units| units.unsigned_abs() < limit.unsigned_abs()))
+        let Some((left, right)) = number_at(lefts, row).zip(number_at(rights, row)) else { return Ok(None) };
+        let Some((left, right)) = units(left).zip(units(right)) else { return Ok(None) };
+        let result = value(left, right, i32::from(scale))?.and_then(i256::to_i128);
+        Ok(result.filter(|units| units.unsigned_abs() < limit))
     })
 }
 
-/// `left · 10^shift / right`, rounded half up; `None` beyond 38 digits.
-fn quotient(left: i128, right: i128, shift: i32) -> Option<i128> {
-    let unit = |power: u32| i256::from_i128(10).checked_pow(power);
-    let power = shift.unsigned_abs();
-    let (left, right) = (i256::from_i128(left), i256::from_i128(right));
-    let (left, right) = match shift >= 0 {
-        true => (left.checked_mul(unit(power)?)?, right),
-        false => (left, right.checked_mul(unit(power)?)?),
-    };
-    let whole = left.checked_div(right)?;
-    let rest = left.checked_rem(right)?;
-    // |rest| < |right| < 10^76, and twice that is in range.
-    let up = rest.wrapping_abs().checked_add(rest.wrapping_abs())? >= right.wrapping_abs();
-    let away = if left.is_negative() == right.is_negative() { i256::ONE } else { i256::MINUS_ONE };
-    if up { whole.checked_add(away)?.to_i128() } else { whole.to_i128() }
+/// Units at one scale as units at another, rounded half up.
+fn moved(units: i256, from: i32, to: i32) -> Option<i256> {
+    if to >= from { units.checked_mul(ten(to - from)?) } else { divide_half_up(units, ten(from - to)?) }
+}
+
+fn sum(call: &Call<'_>, minus: bool) -> Result<ArrayRef> {
+    build(call, |(left, s1), (right, s2), scale| {
+        let common = s1.max(s2);
+        let sum = moved(left, s1, common)
+            .zip(moved(right, s2, common))
+            .and_then(|(left, right)| if minus { left.checked_sub(right) } else { left.checked_add(right) });
+        Ok(sum.and_then(|sum| moved(sum, common, scale)))
+    })
+}
+
+fn multiply(call: &Call<'_>) -> Result<ArrayRef> {
+    build(call, |(left, s1), (right, s2), scale| {
+        Ok(left.checked_mul(right).and_then(|product| moved(product, s1 + s2, scale)))
+    })
+}
+
+/// The error of a division by zero.
+pub(super) fn by_zero() -> Error {
+    Error::data("division by zero").hint("guard the divisor, as in \"CASE WHEN d <> 0 THEN … END\"")
+}
+
+fn divide(call: &Call<'_>) -> Result<ArrayRef> {
+    build(call, |(left, s1), (right, s2), scale| {
+        if right == i256::ZERO {
+            return Err(by_zero().into());
+        }
+        Ok(quotient(left, right, scale - s1 + s2))
+    })
+}
+
+/// `left · 10^shift / right`, rounded half up; `None` beyond what can be computed.
+fn quotient(left: i256, right: i256, shift: i32) -> Option<i256> {
+    match shift >= 0 {
+        true => divide_half_up(left.checked_mul(ten(shift)?)?, right),
+        false => divide_half_up(left, right.checked_mul(ten(-shift)?)?),
+    }
+}
+
+/// `MOD` and `%`, with the sign of the dividend.
+pub(super) fn modulo(call: &Call<'_>) -> Result<ArrayRef> {
+    build(call, |(left, s1), (right, s2), scale| {
+        if right == i256::ZERO {
+            return Err(by_zero().into());
+        }
+        let common = s1.max(s2);
+        let Some((left, right)) = moved(left, s1, common).zip(moved(right, s2, common)) else { return Ok(None) };
+        let whole = left.checked_div(right).and_then(i256::to_i128);
+        if whole.is_none_or(|whole| whole.unsigned_abs() >= 10_u128.pow(38)) {
+            // as Java's BigDecimal, which says "Division impossible"
+            return Err(Error::data("MOD of a DECIMAL whose quotient has more than 38 digits").into());
+        }
+        Ok(left.checked_rem(right).and_then(|rest| moved(rest, common, scale)))
+    })
 }
 
 #[cfg(test)]
@@ -91,6 +187,9 @@ mod tests {
 
     #[test]
     fn quotients_are_rounded_half_up_away_from_zero() {
+        let quotient = |left: i128, right: i128, shift| {
+            quotient(i256::from_i128(left), i256::from_i128(right), shift).and_then(i256::to_i128)
+        };
         assert_eq!(quotient(1025, 3, 11), Some(34_166_666_666_667));
         assert_eq!(quotient(-1, 2, 0), Some(-1));
         assert_eq!(quotient(1, -3, 0), Some(0));
@@ -98,5 +197,24 @@ mod tests {
         assert_eq!(quotient(50, 10, -1), Some(1));
         assert_eq!(quotient(i128::MAX, 1, 10), None);
         assert_eq!(quotient(10i128.pow(37), 7, 38), None, "75 digits");
+    }
+
+    /// Types that Flink 2.3 gave.
+    #[test]
+    fn types_of_results() {
+        let of = |returns: fn(&Types<'_>) -> Option<DataType>, left: (u8, i8), right: (u8, i8)| {
+            let types = [DataType::Decimal128(left.0, left.1), DataType::Decimal128(right.0, right.1)];
+            returns(&Types { types: &types, constants: Vec::new(), zone: &crate::time::zone::Zone::UTC })
+        };
+        let decimal = |precision, scale| Some(DataType::Decimal128(precision, scale));
+        assert_eq!(of(sum_type, (38, 10), (10, 2)), decimal(38, 9));
+        assert_eq!(of(sum_type, (38, 10), (38, 0)), decimal(38, 6));
+        assert_eq!(of(product_type, (10, 2), (10, 2)), decimal(21, 4));
+        assert_eq!(of(product_type, (20, 18), (20, 18)), decimal(38, 33));
+        assert_eq!(of(product_type, (38, 0), (10, 2)), decimal(38, 2));
+        assert_eq!(of(quotient_type, (10, 2), (10, 2)), decimal(23, 13));
+        assert_eq!(of(quotient_type, (38, 10), (10, 2)), decimal(38, 8));
+        assert_eq!(of(quotient_type, (20, 18), (38, 10)), decimal(38, 26));
+        assert_eq!(of(modulo_type, (38, 10), (10, 2)), decimal(18, 10));
     }
 }

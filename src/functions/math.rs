@@ -11,7 +11,8 @@ use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8T
 use datafusion::error::Result;
 
 use super::cast::number::{Number, divide_half_up, number_at, power_of_ten, rescale};
-use super::decimal::as_decimal;
+use super::cast::text::double_text;
+use super::decimal;
 use super::scalar::Takes::{Any, Double, Integer, Number as ANumber};
 use super::scalar::{At, Call, Entry, Types};
 use crate::error::Error;
@@ -51,7 +52,7 @@ const fn number1(
 
 /// The functions of this file.
 pub(super) const ENTRIES: &[Entry] = &[
-    double!("sqrt", "SQRT(number)", f64::sqrt, "Square root."),
+    double!("sqrt", "SQRT(number)", |x| x.powf(0.5), "Square root, as Flink computes it: a power of one half."),
     double!("exp", "EXP(number)", f64::exp, "e to the power of the number."),
     double!("ln", "LN(number)", f64::ln, "Natural logarithm."),
     double!("log10", "LOG10(number)", f64::log10, "Logarithm to base 10."),
@@ -182,7 +183,8 @@ fn build(call: &Call<'_>, mut value: impl FnMut(usize) -> Result<Option<Number>>
         DataType::Float64 => call.build::<Float64Type>(|row| Ok(value(row)?.map(Number::to_f64))),
         DataType::Decimal128(precision, scale) => call.build::<Decimal128Type>(|row| {
             Ok(match value(row)? {
-                Some(Number::Decimal(units, from)) => rescale(units, from, *precision, *scale),
+                // what ROUND carries beyond the type's digits is kept, as Flink does
+                Some(Number::Decimal(units, from)) => rescale(units, from, 38.max(*precision), *scale),
                 _ => None,
             })
         }),
@@ -290,15 +292,17 @@ fn round_number(number: Number, digits: i32, cut: Cut) -> Option<Number> {
     })
 }
 
-/// A DOUBLE rounded by its shortest decimal text, as Java's `BigDecimal.valueOf(x).setScale(n)`: 2.345 is 2.35
+/// A DOUBLE rounded by its decimal text, as Java's `BigDecimal.valueOf(x).setScale(n)`: 2.345 is 2.35
 /// although the double is below it.
 fn round_double(value: f64, digits: i32, cut: Cut) -> f64 {
-    let text = format!("{value:e}");
-    let Some((mantissa, exponent)) = text.split_once('e') else { return value };
-    let (Ok(exponent), whole) = (exponent.parse::<i32>(), mantissa.replace('.', "")) else { return value };
-    let Ok(units) = whole.parse::<i128>() else { return value };
-    // value = units · 10^-scale with at most 17 digits
-    let scale = i32::try_from(whole.trim_start_matches('-').len()).unwrap_or(0) - 1 - exponent;
+    let text = double_text(value);
+    let (mantissa, exponent) = text.split_once('E').unwrap_or((&text, "0"));
+    let Some((whole, fraction)) = mantissa.split_once('.') else { return value };
+    let (Ok(exponent), Ok(units)) = (exponent.parse::<i32>(), format!("{whole}{fraction}").parse::<i128>()) else {
+        return value;
+    };
+    // value = units · 10^-scale with at most 18 digits
+    let scale = i32::try_from(fraction.len()).unwrap_or(0) - exponent;
     let drop = scale - digits;
     if drop <= 0 {
         return value;
@@ -337,41 +341,21 @@ fn ceil(call: &Call<'_>) -> Result<ArrayRef> {
     whole(call, Cut::Ceil, f64::ceil)
 }
 
-/// Integers give the divisor's type, decimals the larger scale; DOUBLE is refused as Flink does.
+/// Integers give the divisor's type; DOUBLE is refused as Flink does.
 fn remainder_type(types: &Types<'_>) -> Option<DataType> {
     let (left, right) = (types.get(0)?, types.get(1)?);
-    if left.is_signed_integer() && right.is_signed_integer() {
-        return Some(right);
-    }
-    let ((p1, s1), (p2, s2)) = (as_decimal(&left)?, as_decimal(&right)?);
-    let scale = s1.max(s2);
-    let precision = ((p1 - i16::from(s1)).min(p2 - i16::from(s2)) + i16::from(scale)).clamp(1, 38);
-    Some(DataType::Decimal128(u8::try_from(precision).ok()?, scale))
+    if left.is_signed_integer() && right.is_signed_integer() { Some(right) } else { decimal::modulo_type(types) }
 }
 
 fn modulo(call: &Call<'_>) -> Result<ArrayRef> {
     let (dividends, divisors) = (call.any(0)?, call.any(1)?);
-    build(call, |row| {
-        let Some((left, right)) = number_at(dividends, row).zip(number_at(divisors, row)) else { return Ok(None) };
-        let zero = || Error::data("division by zero").hint("guard the divisor, as in \"CASE WHEN d <> 0 THEN … END\"");
-        if let (Number::Integer(left), Number::Integer(right)) = (left, right) {
-            return match right {
-                0 => Err(zero().into()),
-                _ => Ok(Some(Number::Integer(left.wrapping_rem(right)))),
-            };
-        }
-        let units = |number: Number| match number {
-            Number::Integer(value) => Some((i128::from(value), 0)),
-            Number::Decimal(units, scale) => Some((units, scale)),
-            Number::Double(_) => None,
-        };
-        let Some(((left, s1), (right, s2))) = units(left).zip(units(right)) else { return Ok(None) };
-        let scale = s1.max(s2);
-        match (rescale(left, s1, 38, scale), rescale(right, s2, 38, scale)) {
-            (_, Some(0)) => Err(zero().into()),
-            (Some(left), Some(right)) => Ok(Some(Number::Decimal(left.wrapping_rem(right), scale))),
-            _ => Ok(None),
-        }
+    if call.return_type.is_decimal() {
+        return decimal::modulo(call);
+    }
+    build(call, |row| match number_at(dividends, row).zip(number_at(divisors, row)) {
+        Some((_, Number::Integer(0))) => Err(decimal::by_zero().into()),
+        Some((Number::Integer(left), Number::Integer(right))) => Ok(Some(Number::Integer(left.wrapping_rem(right)))),
+        _ => Ok(None),
     })
 }
 

@@ -6,14 +6,19 @@
 mod aggregate;
 mod cast;
 mod collection;
+mod compare;
 mod condition;
 mod decimal;
+mod encoding;
+mod hash;
 mod json;
 mod math;
+mod printf;
 mod regex;
 mod scalar;
 mod text;
 mod time;
+mod url;
 mod watermark;
 
 #[cfg(test)]
@@ -37,17 +42,34 @@ pub struct FunctionContext {
     pub time_zone: String,
 }
 
-/// The lists of scalar functions, by theme.
-const SCALARS: &[&[scalar::Entry]] =
-    &[math::ENTRIES, decimal::ENTRIES, text::ENTRIES, time::ENTRIES, cast::ENTRIES, cast::length::ENTRIES, json::ENTRIES, watermark::ENTRIES];
+/// The lists of scalar functions, by theme as the reference shows them.
+const SCALARS: &[(&str, &[scalar::Entry])] = &[
+    ("Numbers", math::ENTRIES),
+    ("Operators of DECIMAL", decimal::ENTRIES),
+    ("Operators of DOUBLE", compare::ENTRIES),
+    ("Text", text::ENTRIES),
+    ("Text", printf::ENTRIES),
+    ("Patterns", regex::ENTRIES),
+    ("Encodings", encoding::ENTRIES),
+    ("Hashes", hash::ENTRIES),
+    ("URLs", url::ENTRIES),
+    ("Time", time::ENTRIES),
+    ("Time", time::ARITHMETIC),
+    ("Time", watermark::ENTRIES),
+    ("JSON", json::ENTRIES),
+    ("Casts", cast::ENTRIES),
+    ("Casts", cast::length::ENTRIES),
+];
 
-/// The lists of themes with files of their own.
-const FOLDERS: &[&[&[scalar::Entry]]] = &[collection::ENTRIES];
+/// All lists of scalar functions, by theme.
+fn scalar_lists() -> impl Iterator<Item = (&'static str, &'static [scalar::Entry])> {
+    let collections = collection::ENTRIES.iter().map(|entries| ("Arrays, maps and rows", *entries));
+    SCALARS.iter().copied().chain(collections)
+}
 
 /// All entries of scalar functions.
 fn scalar_entries() -> impl Iterator<Item = &'static scalar::Entry> {
-    let folders = FOLDERS.iter().copied().flatten();
-    SCALARS.iter().chain(folders).copied().flatten()
+    scalar_lists().flat_map(|(_, entries)| entries.iter())
 }
 
 /// Functions of Flink that are not supported yet, and what to do instead.
@@ -63,33 +85,6 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("LOCALTIME", "use a time of the record, such as the metadata column \"timestamp\""),
     ("LOCALTIMESTAMP", "use a time of the record, such as the metadata column \"timestamp\""),
     ("PROCTIME", "processing time is not supported; use an event time with a watermark"),
-    ("CONVERT_TZ", "not yet"),
-    ("MD5", "not yet"),
-    ("SHA1", "not yet"),
-    ("SHA224", "not yet"),
-    ("SHA256", "not yet"),
-    ("SHA384", "not yet"),
-    ("SHA512", "not yet"),
-    ("SHA2", "not yet"),
-    ("TO_BASE64", "not yet"),
-    ("FROM_BASE64", "not yet"),
-    ("ENCODE", "not yet"),
-    ("DECODE", "not yet"),
-    ("HEX", "not yet"),
-    ("UNHEX", "not yet"),
-    ("BIN", "not yet"),
-    ("OVERLAY", "use SUBSTRING and ||"),
-    ("TRANSLATE", "use REPLACE"),
-    ("REGEXP_COUNT", "not yet"),
-    ("REGEXP_EXTRACT_ALL", "use REGEXP_EXTRACT"),
-    ("REGEXP_INSTR", "not yet"),
-    ("REGEXP_SUBSTR", "use REGEXP_EXTRACT"),
-    ("SPLIT", "use SPLIT_INDEX"),
-    ("STR_TO_MAP", "use SPLIT_INDEX or REGEXP_EXTRACT"),
-    ("PARSE_URL", "use REGEXP_EXTRACT"),
-    ("URL_ENCODE", "not yet"),
-    ("URL_DECODE", "not yet"),
-    ("TYPEOF", "\"streamer explain\" prints the types"),
     ("APPROX_COUNT_DISTINCT", "use COUNT(DISTINCT …)"),
     ("PERCENTILE", "not yet"),
     ("GROUP_ID", "GROUPING SETS are not supported yet"),
@@ -100,9 +95,8 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("NTH_VALUE", "not yet"),
 ];
 
-/// The scalar functions, under their lower-case Flink names; and what the planner writes for syntax of its own:
-/// `date_part` (EXTRACT), `floor_to`, `ceil_to`, `decimal_divide`, `flink_cast`, `flink_try_cast`, `flink_cast_string`,
-/// `flink_trim`, `flink_trim_pad`, `flink_check_length`.
+/// The scalar functions, under their lower-case Flink names; and what the planner writes for syntax of its own: the
+/// names of [`INTERNAL`] and those that [`operator_of`] knows.
 ///
 /// COALESCE and NULLIF are DataFusion's: they have Flink's results. A zone that does not exist counts as UTC:
 /// check it with [`check_time_zone`] where it is set.
@@ -120,15 +114,19 @@ pub fn check_time_zone(name: &str) -> Result<()> {
     Zone::parse(name).map(drop)
 }
 
+/// The operator a function stands for that the planner wrote for it: to show it as it was written.
+pub fn operator_of(name: &str) -> Option<&'static str> {
+    compare::operator_of(name)
+}
+
 /// The aggregate functions, under their lower-case Flink names.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     aggregate::functions()
 }
 
-/// What the planner writes for syntax; no name of Flink.
+/// What the planner writes for syntax besides operators; no name of Flink.
 const INTERNAL: &[&str] = &[
     "date_part",
-    "decimal_divide",
     "floor_to",
     "ceil_to",
     "flink_cast",
@@ -137,7 +135,8 @@ const INTERNAL: &[&str] = &[
     "flink_trim",
     "flink_trim_pad",
     "flink_check_length",
-    "btrim",
+    "flink_cast_digits",
+    "flink_digits",
     "strpos",
     "__array",
     "__map",
@@ -177,7 +176,8 @@ static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
         "dense_rank",
         "row_number",
     ];
-    let all = scalars.chain(aggregates).chain(&others).filter(|name| !INTERNAL.contains(name));
+    let flinks = |name: &&&str| !INTERNAL.contains(*name) && operator_of(name).is_none();
+    let all = scalars.chain(aggregates).chain(&others).filter(flinks);
     let mut all: Vec<String> = all.map(|name| name.to_uppercase()).collect();
     all.sort_unstable();
     all.dedup();
@@ -185,20 +185,33 @@ static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
 });
 
 /// One function of the reference: how it is written, and what it returns.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FunctionDoc {
+    /// What it is about.
+    pub theme: &'static str,
     /// `SUBSTRING(text, start [, length])`.
     pub usage: String,
     /// A sentence.
     pub doc: &'static str,
 }
 
-/// The reference of the functions that have entries, by theme.
+/// The reference of the functions, by theme and usage; each usage once.
 pub fn reference() -> Vec<FunctionDoc> {
-    let scalars = scalar_entries().map(|entry| (entry.usage.to_owned(), entry.doc));
-    let aggregates = aggregate::ENTRIES.iter().map(|entry| (entry.usage(), entry.doc));
-    let others = aggregate::other_docs().map(|(usage, doc)| (usage.to_owned(), doc));
-    scalars.chain(aggregates).chain(others).map(|(usage, doc)| FunctionDoc { usage, doc }).collect()
+    let scalars = scalar_lists().flat_map(|(theme, entries)| {
+        let flinks = entries.iter().filter(|entry| !INTERNAL.contains(&entry.name));
+        flinks.map(move |entry| FunctionDoc { theme, usage: entry.usage.to_owned(), doc: entry.doc })
+    });
+    let conditions =
+        condition::DOCS.iter().map(|(usage, doc)| FunctionDoc { theme: "Conditions", usage: (*usage).to_owned(), doc });
+    let aggregates =
+        aggregate::ENTRIES.iter().map(|entry| FunctionDoc { theme: "Aggregates", usage: entry.usage(), doc: entry.doc });
+    let others = aggregate::other_docs()
+        .map(|(usage, doc)| FunctionDoc { theme: "Aggregates", usage: usage.to_owned(), doc });
+    let mut all: Vec<FunctionDoc> = scalars.chain(conditions).chain(aggregates).chain(others).collect();
+    // the first entry of a usage tells it; the sort keeps their order
+    all.sort_by(|one, other| (one.theme, &one.usage).cmp(&(other.theme, &other.usage)));
+    all.dedup_by(|one, other| one.theme == other.theme && one.usage == other.usage);
+    all
 }
 
 /// Plans EXTRACT, POSITION, SUBSTRING … FROM, `ARRAY[…]`, `a[i]` and `r.f` to our functions: DataFusion's planners write its own ones,

@@ -8,8 +8,10 @@ use std::fmt::{self, Debug, Formatter};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, PrimitiveArray, StringArray, StringBuilder};
-use arrow::array::{ArrowPrimitiveType, Float64Array};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Float64Array, Int64Array,
+    PrimitiveArray, StringArray, StringBuilder,
+};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use datafusion::error::Result;
 use datafusion::logical_expr::{
@@ -43,11 +45,28 @@ pub(super) struct Entry {
     pub(super) doc: &'static str,
 }
 
+/// An entry of one text argument that returns a text; others are written as `Entry { …, ..entry(…) }`.
+pub(super) const fn entry(
+    name: &'static str,
+    usage: &'static str,
+    kernel: fn(&Call<'_>) -> Result<ArrayRef>,
+    doc: &'static str,
+) -> Entry {
+    let returns = |_: &Types<'_>| Some(DataType::Utf8);
+    Entry { name, aliases: &[], usage, takes: &[Takes::Text], optional: &[], repeated: None, returns, kernel, doc }
+}
+
 /// What an argument may be, and the type the kernel sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Takes {
     /// Text, as `Utf8`.
     Text,
+    /// Bytes, as `Binary`.
+    Bytes,
+    /// Text as `Utf8`, or bytes as `Binary`.
+    TextOrBytes,
+    /// An integer as `Int64`, or a text as `Utf8`.
+    IntegerOrText,
     /// Any integer, as `Int64`.
     Integer,
     /// Any number, as `Float64`.
@@ -64,11 +83,11 @@ impl Takes {
     fn take(self, given: &DataType) -> Option<DataType> {
         let number = is_number(given) && *given != DataType::Boolean;
         let null = *given == DataType::Null;
+        let bytes = matches!(given, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
         match self {
-            Self::Text if null || matches!(given, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => {
-                Some(DataType::Utf8)
-            }
-            Self::Integer if null || given.is_signed_integer() => Some(DataType::Int64),
+            Self::Text | Self::TextOrBytes | Self::IntegerOrText if null || given.is_string() => Some(DataType::Utf8),
+            Self::Bytes | Self::TextOrBytes if null || bytes => Some(DataType::Binary),
+            Self::Integer | Self::IntegerOrText if null || given.is_signed_integer() => Some(DataType::Int64),
             Self::Double if null || number => Some(DataType::Float64),
             Self::Number if null => Some(DataType::Int32),
             Self::Number if number => Some(given.clone()),
@@ -109,6 +128,13 @@ impl Types<'_> {
     }
 }
 
+impl Types<'_> {
+    /// The value of a constant text.
+    pub(super) fn text(&self, index: usize) -> Option<&str> {
+        (*self.constants.get(index)?)?.try_as_str()?
+    }
+}
+
 /// One call over a batch.
 pub(super) struct Call<'a> {
     /// The argument columns, of `rows` values each.
@@ -143,6 +169,15 @@ impl Call<'_> {
     /// `Internal` if it is none.
     pub(super) fn text(&self, index: usize) -> Result<&StringArray> {
         self.any(index)?.as_string_opt::<i32>().ok_or_else(|| wrong_type(index, "text"))
+    }
+
+    /// The bytes of a text or binary column.
+    ///
+    /// # Errors
+    /// `Internal` if it is neither.
+    pub(super) fn bytes(&self, index: usize) -> Result<BinaryArray> {
+        let bytes = arrow::compute::cast(self.any(index)?, &DataType::Binary)?;
+        bytes.as_binary_opt::<i32>().cloned().ok_or_else(|| wrong_type(index, "BYTES"))
     }
 
     /// A text column, if the call has so many arguments.
@@ -184,6 +219,21 @@ impl Call<'_> {
         Ok(Arc::new(builder.finish()))
     }
 
+    /// The binary column of one result per row.
+    ///
+    /// # Errors
+    /// The first of `value`.
+    pub(super) fn build_bytes<B: AsRef<[u8]>>(
+        &self,
+        mut value: impl FnMut(usize) -> Result<Option<B>>,
+    ) -> Result<ArrayRef> {
+        let mut builder = BinaryBuilder::with_capacity(self.rows, self.rows * 8);
+        for row in 0..self.rows {
+            builder.append_option(value(row)?);
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+
     /// The column of one result per row, in the type to return.
     ///
     /// # Errors
@@ -195,6 +245,14 @@ impl Call<'_> {
         let values: PrimitiveArray<T> = (0..self.rows).map(value).collect::<Result<_>>()?;
         Ok(Arc::new(values.with_data_type(self.return_type.clone())))
     }
+}
+
+/// The BOOLEAN column of one result per row.
+///
+/// # Errors
+/// The first of `value`.
+pub(super) fn boolean(call: &Call<'_>, value: impl FnMut(usize) -> Result<Option<bool>>) -> Result<ArrayRef> {
+    Ok(Arc::new((0..call.rows).map(value).collect::<Result<BooleanArray>>()?))
 }
 
 fn wrong_type(index: usize, wanted: &str) -> datafusion::error::DataFusionError {
@@ -212,6 +270,13 @@ pub(super) trait At {
 impl<'a> At for &'a StringArray {
     type Item = &'a str;
     fn at(self, row: usize) -> Option<&'a str> {
+        self.is_valid(row).then(|| self.value(row))
+    }
+}
+
+impl<'a> At for &'a BinaryArray {
+    type Item = &'a [u8];
+    fn at(self, row: usize) -> Option<&'a [u8]> {
         self.is_valid(row).then(|| self.value(row))
     }
 }

@@ -19,8 +19,8 @@ use arrow::array::{
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
 
-use super::scalar::Takes::Any;
-use super::scalar::{Call, Entry, Types};
+use super::scalar::Takes::{Any, Integer};
+use super::scalar::{At, Call, Entry, Types};
 use super::time::calendar::DAY_MS;
 use super::time::value::{dates, from_local, moment_at, timestamps};
 use crate::error::Error;
@@ -47,6 +47,37 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     entry("flink_try_cast", "TRY_CAST(value AS type)", |call| cast(call, true), "As CAST, NULL where that fails."),
     Entry {
+        optional: &[Integer],
+        ..entry(
+            "flink_cast_digits",
+            "CAST(value AS STRING)",
+            |call| to_text(call.any(0)?, call),
+            "The text of a time with so many digits of its fraction.",
+        )
+    },
+    Entry {
+        takes: &[Any, Integer],
+        optional: &[Any],
+        returns: |types| types.get(0),
+        ..entry(
+            "flink_digits",
+            "CAST(value AS TIMESTAMP(p))",
+            cut_digits,
+            "A time with so many digits of its fraction; the others are cut.",
+        )
+    },
+    Entry {
+        takes: &[Any],
+        optional: &[Any],
+        returns: |_| Some(DataType::Utf8),
+        ..entry(
+            "typeof",
+            "TYPEOF(value)",
+            |_| Err(Error::internal("TYPEOF was not planned").into()),
+            "The type's name.",
+        )
+    },
+    Entry {
         takes: &[Any],
         returns: |_| Some(DataType::Utf8),
         ..entry(
@@ -62,7 +93,38 @@ fn to_text(column: &ArrayRef, call: &Call<'_>) -> Result<ArrayRef> {
     if *column.data_type() == DataType::Utf8 {
         return Ok(Arc::clone(column));
     }
+    if call.count() > 2 {
+        let digits = call.integers(2)?;
+        return call.build_text(|row| {
+            let digits = digits.at(row).and_then(|digits| usize::try_from(digits).ok()).unwrap_or(0);
+            text::text_with_digits(column, row, call.zone, digits.min(9))
+        });
+    }
     call.build_text(|row| text::text_at(column, row, call.zone))
+}
+
+/// A time stamp is cut towards 1970 in its milliseconds, as Flink's division does; one that was read from text loses
+/// the digits of the text: a third argument says so.
+fn cut_digits(call: &Call<'_>) -> Result<ArrayRef> {
+    let (column, digits) = (call.any(0)?, call.integers(1)?);
+    let cut = |row: usize| -> Result<Option<(i64, i64)>> {
+        let Some((moment, digits)) = moment_at(column, row, call.zone)?.zip(digits.at(row)) else { return Ok(None) };
+        let unit = |kept: i64| 10_i64.pow(u32::try_from(kept.clamp(0, 9)).unwrap_or(0));
+        if digits >= 3 {
+            let unit = unit(9 - digits);
+            return Ok(Some((moment.ms, moment.nanos / unit * unit)));
+        }
+        let unit = unit(3 - digits);
+        let whole = if call.count() > 2 { moment.ms.div_euclid(unit) } else { moment.ms / unit };
+        Ok(Some((whole * unit, 0)))
+    };
+    match column.data_type() {
+        DataType::Timestamp(_, _) => timestamps(call.return_type, call.rows, cut),
+        DataType::Time32(_) | DataType::Time64(_) => {
+            times(call.return_type, call.rows, |row| Ok(cut(row)?.map(|(ms, nanos)| ms * 1_000_000 + nanos)))
+        }
+        _ => Ok(Arc::clone(column)),
+    }
 }
 
 fn cast(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
@@ -98,8 +160,12 @@ fn cast(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
             }
             from_local(to, call.rows, call.zone, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local())))
         }
+        (DataType::Time32(_) | DataType::Time64(_), DataType::Timestamp(_, None)) => {
+            from_local(to, call.rows, call.zone, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local())))
+        }
         (DataType::Timestamp(_, _), DataType::Date32) => {
-            dates(call.rows, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local().0)))
+            // Flink cuts towards 1970: before it, all but midnight is the next day
+            dates(call.rows, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local_ms / DAY_MS)))
         }
         (DataType::Timestamp(_, _), DataType::Time32(_) | DataType::Time64(_)) => times(to, call.rows, |row| {
             // Flink cuts towards 1970 before it wraps into the day
@@ -209,10 +275,10 @@ fn from_text(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
             return times(to, call.rows, |row| Ok(clocks.get(row).copied().flatten()));
         }
         DataType::Timestamp(_, _) => {
-            let locals = read_each(texts, to, lenient, |text| parse::read_timestamp(text.trim()))?;
+            let locals = read_each(texts, to, lenient, parse::read_timestamp)?;
             return from_local(to, call.rows, call.zone, |row| Ok(locals.get(row).copied().flatten()));
         }
-        DataType::LargeUtf8 | DataType::Utf8View => arrow::compute::cast(texts, to)?,
+        DataType::LargeUtf8 | DataType::Utf8View | DataType::Binary => arrow::compute::cast(texts, to)?,
         other => return Err(Error::sql(format!("STRING cannot be cast to \"{}\"", name(other))).into()),
     })
 }

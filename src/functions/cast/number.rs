@@ -9,6 +9,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 
+use super::text::double_text;
+
 /// A value of any numeric type; booleans count as 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::functions) enum Number {
@@ -58,9 +60,9 @@ pub(in crate::functions) fn decimal_to_double(units: i128, scale: i8) -> f64 {
     format!("{units}e{}", -i32::from(scale)).parse().unwrap_or(f64::NAN)
 }
 
-/// DECIMAL(precision, scale) of a DOUBLE by its shortest text, as Java's `BigDecimal.valueOf`.
+/// DECIMAL(precision, scale) of a DOUBLE by its text, as Java's `BigDecimal.valueOf`.
 pub(in crate::functions) fn decimal_from_double(value: f64, precision: u8, scale: i8) -> Option<i128> {
-    parse_decimal(&format!("{value:e}"), precision, scale).flatten()
+    parse_decimal(&double_text(value), precision, scale).flatten()
 }
 
 /// DECIMAL(precision, scale) of a text such as `-12.5` or `1E3`, rounded half up.

@@ -1,26 +1,30 @@
 //! Text to values as Flink's CAST reads it: blanks around are ignored, `'1.5'` is INT 1, `'2024'` a DATE, `'yes'` TRUE.
 
-use super::number::parse_decimal;
+use super::number::{divide_half_up, parse_decimal, power_of_ten};
 use crate::functions::time::calendar::{Date, days_of_month};
 
-/// An integer of `1`, `-2` or `1.5`, whose fraction is cut; `None` if it is none or i64 has no room.
+/// An integer of `1`, `-2`, `1.5` or `.`, whose fraction is cut; `None` if it is none or i64 has no room. Only blanks
+/// around are nothing.
 pub(in crate::functions) fn read_integer(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+    let text = text.trim_matches(' ');
+    let (whole, fraction) = match text.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (text, None),
+    };
+    if !fraction.unwrap_or("").bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     match whole {
-        "" | "-" | "+" if !fraction.is_empty() => Some(0),
+        "" | "-" | "+" if fraction.is_some() => Some(0),
         _ => whole.parse().ok(),
     }
 }
 
 /// A DOUBLE's text that Rust reads as Java does; `None` if Java would not.
 ///
-/// # Source  `java.lang.Double.valueOf`, less its hexadecimal form
+/// # Source  `java.lang.Double.valueOf`
 fn java_double(text: &str) -> Option<&str> {
-    let text = text.trim();
+    let text = text.trim_matches(|c: char| c <= ' ');
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     if matches!(unsigned, "NaN" | "Infinity") {
         return Some(text);
@@ -29,19 +33,100 @@ fn java_double(text: &str) -> Option<&str> {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E')).then_some(text)
 }
 
+/// `0x1.8p3`: digits of 4 bits, and an exponent of two.
+fn hexadecimal(text: &str) -> Option<f64> {
+    let text = text.trim_matches(|c: char| c <= ' ');
+    let (negative, rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let rest = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X"))?;
+    let (mantissa, exponent) = rest.split_once(['p', 'P'])?;
+    let exponent: i32 = exponent.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(exponent).parse().ok()?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    // 15 digits fit into an integer; more are no number of a person
+    let bits = u64::from_str_radix(&digits, 16).ok().filter(|_| digits.len() <= 15)?;
+    let shift = exponent.checked_sub(i32::try_from(fraction.len() * 4).ok()?)?;
+    let size = bits as f64 * 2_f64.powi(shift);
+    Some(if negative { -size } else { size })
+}
+
 /// A DOUBLE.
 pub(in crate::functions) fn read_double(text: &str) -> Option<f64> {
-    java_double(text)?.parse().ok()
+    java_double(text).and_then(|text| text.parse().ok()).or_else(|| hexadecimal(text))
 }
 
 /// A FLOAT, rounded once.
 pub(in crate::functions) fn read_float(text: &str) -> Option<f32> {
-    java_double(text)?.parse().ok()
+    java_double(text).and_then(|text| text.parse().ok()).or_else(|| hexadecimal(text).map(|value| value as f32))
 }
 
 /// A DECIMAL; `Some(None)` if it does not fit.
+///
+/// # Source  Flink, `BinaryStringDataUtil.toDecimal`, which reads short texts for up to 18 digits in a way of its own
 pub(in crate::functions) fn read_decimal(text: &str, precision: u8, scale: i8) -> Option<Option<i128>> {
-    parse_decimal(text.trim(), precision, scale)
+    if precision <= 18 && text.len() <= 18 {
+        return short_decimal(text.as_bytes(), precision, scale);
+    }
+    let ascii = |c: char| match crate::functions::regex::digit_value(c) {
+        Some(digit) if !c.is_ascii() => char::from_digit(digit, 10).unwrap_or(c),
+        _ => c,
+    };
+    let text: String = text.trim_matches([' ', '\n', '\t']).chars().map(ascii).collect();
+    parse_decimal(&text, precision, scale)
+}
+
+/// What follows the digits is looked at from the second character on: `12a` is 12 and `x` is 0, as in Flink.
+fn short_decimal(bytes: &[u8], precision: u8, scale: i8) -> Option<Option<i128>> {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\t');
+    let rest = bytes.get(bytes.iter().position(|byte| !blank(byte))?..)?;
+    let negative = rest.first() == Some(&b'-');
+    let mut rest =
+        if negative || rest.first() == Some(&b'+') { rest.get(1..).filter(|rest| !rest.is_empty())? } else { rest };
+    let (mut units, mut digits, mut point, mut last) = (0_i128, 0_i32, None, b'0');
+    while let Some((byte, after)) = rest.split_first() {
+        (last, rest) = (*byte, after);
+        match byte {
+            b'0'..=b'9' => {
+                units = units * 10 + i128::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if point.is_none() => point = Some(digits),
+            b'.' => return None,
+            _ => break,
+        }
+    }
+    let mut exponent = 0;
+    if matches!(last, b'e' | b'E') && !rest.is_empty() {
+        let minus = rest.first() == Some(&b'-');
+        if minus || rest.first() == Some(&b'+') {
+            rest = rest.get(1..).filter(|rest| !rest.is_empty())?;
+        }
+        while let Some((byte, after)) = rest.split_first() {
+            rest = after;
+            if !byte.is_ascii_digit() {
+                break;
+            }
+            if exponent < 40 {
+                exponent = exponent * 10 + i32::from(byte - b'0');
+            }
+        }
+        exponent = if minus { -exponent } else { exponent };
+    }
+    if !rest.iter().all(blank) {
+        return None;
+    }
+    let shift = exponent - (digits - point.unwrap_or(digits)) + i32::from(scale);
+    if digits + shift > i32::from(precision) {
+        return Some(None);
+    }
+    let units = match power_of_ten(shift.unsigned_abs()) {
+        Some(power) if shift >= 0 => units.checked_mul(power)?,
+        Some(power) if shift >= -18 => divide_half_up(units, power),
+        _ => return None,
+    };
+    Some(Some(if negative { -units } else { units }))
 }
 
 /// A BOOLEAN.
@@ -80,17 +165,26 @@ fn number(text: &str, least: usize, most: usize) -> Option<(i64, &str)> {
 
 /// Days since 1970 and nanoseconds of the day of `yyyy-M-d[ H:m:s[.fraction]]`: no `T`, no zone.
 ///
-/// A day up to 31 past the end of its month is the last of it.
+/// A day up to 31 past the end of its month is the last of it; 24:00:00 is the next day.
 ///
 /// # Source  Flink, `DateTimeUtils.parseTimestampData` and its default formatter
 pub(in crate::functions) fn read_timestamp(text: &str) -> Option<(i64, i64)> {
+    read_timestamp_by(text, |date| Date { day: date.day.min(days_of_month(date.year, date.month)), ..date }.to_days())
+}
+
+/// As [`read_timestamp`], but a day past the end of its month is one of the next, as `java.sql.Timestamp` reads it.
+pub(in crate::functions) fn read_sql_timestamp(text: &str) -> Option<(i64, i64)> {
+    read_timestamp_by(text, Date::to_days)
+}
+
+fn read_timestamp_by(text: &str, days_of: impl Fn(Date) -> i64) -> Option<(i64, i64)> {
     let (year, rest) = number(text, 4, 4)?;
     let (month, rest) = number(rest.strip_prefix('-')?, 1, 2)?;
     let (day, rest) = number(rest.strip_prefix('-')?, 1, 2)?;
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
-    let days = Date { year, month, day: day.min(days_of_month(year, month)) }.to_days();
+    let days = days_of(Date { year, month, day });
     match rest.strip_prefix(' ') {
         Some(clock) => Some((days, read_clock(clock, true)?)),
         None => rest.is_empty().then_some((days, 0)),
@@ -123,8 +217,9 @@ fn read_clock(text: &str, whole: bool) -> Option<i64> {
         None if rest.is_empty() => 0,
         _ => return None,
     };
-    let fits = hour < 24 && minute < 60 && second < 60;
-    fits.then_some((hour * 3600 + minute * 60 + second) * 1_000_000_000 + fraction)
+    let ns = (hour * 3600 + minute * 60 + second) * 1_000_000_000 + fraction;
+    let fits = hour < 24 && minute < 60 && second < 60 || whole && ns == 86_400_000_000_000 && hour == 24;
+    fits.then_some(ns)
 }
 
 #[cfg(test)]
@@ -138,7 +233,8 @@ mod tests {
         {
             assert_eq!(read_integer(text), value, "{text}");
         }
-        for text in ["", "x", "1.x", "1e3", "9223372036854775808", "--1", "-", ".", "1 2"] {
+        assert_eq!(read_integer("."), Some(0));
+        for text in ["", "x", "1.x", "1e3", "9223372036854775808", "--1", "-", "1 2", "\t7"] {
             assert_eq!(read_integer(text), None, "{text}");
         }
         assert_eq!(read_double(" 1e3 "), Some(1000.0));
@@ -147,6 +243,22 @@ mod tests {
         for text in ["inf", "nan", "", "1,5", "infinity"] {
             assert_eq!(read_double(text), None, "{text}");
         }
+        assert_eq!((read_double("0x1p3"), read_double("-0x.8p1")), (Some(8.0), Some(-1.0)));
+        for (text, units) in [
+            ("1.005", Some(Some(101))),
+            ("12a", Some(Some(1200))),
+            ("x", Some(Some(0))),
+            ("1L", Some(Some(100))),
+            ("1e3", Some(Some(100_000))),
+            ("999999999", Some(None)),
+            ("1e-400", None),
+            ("1 2", None),
+            ("--1", None),
+            ("", None),
+        ] {
+            assert_eq!(read_decimal(text, 10, 2), units, "{text}");
+        }
+        assert_eq!(read_decimal("１", 38, 0), Some(Some(1)));
         assert_eq!(read_boolean("YES"), Some(true));
         assert_eq!(read_boolean("2"), None);
     }

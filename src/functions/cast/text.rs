@@ -10,8 +10,31 @@ use datafusion::error::Result;
 use super::number::{Number, number_at, power_of_ten};
 use crate::error::Error;
 use crate::functions::time::calendar::{DAY_MS, Date};
-use crate::functions::time::value::moment_at;
+use crate::functions::time::value::{interval_at, moment_at};
+use crate::table::float;
 use crate::time::zone::Zone;
+
+/// The text of a TIME or time stamp with so many digits of its fraction; that of another value as it is.
+///
+/// # Errors
+/// As [`text_at`].
+pub(in crate::functions) fn text_with_digits(
+    array: &ArrayRef,
+    row: usize,
+    zone: &Zone,
+    digits: usize,
+) -> Result<Option<String>> {
+    match array.data_type() {
+        _ if array.is_null(row) => Ok(None),
+        DataType::Time32(_) | DataType::Time64(_) => Ok(Some(time_text(array, row, Some(digits)))),
+        DataType::Timestamp(_, _) => {
+            let moment = moment_at(array, row, zone)?;
+            let (days, day_ns) = moment.map(|moment| moment.local()).unwrap_or_default();
+            Ok(Some(format!("{} {}", date_text(Date::from_days(days)), clock_text(day_ns, digits))))
+        }
+        _ => text_at(array, row, zone),
+    }
+}
 
 /// The text of a value; `None` for NULL.
 ///
@@ -32,8 +55,13 @@ pub(in crate::functions) fn text_at(array: &ArrayRef, row: usize, zone: &Zone) -
         DataType::Float32 => float_text(array.as_primitive::<Float32Type>().value(row)),
         DataType::Float64 => double_text(array.as_primitive::<Float64Type>().value(row)),
         DataType::Decimal128(_, scale) => decimal_text(array.as_primitive::<Decimal128Type>().value(row), *scale),
+        DataType::Binary => String::from_utf8_lossy(array.as_binary::<i32>().value(row)).into_owned(),
+        DataType::Interval(_) => {
+            let (months, ms) = interval_at(array, row).unwrap_or_default();
+            interval_text(months, ms)
+        }
         DataType::Date32 => date_text(Date::from_days(i64::from(array.as_primitive::<Date32Type>().value(row)))),
-        DataType::Time32(_) | DataType::Time64(_) => time_text(array, row),
+        DataType::Time32(_) | DataType::Time64(_) => time_text(array, row, None),
         DataType::Timestamp(unit, _) => {
             let moment = moment_at(array, row, zone)?;
             let (days, day_ns) = moment.map(|moment| moment.local()).unwrap_or_default();
@@ -89,8 +117,9 @@ fn clock_text(day_ns: i64, digits: usize) -> String {
     }
 }
 
-fn time_text(array: &ArrayRef, row: usize) -> String {
-    let (day_ns, digits) = match array.data_type() {
+/// Without a precision a fraction is written if there is one: TIME means TIME(0), but the column may be TIME(3).
+fn time_text(array: &ArrayRef, row: usize, digits: Option<usize>) -> String {
+    let (day_ns, most) = match array.data_type() {
         DataType::Time32(TimeUnit::Second) => {
             (i64::from(array.as_primitive::<Time32SecondType>().value(row)).saturating_mul(1_000_000_000), 0)
         }
@@ -102,6 +131,8 @@ fn time_text(array: &ArrayRef, row: usize) -> String {
         }
         _ => (array.as_primitive::<Time64NanosecondType>().value(row), 9),
     };
+    let whole = day_ns % 1_000_000_000 == 0;
+    let digits = digits.unwrap_or(if whole { 0 } else { most });
     clock_text(day_ns.clamp(0, DAY_MS * 1_000_000 - 1), digits)
 }
 
@@ -117,141 +148,38 @@ pub(in crate::functions) fn decimal_text(units: i128, scale: i8) -> String {
     if places == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::with_capacity(24);
+    write(&mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
 /// A DOUBLE as Java 17 writes it.
 pub(in crate::functions) fn double_text(value: f64) -> String {
-    match special(value) {
-        Some(text) => text.to_owned(),
-        None => java_text(value < 0.0, exact_integer(value.abs(), 53), &format!("{:e}", value.abs()), || {
-            format!("{:.1e}", value.abs())
-        }),
-    }
+    written(|out| float::write_double(value, out))
 }
 
 /// A FLOAT as Java 17 writes it.
-pub(in crate::functions) fn float_text(value: f32) -> String {
-    match special(f64::from(value)) {
-        Some(text) => text.to_owned(),
-        None => {
-            java_text(value < 0.0, exact_integer(f64::from(value.abs()), 24), &format!("{:e}", value.abs()), || {
-                format!("{:.1e}", value.abs())
-            })
-        }
-    }
+fn float_text(value: f32) -> String {
+    written(|out| float::write_float(value, out))
 }
 
-fn special(value: f64) -> Option<&'static str> {
-    if value.is_nan() {
-        Some("NaN")
-    } else if value.is_infinite() {
-        Some(if value > 0.0 { "Infinity" } else { "-Infinity" })
-    } else if value == 0.0 {
-        Some(if value.is_sign_negative() { "-0.0" } else { "0.0" })
-    } else {
-        None
+/// `+1 02:03:04.500`, or `+1-02` for years and months.
+fn interval_text(months: i32, ms: i64) -> String {
+    if months != 0 {
+        let size = months.unsigned_abs();
+        return format!("{}{}-{:02}", if months < 0 { '-' } else { '+' }, size / 12, size % 12);
     }
-}
-
-/// The digits Java 17 writes for a whole number below 2^63 with more bits than the type keeps: those of the exact
-/// value, less the ones that certainly mean nothing, and not the shortest that read back.
-///
-/// # Source  OpenJDK 17, `FloatingDecimal.dtoa`, whose shortcut for whole numbers this is
-fn exact_integer(value: f64, bits: u32) -> Option<String> {
-    if value.fract() != 0.0 || !(1.0..9_223_372_036_854_775_808.0).contains(&value) {
-        return None;
-    }
-    let whole = value as u64;
-    let exponent = whole.ilog2();
-    let doubtful = exponent.saturating_sub(bits).saturating_sub(1);
-    // decimal digits below a power of two: its exponent times log10(2)
-    let dropped = if doubtful > 1 { doubtful * 30_103 / 100_000 } else { 0 };
-    let unit = 10_u64.checked_pow(dropped)?;
-    let (kept, rest) = (whole / unit, whole % unit);
-    let rounded = kept + u64::from(unit > 1 && rest >= unit / 2);
-    Some(format!("{rounded}{}", "0".repeat(dropped as usize)))
-}
-
-/// `d.ddd` between 10^-3 and 10^7, else `d.dddE±n`.
-fn java_text(negative: bool, exact: Option<String>, shortest: &str, two_digits: impl Fn() -> String) -> String {
-    let split = |text: &str| {
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-        (mantissa.replace('.', ""), exponent.parse::<i32>().unwrap_or(0))
-    };
-    let (mut digits, mut exponent) = split(shortest);
-    if let Some(exact) = exact {
-        exponent = i32::try_from(exact.len()).unwrap_or(0) - 1;
-        digits = exact.trim_end_matches('0').to_owned();
-    } else if digits.len() == 1 {
-        // Java writes two digits at least and then the nearer ones: 4.9E-324
-        (digits, exponent) = split(&two_digits());
-        if digits.ends_with('0') {
-            digits.pop();
-        }
-    }
-    let sign = if negative { "-" } else { "" };
-    let at = |place: i32| {
-        let (whole, fraction) = digits.split_at_checked(usize::try_from(place).unwrap_or(0)).unwrap_or((&digits, ""));
-        (whole.to_owned(), if fraction.is_empty() { "0".to_owned() } else { fraction.to_owned() })
-    };
-    match exponent {
-        0..7 => {
-            let width = usize::try_from(exponent).unwrap_or(0) + 1;
-            let zeros = "0".repeat(width.saturating_sub(digits.len()));
-            let (whole, fraction) = at(i32::try_from(width.min(digits.len())).unwrap_or(0));
-            format!("{sign}{whole}{zeros}.{fraction}")
-        }
-        -3..0 => format!("{sign}0.{}{digits}", "0".repeat(exponent.unsigned_abs() as usize - 1)),
-        _ => {
-            let (whole, fraction) = at(1);
-            format!("{sign}{whole}.{fraction}E{exponent}")
-        }
-    }
+    let size = ms.unsigned_abs();
+    let (seconds, rest) = (size / 1000, size % 1000);
+    let (days, clock) = (seconds / 86_400, seconds % 86_400);
+    let sign = if ms < 0 { '-' } else { '+' };
+    format!("{sign}{days} {:02}:{:02}:{:02}.{rest:03}", clock / 3600, clock / 60 % 60, clock % 60)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn doubles_as_java_writes_them() {
-        for (value, text) in [
-            (1e10, "1.0E10"),
-            (-1e-5, "-1.0E-5"),
-            (9_999_999.0, "9999999.0"),
-            (1e7, "1.0E7"),
-            (0.001, "0.001"),
-            (0.00099, "9.9E-4"),
-            (100.0, "100.0"),
-            (-0.5, "-0.5"),
-            (1234.5678, "1234.5678"),
-            (123_456_789.125, "1.23456789125E8"),
-            (5e-324, "4.9E-324"),
-            (f64::MAX, "1.7976931348623157E308"),
-            (1e21, "1.0E21"),
-            (-0.0, "-0.0"),
-            (3.3333333333333335, "3.3333333333333335"),
-            (4_611_686_018_427_387_904.0, "4.6116860184273879E18"),
-            (9_223_372_036_854_775_808.0, "9.223372036854776E18"),
-            (f64::NEG_INFINITY, "-Infinity"),
-        ] {
-            assert_eq!(double_text(value), text);
-        }
-    }
-
-    #[test]
-    fn floats_as_java_writes_them() {
-        for (value, text) in [
-            (123_456_789_f32, "1.23456792E8"),
-            (1e10, "1.0E10"),
-            (1e21, "1.0E21"),
-            (0.1, "0.1"),
-            (-0.33333334, "-0.33333334"),
-            (1234.5678, "1234.5677"),
-            (16_777_216.0, "1.6777216E7"),
-            (1.0, "1.0"),
-        ] {
-            assert_eq!(float_text(value), text);
-        }
-    }
 
     #[test]
     fn decimals_keep_their_scale() {

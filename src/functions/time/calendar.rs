@@ -8,6 +8,9 @@ pub(in crate::functions) const DAYS_MIN: i64 = -719_528;
 /// 9999-12-31.
 pub(in crate::functions) const DAYS_MAX: i64 = 2_932_896;
 
+/// 1582-10-15, the first day that was counted by the Gregorian calendar.
+const GREGORIAN_FROM: i64 = -141_427;
+
 /// A day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::functions) struct Date {
@@ -47,6 +50,38 @@ impl Date {
         era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
     }
 
+    /// The day of the calendar that changed in 1582: Julian before 1582-10-15, as Java's old classes have it.
+    pub(in crate::functions) fn from_days_of_1582(days: i64) -> Self {
+        if days >= GREGORIAN_FROM {
+            return Self::from_days(days);
+        }
+        // # Source  Richards, "Calendars", over Julian day numbers
+        let shifted = days.max(-9_000_000_000) + 2_440_588 + 32_082;
+        let year = (4 * shifted + 3).div_euclid(1461);
+        let of_year = shifted - (1461 * year).div_euclid(4);
+        let month = (5 * of_year + 2) / 153;
+        Self {
+            year: year - 4800 + month / 10,
+            month: month + 3 - 12 * (month / 10),
+            day: of_year - (153 * month + 2) / 5 + 1,
+        }
+    }
+
+    /// Days since 1970 of a date of that calendar, whose month and day may be beyond their ends.
+    pub(in crate::functions) fn to_days_of_1582(self) -> i64 {
+        let months =
+            self.year.clamp(-25_000_000, 25_000_000) * 12 + (self.month - 1).clamp(-1_000_000_000, 1_000_000_000);
+        let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
+        let beyond = (self.day - 1).clamp(-10_000_000_000, 10_000_000_000);
+        let gregorian = Self { year, month, day: 1 }.to_days() + beyond;
+        if gregorian >= GREGORIAN_FROM {
+            return gregorian;
+        }
+        let january = (14 - month) / 12;
+        let (y, m) = (year + 4800 - january, month + 12 * january - 3);
+        1 + (153 * m + 2) / 5 + 365 * y + y.div_euclid(4) - 32_083 - 2_440_588 + beyond
+    }
+
     /// The same day so many months later, or the last of that month.
     pub(in crate::functions) fn plus_months(self, months: i64) -> Self {
         let total = (self.year * 12 + self.month - 1).saturating_add(months.clamp(-1_000_000_000, 1_000_000_000));
@@ -75,6 +110,12 @@ impl Date {
         let thursday = Self::from_days(self.to_days() + 4 - self.iso_weekday());
         (thursday.year, (thursday.day_of_year() - 1) / 7 + 1)
     }
+}
+
+/// Milliseconds since 1970 with so many months added: the same day of the month, or the last.
+pub(in crate::functions) fn plus_months(ms: i64, months: i64) -> i64 {
+    let days = Date::from_days(ms.div_euclid(DAY_MS)).plus_months(months).to_days();
+    days.saturating_mul(DAY_MS).saturating_add(ms.rem_euclid(DAY_MS))
 }
 
 /// Number of days of a month.
@@ -122,6 +163,18 @@ mod tests {
         assert_eq!(Date::from_days(DAYS_MAX), Date { year: 9999, month: 12, day: 31 });
         let far = Date::from_days(i64::MAX).plus_months(i64::MAX);
         assert!(far.year > 20_000_000 && far.to_days() > 0);
+    }
+
+    #[test]
+    fn the_calendar_of_1582() {
+        for days in [-141_427, -141_428, -719_164, 0, -200_000] {
+            assert_eq!(Date::from_days_of_1582(days).to_days_of_1582(), days);
+        }
+        assert_eq!(Date::from_days_of_1582(-141_428), Date { year: 1582, month: 10, day: 4 });
+        assert_eq!(
+            Date { year: 2024, month: 13, day: 32 }.to_days_of_1582(),
+            Date { year: 2025, month: 2, day: 1 }.to_days()
+        );
     }
 
     #[test]

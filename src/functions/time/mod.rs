@@ -1,24 +1,28 @@
 //! Functions of time. TIMESTAMP_LTZ is read on the session's clock; patterns are Java's.
 
+mod arithmetic;
 pub(in crate::functions) mod calendar;
 pub(in crate::functions) mod pattern;
 pub(in crate::functions) mod unit;
 pub(in crate::functions) mod value;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Time32MillisecondArray};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use datafusion::error::Result;
 
+use self::arithmetic::{old_instant, old_local};
 use self::calendar::{DAY_MS, Date};
 use self::pattern::{Pattern, Reading, to_ms};
 use self::unit::Unit;
 use self::value::{dates, from_local, moment_at, timestamps};
-use super::cast::number::{Number, number_at};
-use super::cast::parse::{read_date, read_timestamp};
-use super::scalar::Takes::{Any, Integer, Moment as AMoment, Number as ANumber, Text};
+use super::cast::number::{Number, is_number, number_at};
+use super::cast::parse::{read_date, read_sql_timestamp, read_timestamp};
+use super::scalar::Takes::{Any, Integer, Moment as AMoment, Text};
 use super::scalar::{At, Call, Entry, Types};
 use crate::error::Error;
-use crate::time::zone::Twice;
+use crate::time::zone::{Twice, Zone};
 
 const fn entry(
     name: &'static str,
@@ -45,6 +49,9 @@ macro_rules! part {
     };
 }
 
+/// The functions that add and subtract.
+pub(super) use self::arithmetic::ENTRIES as ARITHMETIC;
+
 /// The functions of this file.
 pub(super) const ENTRIES: &[Entry] = &[
     part!("year", "YEAR(time)", Unit::Year, "The year."),
@@ -60,26 +67,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         takes: &[Text, AMoment],
         ..entry("date_part", "EXTRACT(unit FROM time)", extract, "A part of a time, as BIGINT.")
-    },
-    Entry {
-        takes: &[Text, AMoment, AMoment],
-        returns: |_| Some(DataType::Int32),
-        ..entry(
-            "timestampdiff",
-            "TIMESTAMPDIFF(unit, from, to)",
-            difference,
-            "Whole units between two times, truncated.",
-        )
-    },
-    Entry {
-        takes: &[Text, Integer, AMoment],
-        returns: |types| types.get(2),
-        ..entry(
-            "timestampadd",
-            "TIMESTAMPADD(unit, count, time)",
-            add,
-            "A time so many units later; months keep the day or the last one.",
-        )
     },
     Entry {
         takes: &[Any, Any],
@@ -119,17 +106,23 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Text],
         optional: &[Text],
         returns: |_| Some(DataType::Date32),
-        ..entry("to_date", "TO_DATE(text [, pattern])", to_date, "DATE of a text; NULL if it does not fit.")
+        ..entry(
+            "to_date",
+            "TO_DATE(text [, pattern])",
+            to_date,
+            "DATE of a text. What does not fit is NULL, with a pattern the year 1705471.",
+        )
     },
     Entry {
-        takes: &[ANumber],
-        optional: &[Integer],
+        takes: &[Any],
+        optional: &[Any, Text],
         returns: ltz,
         ..entry(
             "to_timestamp_ltz",
-            "TO_TIMESTAMP_LTZ(number, 0 | 3)",
+            "TO_TIMESTAMP_LTZ(number [, precision]) or TO_TIMESTAMP_LTZ(text [, pattern [, zone]])",
             to_timestamp_ltz,
-            "TIMESTAMP_LTZ(3) of seconds (0) or milliseconds (3) since 1970.",
+            "TIMESTAMP_LTZ of a number of seconds (0), milliseconds (3), micro- (6) or nanoseconds (9) since 1970, or of \
+             a text, read in UTC if no zone is named.",
         )
     },
     Entry {
@@ -155,9 +148,17 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// What TIMESTAMP_LTZ(3) is in this session.
+/// What TIMESTAMP_LTZ is in this session, with the precision of a constant second argument.
 fn ltz(types: &Types<'_>) -> Option<DataType> {
-    Some(DataType::Timestamp(TimeUnit::Millisecond, Some(types.zone.name().into())))
+    let number = is_number(&types.get(0)?) && types.get(0)? != DataType::Boolean;
+    let text = types.get(0)?.is_string() && types.get(1).is_none_or(|pattern| pattern.is_string());
+    let unit = match types.integer(1).filter(|_| number) {
+        Some(4..=6) => TimeUnit::Microsecond,
+        Some(7..) => TimeUnit::Nanosecond,
+        _ => TimeUnit::Millisecond,
+    };
+    let known = number && types.types.len() < 3 || text || types.get(0)? == DataType::Null;
+    known.then(|| DataType::Timestamp(unit, Some(types.zone.name().into())))
 }
 
 /// One part per row of the column at `index`.
@@ -180,43 +181,9 @@ fn extract(call: &Call<'_>) -> Result<ArrayRef> {
     part_of(call, 1, |row| unit_at(units, row))
 }
 
-fn difference(call: &Call<'_>) -> Result<ArrayRef> {
-    let (units, from, to) = (call.text(0)?, call.any(1)?, call.any(2)?);
-    call.build::<Int32Type>(|row| {
-        let ends = moment_at(from, row, call.zone)?.zip(moment_at(to, row, call.zone)?);
-        let Some(((from, to), unit)) = ends.zip(unit_at(units, row)?) else { return Ok(None) };
-        // INT keeps the low bits, as Java's narrowing does
-        Ok(Some(unit.between(from.ms, to.ms)? as i32))
-    })
-}
-
-fn add(call: &Call<'_>) -> Result<ArrayRef> {
-    let (units, counts, column) = (call.text(0)?, call.integers(1)?, call.any(2)?);
-    let date = *column.data_type() == DataType::Date32;
-    let sum = |row: usize| -> Result<Option<(i64, i64)>> {
-        let Some((moment, (unit, count))) =
-            moment_at(column, row, call.zone)?.zip(unit_at(units, row)?.zip(counts.at(row)))
-        else {
-            return Ok(None);
-        };
-        if date && unit.is_of_the_clock() {
-            return Err(Error::sql("TIMESTAMPADD of a DATE takes units of a day or more")
-                .hint("CAST(… AS TIMESTAMP(3)) the date first")
-                .into());
-        }
-        // months of a TIMESTAMP_LTZ are added in UTC, as Flink does
-        Ok(Some((unit.add(moment.ms, count)?, moment.nanos)))
-    };
-    match column.data_type() {
-        DataType::Date32 => dates(call.rows, |row| Ok(sum(row)?.map(|(ms, _)| ms.div_euclid(DAY_MS)))),
-        DataType::Timestamp(_, _) => timestamps(call.return_type, call.rows, sum),
-        other => Err(Error::sql(format!("TIMESTAMPADD does not take \"{other}\"")).into()),
-    }
-}
-
 /// The time of FLOOR and CEIL, whichever side the unit stands on.
 fn snapped_type(types: &Types<'_>) -> Option<DataType> {
-    let time = |t: &DataType| matches!(t, DataType::Date32 | DataType::Timestamp(_, _));
+    let time = |t: &DataType| matches!(t, DataType::Date32 | DataType::Timestamp(_, _) | DataType::Time32(_));
     let (left, right) = (types.get(0)?, types.get(1)?);
     match (time(&left), time(&right)) {
         (true, false) if right.is_string() => Some(left),
@@ -240,6 +207,12 @@ fn snap(call: &Call<'_>, up: bool) -> Result<ArrayRef> {
     };
     match column.data_type() {
         DataType::Date32 => dates(call.rows, |row| Ok(snapped(row)?.map(|(ms, _)| ms.div_euclid(DAY_MS)))),
+        DataType::Time32(_) => {
+            // the end of the last hour is the end of the day
+            let times = (0..call.rows).map(|row| Ok(snapped(row)?.and_then(|(ms, _)| i32::try_from(ms).ok())));
+            let times = times.collect::<Result<Vec<_>>>()?;
+            Ok(Arc::new(times.into_iter().collect::<Time32MillisecondArray>()))
+        }
         _ => timestamps(call.return_type, call.rows, snapped),
     }
 }
@@ -276,14 +249,19 @@ fn date_format(call: &Call<'_>) -> Result<ArrayRef> {
     let (column, formats) = (call.any(0)?, call.text(1)?);
     let texts =
         if column.data_type().is_temporal() { None } else { Some(arrow::compute::cast(column, &DataType::Utf8)?) };
+    let seconds = Pattern::parse(SECONDS)?;
     let mut patterns = Patterns::default();
     call.build_text(|row| {
         let local = match &texts {
-            Some(texts) => texts.as_string::<i32>().at(row).and_then(read_timestamp),
+            Some(texts) => texts.as_string::<i32>().at(row).and_then(|text| seconds.read(text, Reading::Loose)),
             None => moment_at(column, row, call.zone)?.map(value::Moment::local),
         };
         let Some(((days, day_ns), format)) = local.zip(formats.at(row)) else { return Ok(None) };
-        Ok(Some(patterns.get(format)?.format(Date::from_days(days), day_ns)))
+        let pattern = patterns.get(format)?;
+        Ok(Some(match texts {
+            Some(_) => pattern.format_of_1582(days, day_ns),
+            None => pattern.format(Date::from_days(days), day_ns),
+        }))
     })
 }
 
@@ -300,6 +278,10 @@ fn read<'a>(
         match formats.map(|formats| formats.at(row)) {
             None => Ok(default(text)),
             Some(None) => Ok(None),
+            // what does not fit a strict pattern may still be a plain time stamp
+            Some(Some(format)) if reading == Reading::Strict => {
+                Ok(patterns.get(format)?.read(text, reading).or_else(|| read_sql_timestamp(text)))
+            }
             Some(Some(format)) => Ok(patterns.get(format)?.read(text, reading)),
         }
     })
@@ -310,29 +292,56 @@ fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn to_date(call: &Call<'_>) -> Result<ArrayRef> {
+    let (texts, formats) = (call.text(0)?, call.optional_text(1)?);
     let mut read = read(call, Reading::Loose, |text| read_date(text).map(|days| (days, 0)))?;
-    dates(call.rows, |row| Ok(read(row)?.map(|(days, _)| days)))
+    dates(call.rows, |row| {
+        let known = texts.is_valid(row) && formats.is_some_and(|formats| formats.is_valid(row));
+        // a text that does not fit its pattern is the least time there is, in days, as an INT: so it is in Flink
+        let unfit = known.then_some(i64::from((i64::MIN / DAY_MS) as i32));
+        Ok(read(row)?.map(|(days, _)| days).or(unfit))
+    })
 }
 
 fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef> {
+    if call.any(0)?.data_type().is_string() {
+        return ltz_of_text(call);
+    }
     let numbers = call.any(0)?;
-    let precisions = if call.count() > 1 { Some(call.integers(1)?) } else { None };
+    let precisions = if call.count() > 1 { Some(arrow::compute::cast(call.any(1)?, &DataType::Int64)?) } else { None };
+    let precisions = precisions.as_ref().map(|precisions| precisions.as_primitive::<Int64Type>());
     timestamps(call.return_type, call.rows, |row| {
         let precision = precisions.map_or(Some(3), |precisions| precisions.at(row));
         let Some((number, precision)) = number_at(numbers, row).zip(precision) else { return Ok(None) };
-        let factor = match precision {
-            0 => 1000,
-            3 => 1,
+        let Some(power) = u32::try_from(precision).ok().filter(|power| *power <= 9) else {
+            return Err(Error::sql(format!("TO_TIMESTAMP_LTZ takes a precision of 0 to 9, not {precision}")).into());
+        };
+        let (unit, more) = (10_i64.pow(power), 10_i64.pow(9 - power));
+        let (seconds, rest) = match number {
+            Number::Integer(value) => (value.div_euclid(unit), value.rem_euclid(unit) * more),
             other => {
-                return Err(Error::sql(format!("TO_TIMESTAMP_LTZ takes precision 0 or 3, not {other}")).into());
+                let ms = (other.to_f64() * 1000.0 / unit as f64) as i64;
+                (ms.div_euclid(1000), ms.rem_euclid(1000) * 1_000_000)
             }
         };
-        let ms = match number {
-            Number::Integer(value) => value.checked_mul(factor),
-            other => Some((other.to_f64() * factor as f64) as i64),
-        };
+        let ms = seconds.checked_mul(1000).map(|ms| ms.saturating_add(rest / 1_000_000));
         // years 0 to 9999, as Flink has them
-        Ok(ms.filter(|ms| (calendar::DAYS_MIN..=calendar::DAYS_MAX).contains(&ms.div_euclid(DAY_MS))).map(|ms| (ms, 0)))
+        let known = |ms: &i64| (calendar::DAYS_MIN..=calendar::DAYS_MAX).contains(&ms.div_euclid(DAY_MS));
+        Ok(ms.filter(known).map(|ms| (ms, rest % 1_000_000)))
+    })
+}
+
+/// A text by a pattern, in a zone of its own or in UTC.
+fn ltz_of_text(call: &Call<'_>) -> Result<ArrayRef> {
+    let mut local = read(call, Reading::Strict, read_timestamp)?;
+    let zones = call.optional_text(2)?;
+    timestamps(call.return_type, call.rows, |row| {
+        let zone = match zones.map(|zones| zones.at(row)) {
+            None => Zone::UTC,
+            Some(None) => return Ok(None),
+            Some(Some(name)) => Zone::parse(name)?,
+        };
+        let instant = |local: (i64, i64)| (zone.to_instant(to_ms(local), Twice::Earlier), local.1 % 1_000_000);
+        Ok(local(row)?.map(instant))
     })
 }
 
@@ -345,7 +354,7 @@ fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
         if texts.is_null(row) || formats.is_some_and(|formats| formats.is_null(row)) {
             return Ok(None);
         }
-        let seconds = |local| call.zone.to_instant(to_ms(local), Twice::Later) / 1000;
+        let seconds = |local| old_instant(call.zone, to_ms(local)) / 1000;
         Ok(Some(read(row)?.map_or(i64::MIN, seconds)))
     })
 }
@@ -356,8 +365,8 @@ fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef> {
     call.build_text(|row| {
         let format = formats.map_or(Some(SECONDS), |formats| formats.at(row));
         let Some((seconds, format)) = seconds.at(row).zip(format) else { return Ok(None) };
-        let local_ms = call.zone.to_local(seconds.saturating_mul(1000));
+        let local_ms = old_local(call.zone, seconds.saturating_mul(1000));
         let (days, day_ms) = (local_ms.div_euclid(DAY_MS), local_ms.rem_euclid(DAY_MS));
-        Ok(Some(patterns.get(format)?.format(Date::from_days(days), day_ms * 1_000_000)))
+        Ok(Some(patterns.get(format)?.format_of_1582(days, day_ms * 1_000_000)))
     })
 }

@@ -20,6 +20,7 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
+const QUARTERS: [&str; 4] = ["1st quarter", "2nd quarter", "3rd quarter", "4th quarter"];
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// A piece of a pattern.
@@ -39,12 +40,12 @@ pub(in crate::functions) struct Pattern(Vec<Piece>);
 pub(in crate::functions) enum Reading {
     /// The whole text, fields as wide as their letters; a day past the end of its month is the last one.
     Strict,
-    /// Leading text is enough, any width, no day that does not exist.
+    /// Leading text is enough, any width; a month 13 is the January after, and before 1582 the calendar is Julian.
     Loose,
 }
 
 /// Letters that have a meaning here; Java has more, which are refused by name.
-const LETTERS: &str = "yuMLdDHhkKmsSaE";
+const LETTERS: &str = "yuYMLQqdDwWecHhkKmsSnNAaEG";
 
 impl Pattern {
     /// A pattern from its text.
@@ -73,15 +74,31 @@ impl Pattern {
         Ok(Self(pieces))
     }
 
-    /// The text of a local time.
+    /// The text of a local time, as `DateTimeFormatter` writes it.
     ///
     /// # Units   `day_ns` in nanoseconds since midnight
     pub(in crate::functions) fn format(&self, date: Date, day_ns: i64) -> String {
+        self.write(date, day_ns, true)
+    }
+
+    /// The text of a day since 1970 as `SimpleDateFormat` writes it, which counts by the calendar of 1582.
+    pub(in crate::functions) fn format_of_1582(&self, days: i64, day_ns: i64) -> String {
+        self.write(Date::from_days_of_1582(days), day_ns, false)
+    }
+
+    fn write(&self, date: Date, day_ns: i64, signed: bool) -> String {
         let mut out = String::with_capacity(24);
         for piece in &self.0 {
             match piece {
                 Piece::Literal(text) => out.push_str(text),
-                Piece::Field(letter, count) => write_field(&mut out, *letter, *count, date, day_ns),
+                Piece::Field(letter, count) => {
+                    // a year with more digits than letters has a sign
+                    let year = if *letter == 'Y' { sunday_week(date).0 } else { date.year };
+                    if signed && matches!(letter, 'y' | 'u' | 'Y') && *count == 4 && year > 9999 {
+                        out.push('+');
+                    }
+                    write_field(&mut out, *letter, *count, date, day_ns);
+                }
             }
         }
         out
@@ -138,7 +155,22 @@ fn write_field(out: &mut String, letter: char, count: usize, date: Date, day_ns:
         let full = usize::try_from(index - 1).ok().and_then(|i| names.get(i)).copied().unwrap_or("");
         (if count == 3 || letter == 'E' && count < 4 { full.get(..3).unwrap_or(full) } else { full }).to_owned()
     };
+    let (week_year, week) = sunday_week(date);
     let number = match letter {
+        'Y' if count == 2 => week_year.rem_euclid(100),
+        'Y' => week_year,
+        'w' => week,
+        // the first week of a month is the one with its first day
+        'W' => (date.day - 1 + Date { day: 1, ..date }.iso_weekday() % 7) / 7 + 1,
+        'e' | 'c' => date.iso_weekday() % 7 + 1,
+        'Q' | 'q' if count == 3 => return out.push_str(&format!("Q{}", (date.month + 2) / 3)),
+        'Q' | 'q' if count > 3 => return out.push_str(QUARTERS[((date.month - 1) / 3).clamp(0, 3) as usize]),
+        'Q' | 'q' => (date.month + 2) / 3,
+        'G' if count > 3 => return out.push_str(if date.year > 0 { "Anno Domini" } else { "Before Christ" }),
+        'G' => return out.push_str(if date.year > 0 { "AD" } else { "BC" }),
+        'A' => day_ns / 1_000_000,
+        'n' => day_ns % 1_000_000_000,
+        'N' => day_ns,
         'y' | 'u' if count == 2 => date.year.rem_euclid(100),
         'y' | 'u' => date.year,
         'M' | 'L' if count >= 3 => return out.push_str(&name(&MONTHS, date.month)),
@@ -163,6 +195,13 @@ fn write_field(out: &mut String, letter: char, count: usize, date: Date, day_ns:
     write!(out, "{number:0count$}").unwrap_or_default();
 }
 
+/// Year and number of the week from Sunday to Saturday, the first of which has January 1st: the year is that of its
+/// Saturday.
+fn sunday_week(date: Date) -> (i64, i64) {
+    let saturday = Date::from_days(date.to_days() + 6 - date.iso_weekday() % 7);
+    (saturday.year, (saturday.day_of_year() - 1) / 7 + 1)
+}
+
 /// What a text has said so far.
 #[derive(Debug, Default)]
 struct Fields {
@@ -181,6 +220,8 @@ struct Fields {
 impl Fields {
     /// Takes a field off the front of `text`.
     fn read<'a>(&mut self, letter: char, count: usize, adjacent: bool, text: &'a str, how: Reading) -> Option<&'a str> {
+        let whole = text;
+        let text = if how == Reading::Loose { text.trim_start_matches([' ', '\t']) } else { text };
         match letter {
             'a' => return self.read_half(text, how),
             'E' => return strip_name(&WEEKDAYS, text, count, how).map(|(_, rest)| rest),
@@ -189,6 +230,8 @@ impl Fields {
                 self.month = Some(month);
                 return Some(rest);
             }
+            // what has no part in a date here cannot be read
+            'Y' | 'Q' | 'q' | 'w' | 'W' | 'e' | 'c' | 'n' | 'N' | 'A' | 'G' => return None,
             _ => {}
         }
         let year = matches!(letter, 'y' | 'u');
@@ -197,8 +240,15 @@ impl Fields {
             _ if letter == 'S' || adjacent || count > 1 => (count, count),
             Reading::Strict | Reading::Loose => (1, if year { 4 } else { 2 }),
         };
-        let digits = text.bytes().take(most).take_while(u8::is_ascii_digit).count();
-        let (number, rest) = text.split_at_checked(digits).filter(|_| digits >= least)?;
+        let sign = usize::from(how == Reading::Loose && text.starts_with('-'));
+        let (least, most) = match how {
+            // a field before another is as wide as its letters, blanks and sign included
+            Reading::Loose if adjacent => (1, whole.get(..count)?.len() - (whole.len() - text.len()).min(count)),
+            _ => (least, most),
+        };
+        let most = if how == Reading::Loose && adjacent { most.saturating_sub(sign) } else { most };
+        let digits = text.bytes().skip(sign).take(most).take_while(u8::is_ascii_digit).count();
+        let (number, rest) = text.split_at_checked(sign + digits).filter(|_| digits >= least)?;
         let value: i64 = number.parse().ok()?;
         match letter {
             'y' | 'u' if count == 2 && digits == 2 => self.year = Some(2000 + value),
@@ -208,6 +258,7 @@ impl Fields {
             'D' => self.day_of_year = Some(value),
             'H' => self.hour = Some(value),
             'k' => self.hour = Some(value % 24),
+            'h' if how == Reading::Loose => self.half_day_hour = Some(if value == 12 { 0 } else { value }),
             'h' => self.half_day_hour = (1..=12).contains(&value).then_some(value % 12),
             'K' => self.half_day_hour = Some(value),
             'm' => self.minute = value,
@@ -232,14 +283,15 @@ impl Fields {
 
     /// The days and the nanoseconds of the day; what the text left out is that of 1970-01-01 00:00:00.
     fn resolve(self, how: Reading) -> Option<(i64, i64)> {
+        if how == Reading::Loose {
+            return Some(self.resolve_loosely());
+        }
         let year = self.year.unwrap_or(1970);
         let (month, mut day) = (self.month.unwrap_or(1), self.day.unwrap_or(1));
         if !(0..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
             return None;
         }
-        if how == Reading::Strict {
-            day = day.min(days_of_month(year, month));
-        }
+        day = day.min(days_of_month(year, month));
         let mut days = Date { year, month, day }.valid()?.to_days();
         if let (Some(of_year), None, None) = (self.day_of_year, self.month, self.day) {
             let last = Date { year, month: 12, day: 31 }.day_of_year();
@@ -247,12 +299,37 @@ impl Fields {
         }
         let half = self.half_day_hour.map(|hour| hour + if self.afternoon == Some(true) { 12 } else { 0 });
         let hour = self.hour.or(half).unwrap_or(0);
+        let next_day = hour == 24 && self.minute == 0 && self.second == 0 && self.nanos == 0;
+        if next_day {
+            return Some((days + 1, 0));
+        }
         let fits = (0..24).contains(&hour)
             && (0..60).contains(&self.minute)
             && (0..60).contains(&self.second)
             && (0..1_000_000_000).contains(&self.nanos);
         let seconds = hour * 3600 + self.minute * 60 + self.second;
         fits.then(|| (days, seconds * 1_000_000_000 + self.nanos))
+    }
+}
+
+impl Fields {
+    /// As Java's lenient calendar: what is beyond a field's end counts on in the next larger one.
+    fn resolve_loosely(self) -> (i64, i64) {
+        let year = self.year.unwrap_or(1970);
+        let days = match (self.day_of_year, self.month, self.day) {
+            (Some(day), None, None) => Date { year, month: 1, day }.to_days_of_1582(),
+            _ => Date { year, month: self.month.unwrap_or(1), day: self.day.unwrap_or(1) }.to_days_of_1582(),
+        };
+        let half =
+            self.half_day_hour.map(|hour| hour.saturating_add(if self.afternoon == Some(true) { 12 } else { 0 }));
+        let hour = self.hour.or(half).unwrap_or(0);
+        let bounded = |value: i64| value.clamp(-1_000_000_000, 1_000_000_000);
+        let seconds = bounded(hour) * 3600 + bounded(self.minute) * 60 + bounded(self.second);
+        let seconds = seconds + self.nanos.div_euclid(1_000_000_000);
+        (
+            days + seconds.div_euclid(86_400),
+            seconds.rem_euclid(86_400) * 1_000_000_000 + self.nanos.rem_euclid(1_000_000_000),
+        )
     }
 }
 
@@ -335,7 +412,9 @@ mod tests {
         let loose = |pattern, text| read(pattern, text, Reading::Loose);
         assert_eq!(loose("yyyy-MM-dd", "2024-2-9 and more").as_deref(), Some("2024-02-09 00:00:00.000"));
         assert_eq!(loose("yyyyMMdd", "20240209").as_deref(), Some("2024-02-09 00:00:00.000"));
-        assert_eq!(loose("yyyy-MM-dd", "2024-02-30"), None);
+        assert_eq!(loose("yyyy-MM-dd", "2024-02-30").as_deref(), Some("2024-03-01 00:00:00.000"));
+        assert_eq!(loose("yyyy-MM-dd HH:mm:ss", "2024-13-01 24:00:60").as_deref(), Some("2025-01-02 00:01:00.000"));
+        assert_eq!(loose("yyyy-MM-dd", "1582-10-04").as_deref(), Some("1582-10-14 00:00:00.000"));
         assert_eq!(loose("yyyy-MM-dd", "999999999999999999999-02-30"), None);
     }
 }

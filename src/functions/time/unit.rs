@@ -1,6 +1,6 @@
 //! Units of time, and what EXTRACT, TIMESTAMPADD, TIMESTAMPDIFF, FLOOR and CEIL do with them.
 
-use super::calendar::{DAY_MS, Date, months_between};
+use super::calendar::{DAY_MS, Date, months_between, plus_months};
 use super::value::Moment;
 use crate::error::{Error, Result};
 
@@ -143,7 +143,12 @@ impl Unit {
     /// # Errors
     /// `Sql` if it is no length.
     pub(in crate::functions) fn between(self, from_ms: i64, to_ms: i64) -> Result<i64> {
+        // weeks and parts of a second are computed from seconds in an INT, which runs over after 68 years
+        let seconds = (to_ms.saturating_sub(from_ms) / 1000) as i32;
         match (self.length_ms(), self.months()) {
+            _ if self == Self::Week => Ok(i64::from(seconds / 604_800)),
+            _ if self == Self::Millisecond => Ok(i64::from(seconds.wrapping_mul(1000))),
+            _ if self == Self::Microsecond => Ok(i64::from(seconds.wrapping_mul(1_000_000))),
             (Some(length), _) => Ok(to_ms.saturating_sub(from_ms) / length),
             (_, Some(months)) => Ok(months_between(from_ms, to_ms) / months),
             _ => Err(self.refuse("TIMESTAMPDIFF")),
@@ -157,10 +162,7 @@ impl Unit {
     pub(in crate::functions) fn add(self, ms: i64, count: i64) -> Result<i64> {
         let sum = match (self.length_ms(), self.months()) {
             (Some(length), _) => count.checked_mul(length).and_then(|more| ms.checked_add(more)),
-            (_, Some(months)) => count.checked_mul(months).map(|months| {
-                let days = Date::from_days(ms.div_euclid(DAY_MS)).plus_months(months).to_days();
-                days.saturating_mul(DAY_MS).saturating_add(ms.rem_euclid(DAY_MS))
-            }),
+            (_, Some(months)) => count.checked_mul(months).map(|months| plus_months(ms, months)),
             _ => return Err(self.refuse("TIMESTAMPADD")),
         };
         sum.ok_or_else(|| Error::data(format!("{count} units are more than a time stamp can move")))
@@ -178,18 +180,26 @@ impl Unit {
             return Ok(if up && floor != local_ms { floor.saturating_add(length) } else { floor });
         }
         let days = local_ms / DAY_MS;
-        let date = Date::from_days(days);
-        let begin = match self {
-            Self::Week => days - date.iso_weekday() % 7,
-            Self::Month => Date { day: 1, ..date }.to_days(),
-            Self::Quarter => Date { month: (date.month - 1) / 3 * 3 + 1, day: 1, ..date }.to_days(),
-            Self::Year => Date { month: 1, day: 1, ..date }.to_days(),
+        // # Source  Calcite, `DateTimeUtils.julianDateFloor`: dates are taken apart by the calendar of 1582 and put
+        // together by ours
+        let date = Date::from_days_of_1582(days);
+        let later = i64::from(up && (date.month > 1 || date.day > 1));
+        let always = i64::from(up);
+        let begin = |year: i64, months: i64| Date { year, month: 1, day: 1 }.plus_months(months).to_days();
+        let snapped = match self {
+            Self::Week => {
+                let offset = (days + 4).rem_euclid(7);
+                date.to_days() - if up && offset > 0 { offset - 7 } else { offset }
+            }
+            Self::Month => begin(date.year, date.month - 1 + i64::from(up && date.day > 1)),
+            Self::Quarter => begin(date.year, ((date.month - 1) / 3 + later) * 3),
+            Self::Year => begin(date.year + later, 0),
+            Self::Decade => begin((date.year.div_euclid(10) + always) * 10, 0),
+            // 2001 is the first year of a century
+            Self::Century => begin(((date.year - 1).div_euclid(100) + always) * 100 + 1, 0),
+            Self::Millennium => begin(((date.year - 1).div_euclid(1000) + always) * 1000 + 1, 0),
             _ => return Err(self.refuse("FLOOR and CEIL")),
         };
-        let end = match self.months() {
-            Some(months) => Date::from_days(begin).plus_months(months).to_days(),
-            None => begin + 7,
-        };
-        Ok((if up && begin != days { end } else { begin }).saturating_mul(DAY_MS))
+        Ok(snapped.saturating_mul(DAY_MS))
     }
 }

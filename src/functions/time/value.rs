@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, PrimitiveArray};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
-    Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
+    ArrowPrimitiveType, DataType, Date32Type, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit,
+    IntervalYearMonthType, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
+    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use datafusion::error::Result;
 
@@ -67,6 +67,29 @@ fn micros(value: i64) -> (i64, i64) {
 
 fn nanos(value: i64) -> (i64, i64) {
     (value.div_euclid(1_000_000), value.rem_euclid(1_000_000))
+}
+
+/// Months and milliseconds of the interval at a row; `None` for NULL and for a column of another type.
+///
+/// A literal is planned with its milliseconds as nanoseconds; days there are 24 hours, as Flink has them.
+pub(in crate::functions) fn interval_at(array: &ArrayRef, row: usize) -> Option<(i32, i64)> {
+    if array.is_null(row) {
+        return None;
+    }
+    match array.data_type() {
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let value = array.as_primitive::<IntervalMonthDayNanoType>().value(row);
+            Some((value.months, i64::from(value.days) * DAY_MS + value.nanoseconds / 1_000_000))
+        }
+        DataType::Interval(IntervalUnit::DayTime) => {
+            let value = array.as_primitive::<IntervalDayTimeType>().value(row);
+            Some((0, i64::from(value.days) * DAY_MS + i64::from(value.milliseconds)))
+        }
+        DataType::Interval(IntervalUnit::YearMonth) => {
+            Some((array.as_primitive::<IntervalYearMonthType>().value(row), 0))
+        }
+        _ => None,
+    }
 }
 
 /// A column of time stamps of `to` from ms (an instant for TIMESTAMP_LTZ) and nanoseconds after it.

@@ -36,7 +36,7 @@ impl Table {
     /// As a planner sees it.
     pub(crate) fn relation(self: &Arc<Self>) -> Relation {
         Relation {
-            schema: self.spec.schema(),
+            schema: self.spec.typed_schema(),
             rowtime: self.watermark.as_ref().map(|(rowtime, _)| *rowtime),
             view: None,
             table: Some(Arc::clone(self)),

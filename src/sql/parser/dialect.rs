@@ -19,14 +19,15 @@ use std::any::TypeId;
 use std::cell::{Cell, RefCell};
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName,
+    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName,
 };
-use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Span as TokenSpan, Token, TokenWithSpan};
 
+use super::ast::script_span;
 use super::cursor::{Cursor, is_keyword};
 use super::{json, types};
 use crate::error::Error;
@@ -114,6 +115,52 @@ impl FlinkDialect {
             parser.expect_token(&Token::RBracket)?;
         }
         Ok(call(MAP_CONSTRUCTOR, start, arguments))
+    }
+
+    /// `(start, end) OVERLAPS (start, end)`, as a call.
+    fn overlaps(&self, parser: &mut Parser<'_>, left: &Expr) -> Result<Expr, ParserError> {
+        let place = parser.next_token().span;
+        let right = parser.parse_subexpr(self.prec_value(Precedence::Between))?;
+        let pair = |expr: &Expr| match expr {
+            Expr::Tuple(both) if both.len() == 2 => Ok(both.clone()),
+            _ => {
+                let error = Error::sql("OVERLAPS compares two spans of time")
+                    .hint("write (start, end) OVERLAPS (start, end)")
+                    .or_at(script_span(place));
+                let message = error.message().to_owned();
+                self.error.borrow_mut().get_or_insert(error);
+                Err(ParserError::ParserError(message))
+            }
+        };
+        Ok(call("overlaps", place, [pair(left)?, pair(&right)?].concat()))
+    }
+
+    /// `BETWEEN SYMMETRIC low AND high` holds for the bounds in either order.
+    fn between(
+        &self,
+        parser: &mut Parser<'_>,
+        expr: &Expr,
+        negated: bool,
+        symmetric: bool,
+    ) -> Result<Expr, ParserError> {
+        for _ in 0..usize::from(negated) + 2 {
+            parser.next_token();
+        }
+        let low = parser.parse_subexpr(self.prec_value(Precedence::Between))?;
+        parser.expect_keyword(Keyword::AND)?;
+        let high = parser.parse_subexpr(self.prec_value(Precedence::Between))?;
+        let between = |low: &Expr, high: &Expr, negated: bool| Expr::Between {
+            expr: Box::new(expr.clone()),
+            negated,
+            low: Box::new(low.clone()),
+            high: Box::new(high.clone()),
+        };
+        if !symmetric {
+            return Ok(between(&low, &high, negated));
+        }
+        let (one, other) = (between(&low, &high, negated), between(&high, &low, negated));
+        let op = if negated { BinaryOperator::And } else { BinaryOperator::Or };
+        Ok(Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(one), op, right: Box::new(other) })))
     }
 
     fn cast(&self, parser: &mut Parser<'_>, kind: CastKind) -> Result<Expr, ParserError> {
@@ -228,13 +275,25 @@ impl Dialect for FlinkDialect {
             .then(|| self.table_argument(parser))
     }
 
-    /// A colon separates name and value of JSON_OBJECT, and nothing else.
-    fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
-        (parser.peek_token_ref().token == Token::Colon).then(|| Ok(self.prec_unknown()))
+    fn parse_infix(&self, parser: &mut Parser<'_>, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if word_at(parser, 0, "OVERLAPS") {
+            return Some(self.overlaps(parser, expr));
+        }
+        let negated = usize::from(word_at(parser, 0, "NOT"));
+        let symmetric = word_at(parser, negated + 1, "SYMMETRIC");
+        let between = word_at(parser, negated, "BETWEEN") && (symmetric || word_at(parser, negated + 1, "ASYMMETRIC"));
+        match between {
+            true => Some(self.between(parser, expr, negated == 1, symmetric)),
+            false => json::predicate(parser, expr),
+        }
     }
 
-    fn parse_infix(&self, parser: &mut Parser<'_>, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
-        json::predicate(parser, expr)
+    /// A colon separates name and value of JSON_OBJECT, and nothing else.
+    fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
+        if parser.peek_token_ref().token == Token::Colon {
+            return Some(Ok(self.prec_unknown()));
+        }
+        word_at(parser, 0, "OVERLAPS").then(|| Ok(self.prec_value(Precedence::Between)))
     }
 
     /// Words whose form is an error when it cannot be read, never a name: the reader sees that error.

@@ -101,14 +101,11 @@ pub(super) fn unsupported(what: &str, span: Span) -> Error {
 
 /// Parts of queries that sqlparser does not read, by the words they show in the script.
 const CONSTRUCTS: &[(&[&str], &str, &str)] = &[
-    (&["BETWEEN", "SYMMETRIC"], "BETWEEN SYMMETRIC", "use BETWEEN LEAST(a, b) AND GREATEST(a, b)"),
-    (&["BETWEEN", "ASYMMETRIC"], "BETWEEN ASYMMETRIC", "use BETWEEN"),
     (
         &["WITHIN", "INTERVAL"],
         "MATCH_RECOGNIZE … WITHIN",
         "bound the time in DEFINE, as in B.ts < A.ts + INTERVAL '1' MINUTE",
     ),
-    (&["OVERLAPS"], "OVERLAPS", "compare the starts and ends with < and >"),
     (&["FORMAT", "JSON"], "FORMAT JSON", "leave it out"),
     (&["MEMBER", "OF"], "MEMBER OF", "use ARRAY_CONTAINS(array, value)"),
     (&["SUBMULTISET"], "SUBMULTISET", "leave it out"),

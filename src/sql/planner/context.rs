@@ -8,13 +8,15 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Result as DfResult, TableReference, plan_err};
+use datafusion::common::{DFSchema, DataFusionError, Result as DfResult, TableReference, plan_err};
 use datafusion::functions_window::nth_value::{first_value_udwf, last_value_udwf};
 use datafusion::logical_expr::planner::{
-    ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawWindowExpr, RelationPlanner, TypePlanner,
+    ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr, RelationPlanner,
+    TypePlanner,
 };
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowFunctionDefinition, WindowUDF, lit,
+    AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowFunctionDefinition,
+    WindowUDF, lit,
 };
 use datafusion::sql::planner::{NullOrdering, ParserOptions};
 use datafusion::sql::sqlparser::ast;
@@ -137,7 +139,8 @@ impl<'a> Context<'a> {
                 .syntax
                 .iter()
                 .cloned()
-                .chain([Arc::new(CountedRows) as Arc<dyn ExprPlanner>])
+                .chain([Arc::new(Operators { times: registry.scalar("interval_times").cloned() })
+                    as Arc<dyn ExprPlanner>])
                 .collect(),
             tables: vec![Arc::new(WindowTables), Arc::new(UnnestTables)],
         }
@@ -215,9 +218,12 @@ impl ContextProvider for Context<'_> {
     }
 }
 
-/// `COUNT(*)` as the count of a constant, and casts inside aggregates with names.
+/// `COUNT(*)` as the count of a constant, casts inside aggregates with names, and a number times an interval, which
+/// DataFusion has no type for.
 #[derive(Debug)]
-struct CountedRows;
+struct Operators {
+    times: Option<Arc<ScalarUDF>>,
+}
 
 /// Arguments in which casts have a name with their type: DataFusion calls `SUM(x)` and `SUM(CAST(x AS INT))` the same,
 /// and would take the second for the first.
@@ -247,7 +253,21 @@ fn counted(function: &str, args: Vec<Expr>) -> Vec<Expr> {
     }
 }
 
-impl ExprPlanner for CountedRows {
+impl ExprPlanner for Operators {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawBinaryExpr>> {
+        let (true, Some(times)) = (expr.op == ast::BinaryOperator::Multiply, &self.times) else {
+            return Ok(PlannerResult::Original(expr));
+        };
+        let interval = |side: &Expr| Ok::<_, DataFusionError>(matches!(side.get_type(schema)?, DataType::Interval(_)));
+        let RawBinaryExpr { left, right, .. } = &expr;
+        let arguments = match (interval(left)?, interval(right)?) {
+            (true, false) => vec![left.clone(), right.clone()],
+            (false, true) => vec![right.clone(), left.clone()],
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        Ok(PlannerResult::Planned(times.call(arguments)))
+    }
+
     fn plan_aggregate(&self, expr: RawAggregateExpr) -> DfResult<PlannerResult<RawAggregateExpr>> {
         let args = named_casts(counted(expr.func.name(), expr.args))?;
         Ok(PlannerResult::Original(RawAggregateExpr { args, ..expr }))

@@ -9,13 +9,14 @@ use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef, TimeUni
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::expr::{AggregateFunctionParams, WindowFunctionParams};
+use datafusion::logical_expr::expr::{AggregateFunctionParams, ScalarFunction, WindowFunctionParams};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{AggregateUDF, Expr, Operator};
 use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, create_physical_expr};
 
 use crate::error::{Error, Result};
+use crate::functions;
 use crate::plan::{PlanAggregate, PlanExpr};
 use crate::stream::with_origin;
 
@@ -226,7 +227,7 @@ pub(crate) fn text(expr: &Expr, schema: &Schema) -> String {
         Expr::Literal(value, _) => literal(value),
         Expr::Alias(alias) => t(&alias.expr),
         Expr::BinaryExpr(b) => {
-            let side = |e: &Expr| if matches!(e, Expr::BinaryExpr(_)) { format!("({})", t(e)) } else { t(e) };
+            let side = |e: &Expr| if is_operator(e) { format!("({})", t(e)) } else { t(e) };
             let flat = |e: &Expr| match e {
                 // the same associative operator needs no parentheses
                 Expr::BinaryExpr(inner) if inner.op == b.op && matches!(b.op, Operator::And | Operator::Or) => t(e),
@@ -273,15 +274,32 @@ pub(crate) fn text(expr: &Expr, schema: &Schema) -> String {
             }
             out + " END"
         }
-        Expr::ScalarFunction(f) if f.name() == "flink_cast" || f.name() == "flink_try_cast" => match &f.args[..] {
-            [value, Expr::Literal(to, _)] => {
-                let name = if f.name() == "flink_cast" { "CAST" } else { "TRY_CAST" };
-                format!("{name}({} AS {})", t(value), flink_type(&to.data_type()))
-            }
-            args => format!("{}({})", f.name().to_uppercase(), list(args, schema)),
-        },
-        Expr::ScalarFunction(f) => format!("{}({})", f.func.name().to_uppercase(), list(&f.args, schema)),
+        Expr::ScalarFunction(f) => call_text(f, schema),
         other => other.to_string(),
+    }
+}
+
+/// A call as it was written: casts and operators that the planner made calls of read as themselves.
+fn call_text(call: &ScalarFunction, schema: &Schema) -> String {
+    let t = |e: &Expr| text(e, schema);
+    let side = |e: &Expr| if is_operator(e) { format!("({})", t(e)) } else { t(e) };
+    match (call.name(), functions::operator_of(call.name()), &call.args[..]) {
+        ("flink_cast" | "flink_cast_digits", _, [value, Expr::Literal(to, _), ..]) => {
+            format!("CAST({} AS {})", t(value), flink_type(&to.data_type()))
+        }
+        ("flink_try_cast", _, [value, Expr::Literal(to, _)]) => {
+            format!("TRY_CAST({} AS {})", t(value), flink_type(&to.data_type()))
+        }
+        (_, Some(op), [left, right]) => format!("{} {op} {}", side(left), side(right)),
+        (name, _, args) => format!("{}({})", name.to_uppercase(), list(args, schema)),
+    }
+}
+
+/// Whether an expression is written with an operator between two sides.
+fn is_operator(expr: &Expr) -> bool {
+    match expr {
+        Expr::ScalarFunction(call) => functions::operator_of(call.name()).is_some(),
+        other => matches!(other, Expr::BinaryExpr(_)),
     }
 }
 

@@ -301,7 +301,8 @@ impl Expressions<'_> {
     }
 
     fn function(&mut self, function: &ast::Function) {
-        let name = function.name.to_string();
+        // back-ticks around a function's name mean nothing
+        let name = function.name.to_string().replace('`', "");
         let upper = name.to_uppercase();
         let place = span_of(&function.name).or_else(|| span_of(function));
         if let Some(WindowType::WindowSpec(spec)) = &function.over

@@ -96,12 +96,6 @@ pub(super) const WRONG: &[Wrong] = &[
         "write it as in WITH ('topic' = '${TOPIC:-readings}'), or $${ for the characters themselves",
     ),
     (
-        "SELECT a BETWEEN SYMMETRIC 1 AND 2",
-        (1, 10, 27),
-        "BETWEEN SYMMETRIC is not supported yet",
-        "use BETWEEN LEAST(a, b) AND GREATEST(a, b)",
-    ),
-    (
         "SELECT JSON_VALUE(a, '$.x[?(@.y)]') FROM t",
         (1, 22, 35),
         "the JSON path \"$.x[?(@.y)]\" has a filter, which is not supported",

@@ -1,28 +1,35 @@
 //! Small rewrites that make DataFusion's planner mean what Flink means.
 //!
 //! On syntax, before planning: intervals in one plain form, `1e3` a DOUBLE, names for columns without
-//! one. On the logical plan, after: an integer literal that fits is INT, a decimal literal has a digit
-//! before its point, casts with Flink's results.
+//! one, calls for forms with words. On the logical plan, after: an integer literal that fits is INT, a decimal
+//! literal has a digit before its point, casts with Flink's results, and (in `operator`, `branch`) operators and
+//! branches by Flink's rules of types.
+
+mod branch;
+mod operator;
 
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result as DfResult, ScalarValue};
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, ScalarFunction};
+use datafusion::common::{DFSchema, ExprSchema, Result as DfResult, ScalarValue};
+use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit};
 use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, Value, VisitMut, VisitorMut};
 
 use crate::error::Error;
 use crate::sql::collections;
+use crate::sql::parser::types::arrow_type_of;
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::span_of;
+use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::{interval, unnest};
+use crate::table::DIGITS;
 
 /// Rewrites syntax in place.
 ///
@@ -74,6 +81,18 @@ impl VisitorMut for Preparation {
                     *expr = call;
                 }
             }
+            ast::Expr::Cast { data_type, .. } => {
+                if let Some(digits) = digits(data_type) {
+                    let digits = ast::Expr::value(Value::Number(digits.to_string(), false));
+                    *expr = call("flink_digits", vec![take(expr), digits]);
+                }
+            }
+            ast::Expr::Function(function) => name_unit(function),
+            ast::Expr::Overlay { expr: text, overlay_what, overlay_from, overlay_for } => {
+                let mut arguments = vec![take(text), take(overlay_what), take(overlay_from)];
+                arguments.extend(overlay_for.as_mut().map(|length| take(length)));
+                *expr = call("overlay", arguments);
+            }
             ast::Expr::Value(value) if matches!(&value.value, Value::Number(n, _) if n.contains(['e', 'E'])) => {
                 if let Value::Number(number, _) = &value.value {
                     let text = Value::SingleQuotedString(number.clone()).with_span(value.span);
@@ -94,6 +113,23 @@ impl VisitorMut for Preparation {
     }
 }
 
+/// The digits of `TIMESTAMP(1)` or `TIME(0)`, where the Arrow type behind them has more.
+fn digits(data_type: &ast::DataType) -> Option<u32> {
+    let declared = arrow_type_of(data_type).ok()?;
+    let kept = match declared.data_type {
+        DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Time32(_) => 3,
+        DataType::Timestamp(TimeUnit::Microsecond, _) => 6,
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => 9,
+        _ => return None,
+    };
+    let digits = match declared.text.split_once('(') {
+        Some((_, rest)) => rest.split(')').next()?.trim().parse().ok()?,
+        None if declared.text == "TIME" => 0,
+        None => kept,
+    };
+    (digits < kept).then_some(digits)
+}
+
 /// `FLOOR(ts TO HOUR)` as a call.
 fn rounded(function: &str, value: &ast::Expr, field: &ast::CeilFloorKind) -> Option<ast::Expr> {
     let ast::CeilFloorKind::DateTimeField(unit) = field else { return None };
@@ -101,21 +137,52 @@ fn rounded(function: &str, value: &ast::Expr, field: &ast::CeilFloorKind) -> Opt
         return None;
     }
     let unit = ast::Expr::value(Value::SingleQuotedString(unit.to_string()));
-    let argument = |expr| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr));
-    Some(ast::Expr::Function(ast::Function {
-        name: ast::ObjectName::from(vec![Ident::new(function)]),
+    Some(call(function, vec![value.clone(), unit]))
+}
+
+fn take(expr: &mut ast::Expr) -> ast::Expr {
+    std::mem::replace(expr, ast::Expr::value(Value::Null))
+}
+
+/// `name(arguments)`.
+fn call(name: &str, arguments: Vec<ast::Expr>) -> ast::Expr {
+    let args = arguments.into_iter().map(|a| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(a))).collect();
+    ast::Expr::Function(ast::Function {
+        name: ast::ObjectName::from(vec![Ident::new(name)]),
         uses_odbc_syntax: false,
         parameters: ast::FunctionArguments::None,
         args: ast::FunctionArguments::List(ast::FunctionArgumentList {
             duplicate_treatment: None,
-            args: vec![argument(value.clone()), argument(unit)],
+            args,
             clauses: Vec::new(),
         }),
         filter: None,
         null_treatment: None,
         over: None,
         within_group: Vec::new(),
-    }))
+    })
+}
+
+/// The unit of `TIMESTAMPADD(MONTH, …)` is a word, not a column.
+fn name_unit(function: &mut ast::Function) {
+    for part in &mut function.name.0 {
+        if let ast::ObjectNamePart::Identifier(ident) = part {
+            // functions have no case, in back-ticks neither
+            ident.quote_style = None;
+        }
+    }
+    let name = function.name.0.last().and_then(ast::ObjectNamePart::as_ident);
+    let takes_unit = name.is_some_and(|name| {
+        ["timestampadd", "timestampdiff"].iter().any(|known| name.value.eq_ignore_ascii_case(known))
+    });
+    if let ast::FunctionArguments::List(list) = &mut function.args
+        && let Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(unit))) = list.args.first_mut()
+        && let ast::Expr::Identifier(ident) = unit
+        && takes_unit
+    {
+        let text = Value::SingleQuotedString(ident.value.clone()).with_span(ident.span);
+        *unit = ast::Expr::Value(text);
+    }
 }
 
 /// Gives columns without a name the name Flink gives them: `EXPR$0` by place, and `a0` for a second `a`.
@@ -189,6 +256,11 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         {
             Ok(Transformed::yes(Expr::Literal(ScalarValue::Decimal128(Some(n), precision + 1, scale), metadata)))
         }
+        Expr::Cast(cast) if *cast.field.data_type() == DataType::Utf8 && digits_of(&cast.expr, schema).is_some() => {
+            let digits = lit(digits_of(&cast.expr, schema).unwrap_or(0));
+            let typed = Expr::Literal(ScalarValue::Utf8(None), None);
+            call_of("flink_cast_digits", vec![*cast.expr, typed, digits], registry).map(Transformed::yes)
+        }
         Expr::Cast(cast) => {
             let from = cast.expr.get_type(schema)?;
             match self::cast(&cast.expr, &from, cast.field.data_type(), registry) {
@@ -204,22 +276,30 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
                 None => Ok(Transformed::no(Expr::TryCast(cast))),
             }
         }
-        Expr::BinaryExpr(binary) if binary.op.is_numerical_operators() || binary.op.supports_propagation() => {
-            let (left, right) = (binary.left.get_type(schema)?, binary.right.get_type(schema)?);
-            if !approximate(&left) && !approximate(&right) {
-                let decimal = [&left, &right].into_iter().any(|side| matches!(side, DataType::Decimal128(..)));
-                let function = registry.scalar("decimal_divide").filter(|_| decimal && binary.op == Operator::Divide);
-                return Ok(match function {
-                    Some(function) => Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(
-                        Arc::clone(function),
-                        vec![*binary.left, *binary.right],
-                    ))),
-                    None => Transformed::no(Expr::BinaryExpr(binary)),
-                });
+        Expr::BinaryExpr(binary) => operator::binary(binary, schema, registry),
+        Expr::Between(between) => operator::between(between, schema, registry),
+        Expr::InList(list) => operator::in_list(list, schema, registry),
+        Expr::Like(like) => operator::like("like", like, registry),
+        Expr::SimilarTo(like) => operator::like("similar_to", like, registry),
+        Expr::Case(case) => branch::case(case, schema, registry),
+        Expr::ScalarFunction(call) if branch::chooses(call.name()) => branch::function(call, schema, registry),
+        Expr::ScalarFunction(call) if call.name() == "overlaps" => operator::overlaps(call, schema, registry),
+        Expr::ScalarFunction(mut call) if call.name() == "flink_digits" && call.args.len() == 2 => {
+            let from_text = match call.args.first() {
+                Some(Expr::ScalarFunction(cast)) if cast.name().ends_with("_cast") => {
+                    cast.args.first().map(|value| value.get_type(schema)).transpose()?.is_some_and(|t| t.is_string())
+                }
+                _ => false,
+            };
+            if !from_text {
+                return Ok(Transformed::no(Expr::ScalarFunction(call)));
             }
-            let left = as_double(*binary.left, &left);
-            let right = as_double(*binary.right, &right);
-            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), binary.op, Box::new(right)))))
+            call.args.push(lit(true));
+            Ok(Transformed::yes(Expr::ScalarFunction(call)))
+        }
+        Expr::ScalarFunction(call) if call.name() == "typeof" => {
+            let value = call.args.first().map(|value| type_name(value, schema)).transpose()?;
+            Ok(Transformed::yes(lit(value.unwrap_or_default())))
         }
         // The digits kept decide the type, and are known to the planner only as the very literal the function takes.
         Expr::ScalarFunction(mut call) if matches!(call.name(), "round" | "truncate") => {
@@ -228,33 +308,35 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
             }
             Ok(Transformed::yes(Expr::ScalarFunction(call)))
         }
-        Expr::Between(between) if approximate(&between.expr.get_type(schema)?) => {
-            let (low, high) = (between.low.get_type(schema)?, between.high.get_type(schema)?);
-            Ok(Transformed::yes(Expr::Between(Between::new(
-                between.expr,
-                between.negated,
-                Box::new(as_double(*between.low, &low)),
-                Box::new(as_double(*between.high, &high)),
-            ))))
-        }
         other => Ok(Transformed::no(other)),
     }
 }
 
-fn approximate(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Float32 | DataType::Float64)
+/// What TYPEOF says.
+fn type_name(value: &Expr, schema: &DFSchema) -> DfResult<String> {
+    let (_, field) = value.to_field(schema)?;
+    let name = match value {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => format!("CHAR({})", text.chars().count().max(1)),
+        _ => flink_type(field.data_type()),
+    };
+    Ok(if field.is_nullable() { name } else { format!("{name} NOT NULL") })
 }
 
-/// A DECIMAL beside a DOUBLE is a DOUBLE; DataFusion would make both DECIMAL, which has no NaN and an end.
-fn as_double(expr: Expr, data_type: &DataType) -> Expr {
-    match (expr, data_type) {
-        (Expr::Literal(ScalarValue::Decimal128(Some(n), _, scale), metadata), _) => {
-            // the text of a decimal reads as the nearest double
-            let nearest = format!("{n}e{}", -i32::from(scale)).parse().ok();
-            Expr::Literal(ScalarValue::Float64(nearest), metadata)
+/// The digits of a time that was cast or declared with fewer than its Arrow type has.
+fn digits_of(expr: &Expr, schema: &DFSchema) -> Option<i64> {
+    match expr {
+        Expr::Column(column) => {
+            let field = schema.field_from_column(column).ok()?;
+            field.metadata().get(DIGITS)?.parse().ok()
         }
-        (expr, DataType::Decimal128(..)) => Expr::Cast(Cast::new(Box::new(expr), DataType::Float64)),
-        (expr, _) => expr,
+        Expr::ScalarFunction(call) if call.name() == "flink_digits" => match call.args.get(1)? {
+            Expr::Literal(digits, _) => match digits.cast_to(&DataType::Int64).ok()? {
+                ScalarValue::Int64(digits) => digits,
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -268,6 +350,23 @@ pub(crate) fn cast(value: &Expr, from: &DataType, to: &DataType, registry: &Regi
 fn cast_call(function: &Arc<ScalarUDF>, value: Expr, to: &DataType) -> DfResult<Expr> {
     let typed = Expr::Literal(ScalarValue::try_from(to)?, None);
     Ok(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), vec![value, typed])))
+}
+
+/// `value` as another type, by Flink's rules where they differ.
+fn converted(value: Expr, from: &DataType, to: &DataType, registry: &Registry) -> DfResult<Expr> {
+    if from == to {
+        return Ok(value);
+    }
+    match cast(&value, from, to, registry) {
+        Some(call) => call,
+        None => Ok(Expr::Cast(Cast::new(Box::new(value), to.clone()))),
+    }
+}
+
+/// A call of one of our functions.
+fn call_of(name: &str, arguments: Vec<Expr>, registry: &Registry) -> DfResult<Expr> {
+    let function = registry.scalar(name).ok_or_else(|| Error::internal(format!("no function \"{name}\"")))?;
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), arguments)))
 }
 
 /// Whether Flink's cast is not DataFusion's: all but those that cannot lose anything.

@@ -1,14 +1,19 @@
 //! Functions of text. NULL in, NULL out, unless said otherwise; positions and lengths count code points from 1.
 
-use std::borrow::Cow;
+mod search;
+mod split;
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Int8Type, Int32Type};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Int32Type};
 use datafusion::error::Result;
 
-use super::regex;
-use super::scalar::Takes::{Integer, Text};
-use super::scalar::{At, Call, Entry, Types};
+use super::regex::digit_value;
+use super::regex::pattern::Pattern;
+use super::scalar::Takes::{Any, Integer, IntegerOrText, Text, TextOrBytes};
+use super::scalar::{At, Call, Entry, Types, boolean};
 
 const fn text1(
     name: &'static str,
@@ -18,6 +23,15 @@ const fn text1(
     doc: &'static str,
 ) -> Entry {
     Entry { name, aliases, usage, takes: &[Text], optional: &[], repeated: None, returns: a_text, kernel, doc }
+}
+
+const fn is_each(
+    name: &'static str,
+    usage: &'static str,
+    kernel: fn(&Call<'_>) -> Result<ArrayRef>,
+    doc: &'static str,
+) -> Entry {
+    Entry { takes: &[Any], returns: |_| Some(DataType::Boolean), ..text1(name, &[], usage, kernel, doc) }
 }
 
 /// The functions of this file.
@@ -31,12 +45,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..text1("char_length", &["character_length"], "CHAR_LENGTH(text)", char_length, "Number of code points.")
     },
     Entry {
-        returns: |_| Some(DataType::Int8),
+        returns: an_int,
         ..text1("ascii", &[], "ASCII(text)", ascii, "First byte in UTF-8, signed; 0 for an empty text.")
     },
     Entry {
         takes: &[Integer],
-        ..text1("chr", &[], "CHR(number)", chr, "The character of the low eight bits; NULL if negative.")
+        ..text1("chr", &[], "CHR(number)", chr, "The character of the low eight bits; an empty text if negative.")
     },
     Entry {
         optional: &[Text],
@@ -97,62 +111,105 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..text1("rpad", &[], "RPAD(text, length, pad)", rpad, "As LPAD, padded after.")
     },
     Entry {
-        takes: &[Text, Text, Integer],
+        takes: &[Text, IntegerOrText, Integer],
         ..text1(
             "split_index",
             &[],
             "SPLIT_INDEX(text, separator, index)",
-            split_index,
+            split::split_index,
             "The part at an index from 0; NULL outside, and for an empty text.",
         )
     },
     Entry {
         takes: &[Text, Text],
         returns: an_int,
-        ..text1("position", &[], "POSITION(search IN text)", position, "Where the search begins, 0 if nowhere.")
+        ..text1("position", &[], "POSITION(search IN text)", search::position, "Where the search begins, 0 if nowhere.")
     },
     Entry {
         takes: &[Text, Text],
         optional: &[Integer],
         returns: an_int,
-        ..text1("locate", &[], "LOCATE(search, text [, from])", position, "As POSITION, from a place on.")
+        ..text1("locate", &[], "LOCATE(search, text [, from])", search::position, "As POSITION, from a place on.")
+    },
+    Entry {
+        takes: &[Text, Text],
+        optional: &[Integer, Integer],
+        returns: an_int,
+        ..text1(
+            "instr",
+            &[],
+            "INSTR(text, search [, from [, occurrence]])",
+            search::instr,
+            "As POSITION, with the text first; from a negative place backwards.",
+        )
     },
     Entry {
         takes: &[Text, Text],
         returns: an_int,
-        ..text1("instr", &[], "INSTR(text, search)", instr, "As POSITION, with the text first.")
+        ..text1("strpos", &[], "POSITION(search IN text)", search::strpos, "POSITION as the parser writes it.")
     },
     Entry {
-        takes: &[Text, Text],
-        returns: an_int,
-        ..text1("strpos", &[], "POSITION(search IN text)", instr, "POSITION as the parser writes it.")
-    },
-    Entry {
-        takes: &[Text, Text],
-        returns: |_| Some(DataType::Boolean),
-        ..text1("regexp", &[], "REGEXP(text, pattern)", regex::matches, "Whether the pattern occurs in the text.")
-    },
-    Entry {
-        takes: &[Text, Text],
+        takes: &[Text, Text, Integer],
         optional: &[Integer],
         ..text1(
-            "regexp_extract",
+            "overlay",
             &[],
-            "REGEXP_EXTRACT(text, pattern [, group])",
-            regex::extract,
-            "The first match or one of its groups; NULL without it. Look-around and back-references are refused.",
+            "OVERLAY(text PLACING other FROM start [FOR length])",
+            overlay,
+            "Part of the text replaced, in UTF-16 units; all the rest for a length of 0 or less; as it is if the start is outside.",
         )
     },
     Entry {
         takes: &[Text, Text, Text],
         ..text1(
-            "regexp_replace",
+            "translate",
             &[],
-            "REGEXP_REPLACE(text, pattern, replacement)",
-            regex::replace,
-            "Every match replaced by the text as it is: \"$1\" is no group.",
+            "TRANSLATE(text, from, to)",
+            translate,
+            "Each character of \"from\" replaced by the one of \"to\" at its place, or left out.",
         )
     },
+    Entry {
+        takes: &[TextOrBytes, TextOrBytes],
+        returns: |_| Some(DataType::Boolean),
+        ..text1("startswith", &[], "STARTSWITH(text, begin)", starts_with, "Whether the text, or bytes, begin so.")
+    },
+    Entry {
+        takes: &[TextOrBytes, TextOrBytes],
+        returns: |_| Some(DataType::Boolean),
+        ..text1("endswith", &[], "ENDSWITH(text, end)", ends_with, "Whether the text, or bytes, end so.")
+    },
+    Entry {
+        takes: &[Integer, TextOrBytes],
+        repeated: Some(TextOrBytes),
+        returns: |types| types.types.get(1..)?.iter().find(|t| **t != DataType::Null).cloned().or(Some(DataType::Utf8)),
+        ..text1("elt", &[], "ELT(index, text, …)", elt, "The text at an index from 1; NULL outside.")
+    },
+    Entry {
+        takes: &[Text, Text],
+        returns: |_| Some(DataType::new_list(DataType::Utf8, true)),
+        ..text1(
+            "split",
+            &[],
+            "SPLIT(text, separator)",
+            split::split,
+            "The parts as an array; the characters for an empty separator.",
+        )
+    },
+    Entry {
+        optional: &[Text, Text],
+        returns: |_| Some(split::map_of_texts()),
+        ..text1(
+            "str_to_map",
+            &[],
+            "STR_TO_MAP(text [, entries, value])",
+            split::str_to_map,
+            "A map of \"a=1,b=2\"; the separators are regular expressions, \",\" and \"=\" if left out.",
+        )
+    },
+    is_each("is_alpha", "IS_ALPHA(text)", is_alpha, "Whether there are letters and nothing else."),
+    is_each("is_digit", "IS_DIGIT(text)", is_digit, "Whether there are digits and nothing else."),
+    is_each("is_decimal", "IS_DECIMAL(text)", is_decimal, "Whether the text reads as a number."),
 ];
 
 fn a_text(_: &Types<'_>) -> Option<DataType> {
@@ -205,13 +262,14 @@ fn char_length(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn ascii(call: &Call<'_>) -> Result<ArrayRef> {
     let texts = call.text(0)?;
-    call.build::<Int8Type>(|row| Ok(texts.at(row).map(|text| text.bytes().next().unwrap_or(0) as i8)))
+    call.build::<Int32Type>(|row| Ok(texts.at(row).map(|text| i32::from(text.bytes().next().unwrap_or(0) as i8))))
 }
 
 fn chr(call: &Call<'_>) -> Result<ArrayRef> {
     let codes = call.integers(0)?;
     let character = |code: i64| char::from(code as u8).to_string();
-    call.build_text(|row| Ok(codes.at(row).filter(|code| *code >= 0).map(character)))
+    let of = |code: i64| if code < 0 { String::new() } else { character(code) };
+    call.build_text(|row| Ok(codes.at(row).map(of)))
 }
 
 fn trim(call: &Call<'_>, cut: for<'a> fn(&'a str, &[char]) -> &'a str) -> Result<ArrayRef> {
@@ -365,44 +423,111 @@ fn rpad(call: &Call<'_>) -> Result<ArrayRef> {
     padded(call, false)
 }
 
-fn split_part<'a>(text: &'a str, separator: &str, index: i64) -> Option<&'a str> {
-    let index = usize::try_from(index).ok()?;
-    if text.is_empty() {
-        None
-    } else if separator.is_empty() {
-        text.split(char::is_whitespace).nth(index)
-    } else {
-        text.split(separator).nth(index)
-    }
+/// `text` with `length` UTF-16 units from `start` on replaced, as Java counts them; all the rest if that is none. What
+/// is left of a character cut in the middle is `?`.
+fn overlaid(text: &str, other: &str, start: i64, length: i64) -> String {
+    let units: Vec<u16> = text.encode_utf16().collect();
+    let skip = usize::try_from(start).ok().and_then(|start| start.checked_sub(1)).filter(|skip| *skip < units.len());
+    let Some(skip) = skip else { return text.to_owned() };
+    let rest = if length > 0 { skip.saturating_add(count(length)).min(units.len()) } else { units.len() };
+    let kept = |part: Option<&[u16]>| -> String {
+        char::decode_utf16(part.unwrap_or_default().iter().copied()).map(|c| c.unwrap_or('?')).collect()
+    };
+    format!("{}{other}{}", kept(units.get(..skip)), kept(units.get(rest..)))
 }
 
-fn split_index(call: &Call<'_>) -> Result<ArrayRef> {
-    let (texts, separators, indexes) = (call.text(0)?, call.text(1)?, call.integers(2)?);
+fn overlay(call: &Call<'_>) -> Result<ArrayRef> {
+    let (texts, others, starts) = (call.text(0)?, call.text(1)?, call.integers(2)?);
+    let lengths = if call.count() > 3 { Some(call.integers(3)?) } else { None };
     call.build_text(|row| {
-        let parts = texts.at(row).zip(separators.at(row)).zip(indexes.at(row));
-        Ok(parts.and_then(|((text, separator), index)| split_part(text, separator, index)))
+        let Some(((text, other), start)) = texts.at(row).zip(others.at(row)).zip(starts.at(row)) else {
+            return Ok(None);
+        };
+        let own = i64::try_from(other.encode_utf16().count()).unwrap_or(i64::MAX);
+        let length = lengths.map_or(Some(own), |lengths| lengths.at(row));
+        Ok(length.map(|length| overlaid(text, other, start, length)))
     })
 }
 
-fn find(text: &str, search: &str, from: i64) -> i32 {
-    let Ok(skip) = usize::try_from(from.saturating_sub(1)) else { return 0 };
-    let mut starts = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).skip(skip);
-    let Some(rest) = starts.next().and_then(|byte| text.get(byte..)) else { return 0 };
-    let found = rest.find(search).and_then(|byte| rest.get(..byte));
-    found.map_or(0, |before| int(skip.saturating_add(before.chars().count()).saturating_add(1)))
-}
-
-fn position(call: &Call<'_>) -> Result<ArrayRef> {
-    let (searches, texts) = (call.text(0)?, call.text(1)?);
-    let froms = if call.count() > 2 { Some(call.integers(2)?) } else { None };
-    call.build::<Int32Type>(|row| {
-        let from = froms.map_or(Some(1), |froms| froms.at(row));
-        let parts = searches.at(row).zip(texts.at(row)).zip(from);
-        Ok(parts.map(|((search, text), from)| find(text, search, from)))
+fn translate(call: &Call<'_>) -> Result<ArrayRef> {
+    let (texts, froms, tos) = (call.text(0)?, call.text(1)?, call.text(2)?);
+    /// What becomes of each character: another, or nothing.
+    type Changes = HashMap<char, Option<char>>;
+    let mut last: Option<(&str, &str, Changes)> = None;
+    call.build_text(|row| {
+        let (Some(text), Some(from)) = (texts.at(row), froms.at(row)) else {
+            return Ok(texts.at(row).map(Cow::Borrowed));
+        };
+        let to = tos.at(row).unwrap_or("");
+        if last.as_ref().is_none_or(|(f, t, _)| *f != from || *t != to) {
+            let mut map = Changes::new();
+            let replacements = to.chars().map(Some).chain(std::iter::repeat(None));
+            for (c, replacement) in from.chars().zip(replacements) {
+                // the first of equal characters counts
+                map.entry(c).or_insert(replacement);
+            }
+            last = Some((from, to, map));
+        }
+        let Some((_, _, map)) = &last else { return Ok(None) };
+        let change = |c: char| map.get(&c).copied().unwrap_or(Some(c));
+        Ok(Some(Cow::Owned(text.chars().filter_map(change).collect::<String>())))
     })
 }
 
-fn instr(call: &Call<'_>) -> Result<ArrayRef> {
-    let (texts, searches) = (call.text(0)?, call.text(1)?);
-    call.build::<Int32Type>(|row| Ok(texts.at(row).zip(searches.at(row)).map(|(text, search)| find(text, search, 1))))
+fn both_bytes(call: &Call<'_>, test: fn(&[u8], &[u8]) -> bool) -> Result<ArrayRef> {
+    let (texts, parts) = (call.bytes(0)?, call.bytes(1)?);
+    boolean(call, |row| Ok(texts.at(row).zip(parts.at(row)).map(|(text, part)| test(text, part))))
+}
+
+fn starts_with(call: &Call<'_>) -> Result<ArrayRef> {
+    both_bytes(call, <[u8]>::starts_with)
+}
+
+fn ends_with(call: &Call<'_>) -> Result<ArrayRef> {
+    both_bytes(call, <[u8]>::ends_with)
+}
+
+fn elt(call: &Call<'_>) -> Result<ArrayRef> {
+    let indexes = call.integers(0)?;
+    let chosen = |row: usize| {
+        let index = indexes.at(row).and_then(|index| usize::try_from(index).ok());
+        index.filter(|index| (1..call.count()).contains(index))
+    };
+    if *call.return_type == DataType::Utf8 {
+        let texts = (1..call.count()).map(|index| call.text(index)).collect::<Result<Vec<_>>>()?;
+        return call.build_text(|row| Ok(chosen(row).and_then(|index| texts.get(index - 1)?.at(row))));
+    }
+    let values = (1..call.count()).map(|index| call.bytes(index)).collect::<Result<Vec<_>>>()?;
+    call.build_bytes(|row| Ok(chosen(row).and_then(|index| values.get(index - 1)?.at(row))))
+}
+
+/// A test of texts that is FALSE for NULL; what is no text is never `test`ed.
+fn is_all(call: &Call<'_>, test: impl Fn(&str) -> bool) -> Result<ArrayRef> {
+    let column = call.any(0)?;
+    if !column.data_type().is_string() {
+        return boolean(call, |_| Ok(Some(false)));
+    }
+    let texts = arrow::compute::cast(column, &DataType::Utf8)?;
+    boolean(call, |row| Ok(Some(texts.as_string::<i32>().at(row).is_some_and(&test))))
+}
+
+fn is_alpha(call: &Call<'_>) -> Result<ArrayRef> {
+    let letter = Pattern::new("\\p{L}+")?;
+    let Some(letter) = letter else { return Err(crate::error::Error::internal("letters are no pattern").into()) };
+    is_all(call, |text| letter.first(text).ok().flatten().is_some_and(|found| found.whole() == (0, text.len())))
+}
+
+fn is_digit(call: &Call<'_>) -> Result<ArrayRef> {
+    let digit = Pattern::new("\\p{Nd}+")?;
+    let Some(digit) = digit else { return Err(crate::error::Error::internal("digits are no pattern").into()) };
+    is_all(call, |text| digit.first(text).ok().flatten().is_some_and(|found| found.whole() == (0, text.len())))
+}
+
+fn is_decimal(call: &Call<'_>) -> Result<ArrayRef> {
+    let column = call.any(0)?;
+    if super::cast::number::is_number(column.data_type()) && *column.data_type() != DataType::Boolean {
+        return boolean(call, |row| Ok(Some(column.is_valid(row))));
+    }
+    let digits = |text: &str| !text.is_empty() && text.chars().all(|c| digit_value(c).is_some());
+    is_all(call, |text| super::cast::parse::read_double(text).is_some() || digits(text))
 }

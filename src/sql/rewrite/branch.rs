@@ -1,0 +1,82 @@
+//! The common type of what a CASE, COALESCE, IF, IFNULL, NULLIF, GREATEST or LEAST can give, by Flink's rules.
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result as DfResult};
+use datafusion::logical_expr::expr::{BinaryExpr, Case, ScalarFunction};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit};
+
+use super::operator::{self, approximate, decimal, to_approximate};
+use crate::sql::planner::context::Registry;
+
+/// Whether a function gives one of its arguments.
+pub(super) fn chooses(name: &str) -> bool {
+    matches!(name, "coalesce" | "if" | "ifnull" | "nullif" | "greatest" | "least")
+}
+
+/// The type of a FLOAT or DOUBLE among numbers; `None`: DataFusion's choice is Flink's. `left`: the first of FLOAT and
+/// DOUBLE wins, as in CASE and IF; else DOUBLE does.
+fn common(types: &[DataType], left: bool) -> Option<DataType> {
+    let number = |t: &&DataType| t.is_numeric() || t.is_null();
+    if !types.iter().any(approximate) || !types.iter().all(|t| number(&t)) {
+        return None;
+    }
+    let first = types.iter().find(|t| approximate(t))?;
+    let wide = types.contains(&DataType::Float64);
+    Some(if types.iter().any(decimal) || wide && !(left && *first == DataType::Float32) {
+        DataType::Float64
+    } else {
+        DataType::Float32
+    })
+}
+
+fn all(exprs: Vec<&mut Expr>, left: bool, schema: &DFSchema, registry: &Registry) -> DfResult<()> {
+    let types = exprs.iter().map(|expr| expr.get_type(schema)).collect::<DfResult<Vec<_>>>()?;
+    let Some(to) = common(&types, left) else { return Ok(()) };
+    for (expr, from) in exprs.into_iter().zip(&types) {
+        if *from != to && !from.is_null() {
+            let own = std::mem::replace(expr, lit(true));
+            *expr = to_approximate(own, from, &to, registry)?;
+        }
+    }
+    Ok(())
+}
+
+/// The branches of a CASE; `CASE x WHEN y` compares by Flink's rules.
+pub(super) fn case(mut case: Case, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
+    if let Some(operand) = &case.expr
+        && approximate(&operand.get_type(schema)?)
+    {
+        for (when, _) in &mut case.when_then_expr {
+            let own = std::mem::replace(when.as_mut(), lit(true));
+            let comparison = BinaryExpr::new(operand.clone(), Operator::Eq, Box::new(own));
+            **when = operator::binary(comparison, schema, registry)?.data;
+        }
+        case.expr = None;
+    }
+    let thens = case.when_then_expr.iter_mut().map(|(_, then)| then.as_mut());
+    all(thens.chain(case.else_expr.as_deref_mut()).collect(), true, schema, registry)?;
+    Ok(Transformed::yes(Expr::Case(case)))
+}
+
+/// The arguments of a function that gives one of them.
+pub(super) fn function(
+    mut call: ScalarFunction,
+    schema: &DFSchema,
+    registry: &Registry,
+) -> DfResult<Transformed<Expr>> {
+    let choice = call.name() == "if";
+    if call.name() == "nullif"
+        && let [value, other] = &call.args[..]
+    {
+        // the type is that of the value, whatever it is compared with
+        let comparison = BinaryExpr::new(Box::new(value.clone()), Operator::Eq, Box::new(other.clone()));
+        let equal = operator::binary(comparison, schema, registry)?.data;
+        let when_then_expr = vec![(Box::new(equal), Box::new(lit(datafusion::common::ScalarValue::Null)))];
+        let else_expr = Some(Box::new(value.clone()));
+        return Ok(Transformed::yes(Expr::Case(Case { expr: None, when_then_expr, else_expr })));
+    }
+    let skipped = usize::from(choice);
+    all(call.args.iter_mut().skip(skipped).collect(), choice, schema, registry)?;
+    Ok(Transformed::yes(Expr::ScalarFunction(call)))
+}

@@ -1,0 +1,301 @@
+//! Operators by Flink's rules of types: what is computed in which type, and what a comparison of two types means.
+//!
+//! Operators that DataFusion computes as Flink does stay as they are; others become calls of our functions.
+
+use arrow::datatypes::{DECIMAL256_MAX_PRECISION, DataType};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result as DfResult, ScalarValue};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList, Like, ScalarFunction};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit};
+
+use super::{call_of, converted};
+use crate::error::Error;
+use crate::sql::planner::context::Registry;
+
+/// FLOAT or DOUBLE.
+pub(super) fn approximate(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Float32 | DataType::Float64)
+}
+
+/// DECIMAL.
+pub(super) fn decimal(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal128(..))
+}
+
+/// A number as DOUBLE or FLOAT; a literal becomes one.
+pub(super) fn to_approximate(expr: Expr, from: &DataType, to: &DataType, registry: &Registry) -> DfResult<Expr> {
+    Ok(match expr {
+        Expr::Literal(ScalarValue::Decimal128(Some(n), _, scale), metadata) => {
+            // the text of a decimal reads as the nearest double
+            let nearest: Option<f64> = format!("{n}e{}", -i32::from(scale)).parse().ok();
+            match to {
+                DataType::Float32 => Expr::Literal(ScalarValue::Float32(nearest.map(|x| x as f32)), metadata),
+                _ => Expr::Literal(ScalarValue::Float64(nearest), metadata),
+            }
+        }
+        Expr::Literal(ScalarValue::Int32(Some(n)), metadata) if *to == DataType::Float64 => {
+            Expr::Literal(ScalarValue::Float64(Some(f64::from(n))), metadata)
+        }
+        expr if from == to => expr,
+        expr if decimal(from) => converted(expr, from, to, registry)?,
+        expr => Expr::Cast(Cast::new(Box::new(expr), to.clone())),
+    })
+}
+
+fn apply(left: Expr, op: Operator, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+}
+
+/// `left op right`.
+pub(super) fn binary(binary: BinaryExpr, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
+    let (from, to) = (binary.left.get_type(schema)?, binary.right.get_type(schema)?);
+    let sides = Sides { left: from, right: to, registry };
+    if binary.op.is_numerical_operators() {
+        return sides.arithmetic(binary);
+    }
+    if binary.op.supports_propagation() || matches!(binary.op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom) {
+        return sides.comparison(binary);
+    }
+    Ok(Transformed::no(Expr::BinaryExpr(binary)))
+}
+
+/// The types of an operator's sides.
+struct Sides<'a> {
+    left: DataType,
+    right: DataType,
+    registry: &'a Registry,
+}
+
+impl Sides<'_> {
+    fn either(&self, is: impl Fn(&DataType) -> bool) -> bool {
+        is(&self.left) || is(&self.right)
+    }
+
+    fn arithmetic(&self, binary: BinaryExpr) -> DfResult<Transformed<Expr>> {
+        if self.either(|t| matches!(t, DataType::Interval(_))) {
+            return self.interval(binary);
+        }
+        if self.either(approximate) {
+            return self.approximate(binary).map(Transformed::yes);
+        }
+        let exact = |t: &DataType| decimal(t) || t.is_signed_integer();
+        if !exact(&self.left) || !exact(&self.right) {
+            return Ok(Transformed::no(Expr::BinaryExpr(binary)));
+        }
+        let name = match binary.op {
+            Operator::Modulo => "mod",
+            _ if !self.either(decimal) => return Ok(Transformed::no(Expr::BinaryExpr(binary))),
+            Operator::Plus => "decimal_add",
+            Operator::Minus => "decimal_subtract",
+            Operator::Multiply => "decimal_multiply",
+            Operator::Divide => "decimal_divide",
+            _ => return Ok(Transformed::no(Expr::BinaryExpr(binary))),
+        };
+        call_of(name, vec![*binary.left, *binary.right], self.registry).map(Transformed::yes)
+    }
+
+    /// FLOAT beside an integer stays FLOAT, beside a DECIMAL it is DOUBLE; FLOAT with DOUBLE has the type of the left.
+    fn approximate(&self, binary: BinaryExpr) -> DfResult<Expr> {
+        if binary.op == Operator::Modulo {
+            return Err(Error::sql("% does not take FLOAT and DOUBLE")
+                .hint("write a - b * FLOOR(a / b), or CAST both AS DECIMAL")
+                .into());
+        }
+        let wide = |t: &DataType| *t == DataType::Float64;
+        let float =
+            self.left == DataType::Float32 && !decimal(&self.right) || !self.either(decimal) && !self.either(wide);
+        let within = if float { DataType::Float32 } else { DataType::Float64 };
+        let left = to_approximate(*binary.left, &self.left, &within, self.registry)?;
+        let right = to_approximate(*binary.right, &self.right, &within, self.registry)?;
+        Ok(apply(left, binary.op, right))
+    }
+
+    /// DATE, TIME and time stamps with intervals.
+    fn interval(&self, binary: BinaryExpr) -> DfResult<Transformed<Expr>> {
+        let time = |t: &DataType| {
+            matches!(t, DataType::Date32 | DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_))
+        };
+        let (left, op, right) = (*binary.left, binary.op, *binary.right);
+        let changed = match op {
+            Operator::Plus | Operator::Minus if time(&self.left) => {
+                if matches!(self.left, DataType::Timestamp(..)) && is_of_ms(&right) {
+                    return Ok(Transformed::no(apply(left, op, right)));
+                }
+                let name = if op == Operator::Plus { "time_add" } else { "time_subtract" };
+                call_of(name, vec![left, right], self.registry)?
+            }
+            Operator::Plus if time(&self.right) => call_of("time_add", vec![right, left], self.registry)?,
+            _ => return Ok(Transformed::no(apply(left, op, right))),
+        };
+        Ok(Transformed::yes(changed))
+    }
+
+    fn comparison(&self, binary: BinaryExpr) -> DfResult<Transformed<Expr>> {
+        let BinaryExpr { left, op, right } = binary;
+        let (left, right) = (*left, *right);
+        if self.either(approximate) && !self.either(DataType::is_string) {
+            return self.compare_approximate(left, op, right);
+        }
+        let text = |t: &DataType| t.is_string();
+        let read = |t: &DataType| t.is_numeric() || t.is_temporal() || *t == DataType::Boolean;
+        if text(&self.left) && read(&self.right) {
+            let left = converted(left, &self.left, &self.right, self.registry)?;
+            let sides = Sides { left: self.right.clone(), right: self.right.clone(), registry: self.registry };
+            return sides.comparison(BinaryExpr::new(Box::new(left), op, Box::new(right))).map(yes);
+        }
+        if text(&self.right) && read(&self.left) {
+            let right = converted(right, &self.right, &self.left, self.registry)?;
+            let sides = Sides { left: self.left.clone(), right: self.left.clone(), registry: self.registry };
+            return sides.comparison(BinaryExpr::new(Box::new(left), op, Box::new(right))).map(yes);
+        }
+        if let Some(wide) = wide_decimal(&self.left, &self.right) {
+            let cast = |expr: Expr| Expr::Cast(Cast::new(Box::new(expr), wide.clone()));
+            return Ok(Transformed::yes(apply(cast(left), op, cast(right))));
+        }
+        Ok(Transformed::no(apply(left, op, right)))
+    }
+
+    /// Java compares numbers so that NaN equals nothing; beside a DECIMAL it is the largest, and -0.0 less than 0.0.
+    fn compare_approximate(&self, left: Expr, op: Operator, right: Expr) -> DfResult<Transformed<Expr>> {
+        let name = match op {
+            Operator::Eq => "equal",
+            Operator::NotEq => "not_equal",
+            Operator::Lt => "less",
+            Operator::LtEq => "less_or_equal",
+            Operator::Gt => "greater",
+            Operator::GtEq => "greater_or_equal",
+            Operator::IsDistinctFrom => "distinct",
+            Operator::IsNotDistinctFrom => "not_distinct",
+            _ => return Ok(Transformed::no(apply(left, op, right))),
+        };
+        let number = |t: &DataType| t.is_numeric() || t.is_null();
+        if !number(&self.left) || !number(&self.right) {
+            return Ok(Transformed::no(apply(left, op, right)));
+        }
+        let order = if self.either(decimal) { "total" } else { "double" };
+        // an integer beside a FLOAT is rounded to one
+        let within = |own: &DataType, other: &DataType| {
+            if *other == DataType::Float32 && own.is_integer() { DataType::Float32 } else { own.clone() }
+        };
+        let place = |expr: Expr, own: &DataType, other: &DataType| -> DfResult<Expr> {
+            let within = within(own, other);
+            let expr = if within == *own { expr } else { to_approximate(expr, own, &within, self.registry)? };
+            to_approximate(expr, &within, &DataType::Float64, self.registry)
+        };
+        let left = place(left, &self.left, &self.right)?;
+        let right = place(right, &self.right, &self.left)?;
+        call_of(&format!("{order}_{name}"), vec![left, right], self.registry).map(Transformed::yes)
+    }
+}
+
+fn yes(transformed: Transformed<Expr>) -> Transformed<Expr> {
+    Transformed::yes(transformed.data)
+}
+
+/// An interval literal without months, which DataFusion adds to a time stamp as Flink does.
+fn is_of_ms(interval: &Expr) -> bool {
+    matches!(interval, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(i)), _) if i.months == 0)
+}
+
+/// The type in which two DECIMALs can be compared, where 38 digits are too few.
+fn wide_decimal(left: &DataType, right: &DataType) -> Option<DataType> {
+    let of = |t: &DataType| match t {
+        DataType::Decimal128(precision, scale) => Some((i16::from(*precision), i16::from(*scale))),
+        DataType::Int8 | DataType::Int16 | DataType::Int32 => Some((10, 0)),
+        DataType::Int64 => Some((20, 0)),
+        _ => None,
+    };
+    if !decimal(left) && !decimal(right) {
+        return None;
+    }
+    let ((p1, s1), (p2, s2)) = (of(left)?, of(right)?);
+    let scale = s1.max(s2);
+    let precision = (p1 - s1).max(p2 - s2) + scale;
+    (precision > 38).then_some(DataType::Decimal256(DECIMAL256_MAX_PRECISION, i8::try_from(scale).ok()?))
+}
+
+/// Whether DataFusion compares the types as Flink does.
+fn plain(left: &DataType, right: &DataType) -> bool {
+    let text = left.is_string() != right.is_string() && !left.is_null() && !right.is_null();
+    !approximate(left) && !approximate(right) && !text && wide_decimal(left, right).is_none()
+}
+
+/// `x BETWEEN low AND high`, as two comparisons where the types ask for it.
+pub(super) fn between(between: Between, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
+    let own = between.expr.get_type(schema)?;
+    if plain(&own, &between.low.get_type(schema)?) && plain(&own, &between.high.get_type(schema)?) {
+        return Ok(Transformed::no(Expr::Between(between)));
+    }
+    let types = [between.low.get_type(schema)?, between.high.get_type(schema)?];
+    // one DECIMAL makes both bounds DECIMALs
+    let total = approximate(&own) && types.iter().any(decimal);
+    let [low, high] = types;
+    let side = |op: Operator, bound: Expr, from: &DataType| -> DfResult<Expr> {
+        let bound = if total && from.is_integer() { as_decimal(bound) } else { bound };
+        let comparison = BinaryExpr::new(between.expr.clone(), op, Box::new(bound));
+        Ok(binary(comparison, schema, registry)?.data)
+    };
+    // not NOT (…): NaN is neither within nor outside
+    Ok(Transformed::yes(if between.negated {
+        side(Operator::Lt, *between.low, &low)?.or(side(Operator::Gt, *between.high, &high)?)
+    } else {
+        side(Operator::GtEq, *between.low, &low)?.and(side(Operator::LtEq, *between.high, &high)?)
+    }))
+}
+
+/// A whole number as DECIMAL.
+fn as_decimal(expr: Expr) -> Expr {
+    Expr::Cast(Cast::new(Box::new(expr), DataType::Decimal128(20, 0)))
+}
+
+/// `x IN (…)`, as comparisons where the types ask for it.
+pub(super) fn in_list(list: InList, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
+    let own = list.expr.get_type(schema)?;
+    let types = list.list.iter().map(|one| one.get_type(schema)).collect::<DfResult<Vec<_>>>()?;
+    if types.iter().all(|one| plain(&own, one) && !(own.is_integer() && decimal(one))) {
+        return Ok(Transformed::no(Expr::InList(list)));
+    }
+    let mut found: Option<Expr> = None;
+    // a DECIMAL makes all of the list DECIMALs
+    let total = approximate(&own) && types.iter().any(decimal);
+    for (one, from) in list.list.into_iter().zip(&types) {
+        let one = if total && from.is_integer() { as_decimal(one) } else { one };
+        // constants are converted to the type of what is looked for, digits or not
+        let one = match own.is_integer() && matches!(one, Expr::Literal(..)) {
+            true => converted(one, from, &own, registry)?,
+            false => one,
+        };
+        let comparison = BinaryExpr::new(list.expr.clone(), Operator::Eq, Box::new(one));
+        let equal = binary(comparison, schema, registry)?.data;
+        found = Some(match found {
+            Some(before) => before.or(equal),
+            None => equal,
+        });
+    }
+    let found = found.unwrap_or_else(|| lit(false));
+    Ok(Transformed::yes(if list.negated { Expr::Not(Box::new(found)) } else { found }))
+}
+
+/// `text LIKE pattern` and `text SIMILAR TO pattern`, as a call.
+pub(super) fn like(name: &str, like: Like, registry: &Registry) -> DfResult<Transformed<Expr>> {
+    let mut arguments = vec![*like.expr, *like.pattern];
+    arguments.extend(like.escape_char.map(|escape| lit(escape.to_string())));
+    let found = call_of(name, arguments, registry)?;
+    Ok(Transformed::yes(if like.negated { Expr::Not(Box::new(found)) } else { found }))
+}
+
+/// `(start, end) OVERLAPS (start, end)`, where an end may be written as the length up to it.
+pub(super) fn overlaps(call: ScalarFunction, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
+    let mut arguments = Vec::with_capacity(4);
+    for argument in call.args {
+        let length = matches!(argument.get_type(schema)?, DataType::Interval(_));
+        arguments.push(match arguments.last() {
+            Some(start) if length => {
+                let start: &Expr = start;
+                call_of("time_add", vec![start.clone(), argument], registry)?
+            }
+            _ => argument,
+        });
+    }
+    call_of("overlaps", arguments, registry).map(Transformed::yes)
+}

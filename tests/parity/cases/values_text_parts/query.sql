@@ -1,0 +1,63 @@
+SET 'table.local-time-zone' = 'UTC';
+CREATE TABLE v (
+  id INT,
+  s STRING,
+  t STRING,
+  n INT,
+  m INT,
+  b STRING,
+  c STRING
+) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/input/v.jsonl', 'format' = 'json');
+CREATE TABLE o (
+  id INT,
+  c0 STRING,
+  c1 STRING,
+  c2 STRING,
+  c3 STRING,
+  c4 STRING,
+  c5 STRING,
+  c6 STRING,
+  c7 STRING,
+  c8 STRING,
+  c9 STRING,
+  c10 STRING,
+  c11 STRING,
+  c12 STRING,
+  c13 STRING,
+  c14 STRING,
+  c15 STRING,
+  c16 STRING,
+  c17 STRING,
+  c18 STRING,
+  c19 STRING,
+  c20 INT,
+  c21 INT,
+  c22 INT
+) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/o', 'format' = 'json');
+INSERT INTO o
+SELECT
+  id AS id,
+  UPPER(s) AS c0,
+  LOWER(s) AS c1,
+  INITCAP(s) AS c2,
+  REVERSE(s) AS c3,
+  SUBSTRING(s, n) AS c4,
+  SUBSTRING(s, n, m) AS c5,
+  SUBSTR(s, n, m) AS c6,
+  SUBSTRING(s FROM 2 FOR 3) AS c7,
+  `LEFT`(s, n) AS c8,
+  `RIGHT`(s, n) AS c9,
+  OVERLAY(b PLACING c FROM n) AS c10,
+  OVERLAY(b PLACING c FROM n FOR m) AS c11,
+  SPLIT_INDEX(s, t, n) AS c12,
+  SPLIT_INDEX(s, ',', m) AS c13,
+  LPAD(c, n, b) AS c14,
+  RPAD(c, n, b) AS c15,
+  LPAD(b, 8, '*') AS c16,
+  REPEAT(t, n) AS c17,
+  CHR(n) AS c18,
+  ELT(2, s, t) AS c19,
+  CHAR_LENGTH(s) AS c20,
+  CHARACTER_LENGTH(t) AS c21,
+  ASCII(s) AS c22
+FROM v;
