@@ -203,10 +203,13 @@ pub fn reference() -> Vec<FunctionDoc> {
     });
     let conditions =
         condition::DOCS.iter().map(|(usage, doc)| FunctionDoc { theme: "Conditions", usage: (*usage).to_owned(), doc });
-    let aggregates =
-        aggregate::ENTRIES.iter().map(|entry| FunctionDoc { theme: "Aggregates", usage: entry.usage(), doc: entry.doc });
-    let others = aggregate::other_docs()
-        .map(|(usage, doc)| FunctionDoc { theme: "Aggregates", usage: usage.to_owned(), doc });
+    let aggregates = aggregate::ENTRIES.iter().map(|entry| FunctionDoc {
+        theme: "Aggregates",
+        usage: entry.usage(),
+        doc: entry.doc,
+    });
+    let others =
+        aggregate::other_docs().map(|(usage, doc)| FunctionDoc { theme: "Aggregates", usage: usage.to_owned(), doc });
     let mut all: Vec<FunctionDoc> = scalars.chain(conditions).chain(aggregates).chain(others).collect();
     // the first entry of a usage tells it; the sort keeps their order
     all.sort_by(|one, other| (one.theme, &one.usage).cmp(&(other.theme, &other.usage)));

@@ -68,7 +68,8 @@ fn unnest_keeps_the_columns_that_are_read_and_the_event_time() {
         Sink pairs
           Calc [tag, v * 2e0] where=[n > 3]
             Unnest [__ARRAY(site, device_id)] keeps=[$2, $3]
-              {READ}"
+              Calc [device_id, site, v, n]
+                {READ}"
         ),
     );
     check(
@@ -78,8 +79,9 @@ fn unnest_keeps_the_columns_that_are_read_and_the_event_time() {
         Sink result
           Calc [tag, window_start, COUNT(*)]
             WindowAggregate TUMBLE($0, 60000 ms) keys=[tag] output=[tag, window_start, window_end, COUNT(*)]
-              Unnest outer [__MAP(site, n)] with ordinality keeps=[$4]
-                {READ}"
+              Unnest outer [__MAP(site, n)] with ordinality keeps=[$2]
+                Calc [site, n, ts]
+                  {READ}"
         ),
     );
 }

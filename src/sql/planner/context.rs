@@ -139,8 +139,9 @@ impl<'a> Context<'a> {
                 .syntax
                 .iter()
                 .cloned()
-                .chain([Arc::new(Operators { times: registry.scalar("interval_times").cloned() })
-                    as Arc<dyn ExprPlanner>])
+                .chain([
+                    Arc::new(Operators { times: registry.scalar("interval_times").cloned() }) as Arc<dyn ExprPlanner>
+                ])
                 .collect(),
             tables: vec![Arc::new(WindowTables), Arc::new(UnnestTables)],
         }

@@ -12,24 +12,21 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{
-    Expr, LogicalPlan, Projection, TableScan, Union, UserDefinedLogicalNodeCore, Values, Volatility, Window, lit,
-};
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableScan, Union, Values, Volatility, lit};
 
 use crate::error::{Error, Result, Span};
 use crate::plan::{
-    Calc, Node, NodeId, NodeKind, NotNullRule, OverAggregate, PlanBuilder, Settings, Sink, Source, Unnest, WatermarkSpec,
-    WindowAssign, WindowKind, WindowSpec,
+    Calc, Node, NodeId, NodeKind, NotNullRule, PlanBuilder, Settings, Sink, Source, WatermarkSpec, WindowAssign,
+    WindowKind, WindowSpec,
 };
 use crate::sql::catalog::Table;
 use crate::sql::planner::context::{Registry, Relation};
-use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
-use crate::sql::planner::over::{OverSpec, aggregate_over, different_windows};
+use crate::sql::planner::expr::{Compiler, place, place_of, places, resolve};
 use crate::sql::planner::rank;
 use crate::sql::planner::sink::{self, Given};
-use crate::sql::planner::unnest::{UnnestRows, unnest_rows};
+use crate::sql::planner::unnest::unnest_rows;
 use crate::sql::planner::values;
-use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, unaliased, window_tvf};
+use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, window_tvf};
 use crate::time::zone::Zone;
 
 /// Adds the nodes of one job to a plan.
@@ -280,31 +277,6 @@ impl Lowering<'_> {
         Ok(made)
     }
 
-    /// A collection that is read no more is not copied.
-    fn unnest(&mut self, unnest: &UnnestRows, used: &Used) -> Result<Stream> {
-        let names = unnest.input.schema();
-        let width = names.fields().len();
-        let kept: Vec<usize> = (0..width).filter(|column| used.has(*column)).collect();
-        let read = Used::Some(kept.iter().copied().collect()).and(names, [&unnest.collection]);
-        let stream = self.lower_used(&unnest.input, &read)?;
-        let stream = self.keep(stream, names, &read)?;
-        let input = self.schema(&stream);
-        let collection = Compiler::new(&input)?.expr(&resolve(&unnest.collection, names, &stream.columns)?)?;
-        let at = |i: usize| stream.columns.get(i).and_then(place_of).filter(|_| kept.contains(&i));
-        let left: Vec<usize> = (0..width).filter(|i| at(*i).is_some()).collect();
-        let places: Vec<usize> = left.iter().filter_map(|i| at(*i)).collect();
-        let mut fields: Vec<Field> = places.iter().map(|i| input.field(*i).clone()).collect();
-        fields.extend(unnest.schema().fields().iter().skip(width).map(|f| f.as_ref().clone()));
-        let elements = unnest.schema().fields().len() - width;
-        let (outer, ordinality) = (unnest.outer, unnest.ordinality);
-        let kind = NodeKind::Unnest(Unnest { collection, kept: places, outer, ordinality });
-        let mut result = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
-        // a column that was left out is never read
-        let passed = |i: usize| left.binary_search(&i).map_or_else(|_| stand_in(), place);
-        result.columns = (0..width).map(passed).chain((0..elements).map(|i| place(left.len() + i))).collect();
-        Ok(result)
-    }
-
     pub(super) fn filter(&mut self, mut stream: Stream, predicate: &Expr, input: &LogicalPlan) -> Result<Stream> {
         let simple = used_columns(std::slice::from_ref(predicate), input.schema())
             .into_iter()
@@ -493,50 +465,6 @@ impl Lowering<'_> {
         let names: Vec<&str> = kept.iter().filter_map(|i| schema.fields().get(*i)).map(|f| f.name().as_str()).collect();
         let columns = kept.iter().map(|i| place(*i)).collect();
         Ok((self.calc(Stream { columns, ..stream }, &names)?, to))
-    }
-
-    /// `used`: the columns that are read of the result, if that is known.
-    fn over(&mut self, window: &Window, used: Option<&BTreeSet<usize>>) -> Result<Stream> {
-        if matches!(window.input.as_ref(), LogicalPlan::Window(_)) {
-            return Err(different_windows());
-        }
-        let names = window.input.schema();
-        let width = names.fields().len();
-        let stream = self.lower(&window.input)?;
-        let stream = self.materialize(stream, names)?;
-        let functions = window
-            .window_expr
-            .iter()
-            .map(|e| resolve(unaliased(e), names, &stream.columns))
-            .collect::<Result<Vec<_>>>()?;
-        let mut kept: BTreeSet<usize> = functions.iter().flat_map(places).collect();
-        match used {
-            Some(used) => kept.extend(used.iter().filter(|i| **i < width)),
-            None => kept.extend(0..width),
-        }
-        let spec = OverSpec::of(&functions, &window.input)?;
-        let (stream, to) = self.pruned(stream, &kept)?;
-        let at = |i: usize| to.get(&i).copied();
-        let input = self.schema(&stream);
-        let compiler = Compiler::new(&input)?;
-        let keys = spec.keys.iter().map(|e| compiler.expr(&renumber(e, at)?)).collect::<Result<Vec<_>>>()?;
-        let rowtime = at(spec.rowtime).ok_or_else(|| Error::internal("the event time was left out"))?;
-        let mut fields: Vec<Field> = input.fields().iter().map(|f| f.as_ref().clone()).collect();
-        let mut aggregates = Vec::new();
-        for function in &functions {
-            let function = renumber(function, at)?;
-            let (aggregate, params) = aggregate_over(&function, self.registry)?;
-            let compiled = compiler.aggregate(&Call::over(aggregate, params))?;
-            fields.push(compiled.call.field().as_ref().clone().with_name(&compiled.text));
-            aggregates.push(compiled);
-        }
-        let kept_width = input.fields().len();
-        let kind = NodeKind::OverAggregate(OverAggregate { keys, rowtime, frame: spec.frame, aggregates });
-        let mut result = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
-        // a column that was left out is never read
-        let passed = (0..width).map(|i| at(i).map_or_else(stand_in, place));
-        result.columns = passed.chain((0..functions.len()).map(|i| place(kept_width + i))).collect();
-        Ok(result)
     }
 
     /// Writes the rows of a query to a table. `from`: for each written column, the query's column;

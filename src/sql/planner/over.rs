@@ -1,19 +1,21 @@
 //! The windows of `OVER`: what the calls of one node share.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arrow::datatypes::{Field, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, LogicalPlan, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+    AggregateUDF, Expr, LogicalPlan, Window, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
 };
 
 use crate::error::{Error, Result};
-use crate::plan::OverFrame;
+use crate::plan::{NodeKind, OverAggregate, OverFrame};
 use crate::sql::planner::context::Registry;
-use crate::sql::planner::expr::place_of;
-use crate::sql::planner::lower::unsupported;
-use crate::sql::planner::window::is_time_attribute;
+use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
+use crate::sql::planner::lower::{Lowering, Stream, stand_in, unsupported};
+use crate::sql::planner::window::{is_time_attribute, unaliased};
 
 /// What the calls of one `OVER` node share, over the columns of its input.
 pub(super) struct OverSpec {
@@ -65,6 +67,52 @@ impl OverSpec {
             }
         }
         shared.ok_or_else(|| Error::internal("an OVER without a call"))
+    }
+}
+
+impl Lowering<'_> {
+    /// `used`: the columns that are read of the result, if that is known.
+    pub(super) fn over(&mut self, window: &Window, used: Option<&BTreeSet<usize>>) -> Result<Stream> {
+        if matches!(window.input.as_ref(), LogicalPlan::Window(_)) {
+            return Err(different_windows());
+        }
+        let names = window.input.schema();
+        let width = names.fields().len();
+        let stream = self.lower(&window.input)?;
+        let stream = self.materialize(stream, names)?;
+        let functions = window
+            .window_expr
+            .iter()
+            .map(|e| resolve(unaliased(e), names, &stream.columns))
+            .collect::<Result<Vec<_>>>()?;
+        let mut kept: BTreeSet<usize> = functions.iter().flat_map(places).collect();
+        match used {
+            Some(used) => kept.extend(used.iter().filter(|i| **i < width)),
+            None => kept.extend(0..width),
+        }
+        let spec = OverSpec::of(&functions, &window.input)?;
+        let (stream, to) = self.pruned(stream, &kept)?;
+        let at = |i: usize| to.get(&i).copied();
+        let input = self.schema(&stream);
+        let compiler = Compiler::new(&input)?;
+        let keys = spec.keys.iter().map(|e| compiler.expr(&renumber(e, at)?)).collect::<Result<Vec<_>>>()?;
+        let rowtime = at(spec.rowtime).ok_or_else(|| Error::internal("the event time was left out"))?;
+        let mut fields: Vec<Field> = input.fields().iter().map(|f| f.as_ref().clone()).collect();
+        let mut aggregates = Vec::new();
+        for function in &functions {
+            let function = renumber(function, at)?;
+            let (aggregate, params) = aggregate_over(&function, self.registry)?;
+            let compiled = compiler.aggregate(&Call::over(aggregate, params))?;
+            fields.push(compiled.call.field().as_ref().clone().with_name(&compiled.text));
+            aggregates.push(compiled);
+        }
+        let kept_width = input.fields().len();
+        let kind = NodeKind::OverAggregate(OverAggregate { keys, rowtime, frame: spec.frame, aggregates });
+        let mut result = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
+        // a column that was left out is never read
+        let passed = (0..width).map(|i| at(i).map_or_else(stand_in, place));
+        result.columns = passed.chain((0..functions.len()).map(|i| place(kept_width + i))).collect();
+        Ok(result)
     }
 }
 

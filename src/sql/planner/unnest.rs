@@ -7,14 +7,17 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{DFSchema, DFSchemaRef, Result as DfResult, TableReference};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, ExprSchemable, Extension, Filter, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion::sql::sqlparser::ast::{self, Join, JoinConstraint, JoinOperator, TableFactor, TableWithJoins, Value};
 
 use crate::error::{Error, Result, Span};
+use crate::plan::{NodeKind, Unnest};
 use crate::sql::planner::errors::{from_parser, span_of};
+use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
+use crate::sql::planner::lower::{Lowering, Stream, Used, stand_in};
 
 /// Rows of the input, once per element of a collection, with the element's columns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -261,4 +264,31 @@ fn element_columns(
         column.clone_from(&name.name.value);
     }
     Ok(there.into_iter().zip(types).map(|(name, data_type)| Field::new(name, data_type, true)).collect())
+}
+
+impl Lowering<'_> {
+    /// A collection that is read no more is not copied.
+    pub(super) fn unnest(&mut self, unnest: &UnnestRows, used: &Used) -> Result<Stream> {
+        let names = unnest.input.schema();
+        let width = names.fields().len();
+        let kept: Vec<usize> = (0..width).filter(|column| used.has(*column)).collect();
+        let read = Used::Some(kept.iter().copied().collect()).and(names, [&unnest.collection]);
+        let stream = self.lower_used(&unnest.input, &read)?;
+        let stream = self.keep(stream, names, &read)?;
+        let input = self.schema(&stream);
+        let collection = Compiler::new(&input)?.expr(&resolve(&unnest.collection, names, &stream.columns)?)?;
+        let at = |i: usize| stream.columns.get(i).and_then(place_of).filter(|_| kept.contains(&i));
+        let left: Vec<usize> = (0..width).filter(|i| at(*i).is_some()).collect();
+        let places: Vec<usize> = left.iter().filter_map(|i| at(*i)).collect();
+        let mut fields: Vec<Field> = places.iter().map(|i| input.field(*i).clone()).collect();
+        fields.extend(unnest.schema().fields().iter().skip(width).map(|f| f.as_ref().clone()));
+        let elements = unnest.schema().fields().len() - width;
+        let (outer, ordinality) = (unnest.outer, unnest.ordinality);
+        let kind = NodeKind::Unnest(Unnest { collection, kept: places, outer, ordinality });
+        let mut result = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
+        // a column that was left out is never read
+        let passed = |i: usize| left.binary_search(&i).map_or_else(|_| stand_in(), place);
+        result.columns = (0..width).map(passed).chain((0..elements).map(|i| place(left.len() + i))).collect();
+        Ok(result)
+    }
 }

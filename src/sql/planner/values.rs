@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::ast::{
 use crate::connectors;
 use crate::error::{Error, Result};
 use crate::plan::{PlanExpr, Source};
+use crate::sql::parser::dialect::MAP_CONSTRUCTOR;
 use crate::sql::planner::expr::{Compiler, place};
 
 /// Rows that are computed one by one when the job runs.
@@ -98,8 +99,31 @@ fn selecting(items: Vec<SelectItem>) -> Option<ast::Select> {
     }
 }
 
-/// A number with the type it has in Flink: DataFusion would widen a column to its own type of the literal.
+/// A number with the type it has in Flink, in an array, a map or a row, too: DataFusion would widen a column to its own
+/// type of the literal.
 fn typed(expr: &mut ast::Expr) {
+    match expr {
+        ast::Expr::Array(array) => array.elem.iter_mut().for_each(typed),
+        ast::Expr::Tuple(parts) => parts.iter_mut().for_each(typed),
+        ast::Expr::Function(function) if is_constructor(function) => {
+            let ast::FunctionArguments::List(list) = &mut function.args else { return };
+            for arg in &mut list.args {
+                if let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(part)) = arg {
+                    typed(part);
+                }
+            }
+        }
+        _ => typed_number(expr),
+    }
+}
+
+/// Whether a call is a `MAP[…]` or a `ROW(…)`.
+fn is_constructor(function: &ast::Function) -> bool {
+    let name = function.name.to_string();
+    name == MAP_CONSTRUCTOR || name.eq_ignore_ascii_case("row")
+}
+
+fn typed_number(expr: &mut ast::Expr) {
     let number = match &*expr {
         ast::Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => expr.as_ref(),
         other => other,

@@ -284,19 +284,7 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         Expr::Case(case) => branch::case(case, schema, registry),
         Expr::ScalarFunction(call) if branch::chooses(call.name()) => branch::function(call, schema, registry),
         Expr::ScalarFunction(call) if call.name() == "overlaps" => operator::overlaps(call, schema, registry),
-        Expr::ScalarFunction(mut call) if call.name() == "flink_digits" && call.args.len() == 2 => {
-            let from_text = match call.args.first() {
-                Some(Expr::ScalarFunction(cast)) if cast.name().ends_with("_cast") => {
-                    cast.args.first().map(|value| value.get_type(schema)).transpose()?.is_some_and(|t| t.is_string())
-                }
-                _ => false,
-            };
-            if !from_text {
-                return Ok(Transformed::no(Expr::ScalarFunction(call)));
-            }
-            call.args.push(lit(true));
-            Ok(Transformed::yes(Expr::ScalarFunction(call)))
-        }
+        Expr::ScalarFunction(call) if call.name() == "flink_digits" && call.args.len() == 2 => cut(call, schema),
         Expr::ScalarFunction(call) if call.name() == "typeof" => {
             let value = call.args.first().map(|value| type_name(value, schema)).transpose()?;
             Ok(Transformed::yes(lit(value.unwrap_or_default())))
@@ -320,6 +308,27 @@ fn type_name(value: &Expr, schema: &DFSchema) -> DfResult<String> {
         _ => flink_type(field.data_type()),
     };
     Ok(if field.is_nullable() { name } else { format!("{name} NOT NULL") })
+}
+
+/// Cuts the digits of a cast where Flink does: of text after the cast, of a time stamp on its way to a TIME before.
+fn cut(mut call: ScalarFunction, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
+    let digits = call.args[1].clone();
+    if let Some(Expr::ScalarFunction(cast)) = call.args.first_mut()
+        && cast.name().ends_with("_cast")
+        && let [value, to] = &mut cast.args[..]
+    {
+        let (from, to) = (value.get_type(schema)?, to.get_type(schema)?);
+        if from.is_string() {
+            call.args.push(lit(true));
+            return Ok(Transformed::yes(Expr::ScalarFunction(call)));
+        }
+        let cuts = matches!(value, Expr::ScalarFunction(inner) if inner.name() == "flink_digits");
+        if matches!(from, DataType::Timestamp(..)) && !matches!(to, DataType::Timestamp(..)) && !cuts {
+            *value = call.func.call(vec![std::mem::replace(value, lit(ScalarValue::Null)), digits]);
+            return Ok(Transformed::yes(Expr::ScalarFunction(call)));
+        }
+    }
+    Ok(Transformed::no(Expr::ScalarFunction(call)))
 }
 
 /// The digits of a time that was cast or declared with fewer than its Arrow type has.
