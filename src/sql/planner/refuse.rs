@@ -345,16 +345,15 @@ impl Expressions<'_> {
             _ if group_window_part(&upper) => {
                 error.hint("use the columns window_start, window_end and window_time of FROM TABLE(TUMBLE(…))")
             }
-            _ => {
-                match functions::UNSUPPORTED.iter().find(|(unsupported, _)| unsupported.eq_ignore_ascii_case(&name)) {
-                    Some((_, why)) => Error::sql(format!("function {upper} is not supported: {why}")).or_at(place),
-                    None => error.nearest(&name, functions::names()),
-                }
-            }
+            _ => unsupported_function(&upper, place).unwrap_or_else(|| error.nearest(&name, functions::names())),
         });
     }
 
     fn over_function(&mut self, upper: &str, place: Option<Span>) {
+        if let Some(error) = unsupported_function(upper, place) {
+            self.errors.push(error);
+            return;
+        }
         let error = Error::sql(format!("{upper} with OVER is not supported on streams yet")).or_at(place);
         self.errors.push(if self.registry.knows(upper) {
             error.hint("only aggregates can be used with OVER")
@@ -362,6 +361,12 @@ impl Expressions<'_> {
             error.hint("OVER takes aggregates: COUNT, SUM, AVG, MIN, MAX, STDDEV_POP, …")
         });
     }
+}
+
+/// The reason why a function of Flink is not supported.
+fn unsupported_function(upper: &str, place: Option<Span>) -> Option<Error> {
+    let (_, why) = functions::UNSUPPORTED.iter().find(|(name, _)| *name == upper)?;
+    Some(Error::sql(format!("function {upper} is not supported: {why}")).or_at(place))
 }
 
 /// `TUMBLE_START` and the like.
