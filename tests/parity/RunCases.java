@@ -44,6 +44,9 @@ public final class RunCases {
     configuration.setString("parallelism.default", "1");
     // A job that fails tells why, instead of starting again and again.
     configuration.setString("restart-strategy.type", "disable");
+    // In memory, the default, a checkpoint has 5 MB at most.
+    configuration.setString("execution.checkpointing.storage", "filesystem");
+    configuration.setString("execution.checkpointing.dir", Files.createTempDirectory("checkpoints").toUri().toString());
     TableEnvironment tables =
         TableEnvironment.create(
             EnvironmentSettings.newInstance().inStreamingMode().withConfiguration(configuration).build());

@@ -323,7 +323,7 @@ fn cut(mut call: ScalarFunction, schema: &DFSchema) -> DfResult<Transformed<Expr
             return Ok(Transformed::yes(Expr::ScalarFunction(call)));
         }
         let cuts = matches!(value, Expr::ScalarFunction(inner) if inner.name() == "flink_digits");
-        if matches!(from, DataType::Timestamp(..)) && !matches!(to, DataType::Timestamp(..)) && !cuts {
+        if matches!(from, DataType::Timestamp(_, None)) && !matches!(to, DataType::Timestamp(..)) && !cuts {
             *value = call.func.call(vec![std::mem::replace(value, lit(ScalarValue::Null)), digits]);
             return Ok(Transformed::yes(Expr::ScalarFunction(call)));
         }
