@@ -84,7 +84,6 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("CURRENT_TIME", "use a time of the record, such as the metadata column \"timestamp\""),
     ("LOCALTIME", "use a time of the record, such as the metadata column \"timestamp\""),
     ("LOCALTIMESTAMP", "use a time of the record, such as the metadata column \"timestamp\""),
-    ("PROCTIME", "processing time is not supported; use an event time with a watermark"),
     ("APPROX_COUNT_DISTINCT", "use COUNT(DISTINCT …)"),
     ("PERCENTILE", "not yet"),
     ("GROUP_ID", "GROUPING SETS are not supported yet"),

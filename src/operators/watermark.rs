@@ -14,6 +14,7 @@ use arrow::datatypes::{Field, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::columns::{evaluate, event_millis};
+use super::windows::constant_time;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan;
 use crate::stream::{PartitionId, with_origin};
@@ -83,8 +84,14 @@ pub struct WatermarkAssigner {
     schema: SchemaRef,
     rule: Option<Rule>,
     partition: PartitionId,
+    /// Place of the declared column that gets the time at which rows are taken.
+    proctime: Option<usize>,
+    /// That time is event time.
+    by_the_clock: bool,
 
     watermark: EventTime,
+    /// The time at which rows are taken, ms since 1970.
+    now: EventTime,
 }
 
 /// The rows of a batch that could be computed.
@@ -132,7 +139,10 @@ impl WatermarkAssigner {
             declared,
             rule,
             partition,
+            proctime: source.proctime,
+            by_the_clock: source.goes_by_the_clock(),
             watermark,
+            now: 0,
         })
     }
 
@@ -144,6 +154,16 @@ impl WatermarkAssigner {
     /// Lifts the watermark to what the source has told meanwhile (the partition was idle, or is new).
     pub fn raise(&mut self, floor: EventTime) {
         self.watermark = self.watermark.max(floor);
+    }
+
+    /// Tells the time of the machine: rows taken from now on have it in their `PROCTIME()` column, and where that is
+    /// event time, all before it has passed. It never goes back.
+    pub fn at(&mut self, now: EventTime) {
+        self.now = self.now.max(now);
+        if self.by_the_clock {
+            self.now = self.now.max(self.watermark.saturating_add(1));
+            self.watermark = self.watermark.max(self.now.saturating_sub(1));
+        }
     }
 
     /// Takes rows of the connector (`table.source_schema()`) with the offset of each, and the time stamp
@@ -277,8 +297,11 @@ impl WatermarkAssigner {
 
     fn evaluate(&self, rows: &RecordBatch) -> Result<(RecordBatch, Option<ArrayRef>)> {
         let mut columns = Vec::with_capacity(self.columns.len());
-        for (expr, field) in self.columns.iter().zip(self.declared.fields()) {
-            columns.push(declared_column(expr, field, rows)?);
+        for (place, (expr, field)) in self.columns.iter().zip(self.declared.fields()).enumerate() {
+            columns.push(match self.proctime == Some(place) {
+                true => constant_time(self.now, field.data_type(), rows.num_rows())?,
+                false => declared_column(expr, field, rows)?,
+            });
         }
         let declared = RecordBatch::try_new(Arc::clone(&self.declared), columns)?;
         let mark = match &self.rule {
@@ -388,6 +411,7 @@ mod tests {
             max_future_skew: Some(Duration::from_millis(1000)),
         };
         plan::Source {
+            proctime: None,
             table: Arc::new(table),
             columns: vec![plan(column("ts", 0)), plan(column("v", 1)), plan(Arc::new(share))],
             watermark: with_watermark.then_some(watermark),

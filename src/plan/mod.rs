@@ -95,8 +95,17 @@ pub struct Source {
     pub table: Arc<TableSpec>,
     /// One expression per declared column, over `table.source_schema()`.
     pub columns: Vec<PlanExpr>,
-    /// `WATERMARK FOR`, if the table has one.
+    /// `WATERMARK FOR`, if the table has one; else that of its `PROCTIME()` column.
     pub watermark: Option<WatermarkSpec>,
+    /// Place of the column `AS PROCTIME()`: the source stamps it with the time at which it takes a row.
+    pub proctime: Option<usize>,
+}
+
+impl Source {
+    /// Whether event time is the time at which rows are taken.
+    pub fn goes_by_the_clock(&self) -> bool {
+        self.watermark.as_ref().is_some_and(|watermark| Some(watermark.rowtime) == self.proctime)
+    }
 }
 
 /// `WATERMARK FOR rowtime AS expr`.

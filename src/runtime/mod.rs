@@ -301,6 +301,7 @@ impl Spawning<'_> {
                 clock: Arc::clone(&self.options.clock),
                 first_epoch: self.first_epoch,
                 assigner: WatermarkAssigner::new(source, open.position.id, open.position.watermark)?,
+                by_the_clock: source.goes_by_the_clock(),
                 fragment: self.layout.source(open.source, &format!("p{}", open.position.id.0))?,
                 position: open.position,
                 idle: false,

@@ -26,6 +26,8 @@ pub(crate) struct SourceTask {
     // fixed at start
     pub(crate) reader: Option<Box<dyn SplitReader>>,
     pub(crate) idle_timeout: Option<Duration>,
+    /// Event time is the time of the machine, which passes without rows.
+    pub(crate) by_the_clock: bool,
     /// What becomes of rows that cannot be used.
     pub(crate) bad_records: BadRecords,
     pub(crate) progress: Arc<SourceProgress>,
@@ -177,6 +179,7 @@ impl SourceTask {
             self.ledger.extend(batch.bad.into_iter().map(|bad| LedgerEntry::of_bad_record(&self.position, bad)));
         }
         if batch.rows.num_rows() > 0 {
+            self.assigner.at(self.clock.now_ms());
             let assigned = self.assigner.assign(&batch.rows, &batch.offsets, batch.timestamps.as_ref())?;
             self.on_casualties(assigned.casualties)?;
             let taken = assigned.batch.num_rows() as u64;
@@ -227,6 +230,11 @@ impl SourceTask {
     async fn tell(&mut self) -> Result<()> {
         let told = if self.position.finished {
             self.progress.told()
+        } else if self.by_the_clock {
+            self.assigner.at(self.clock.now_ms());
+            self.position.watermark = self.assigner.watermark();
+            self.fragment.on_watermark(self.assigner.watermark())?;
+            self.progress.advance(self.place, self.assigner.watermark(), false)
         } else if self.idle {
             // An idle partition follows the others, so that its own windows close with theirs.
             let told = self.progress.idle(self.place);

@@ -163,7 +163,7 @@ impl VisitorMut for Parts<'_> {
         let column = match called.split_once('_') {
             Some((window, "START")) if is_window_function(window) => 0,
             Some((window, "END")) if is_window_function(window) => 1,
-            Some((window, "ROWTIME")) if is_window_function(window) => 2,
+            Some((window, "ROWTIME" | "PROCTIME")) if is_window_function(window) => 2,
             _ => return ControlFlow::Continue(()),
         };
         let text = |args: &[Expr]| args.iter().map(ToString::to_string).collect::<Vec<_>>();

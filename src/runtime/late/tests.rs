@@ -34,7 +34,7 @@ fn source() -> NodeKind {
     };
     let expr = PlanExpr { expr: Arc::new(Column::new("ts", 0)), text: String::new() };
     let watermark = Some(WatermarkSpec { rowtime: 0, expr, idle_timeout: None, max_future_skew: None });
-    NodeKind::Source(Source { table: Arc::new(table), columns: vec![], watermark })
+    NodeKind::Source(Source { table: Arc::new(table), columns: vec![], watermark, proctime: None })
 }
 
 fn window() -> NodeKind {

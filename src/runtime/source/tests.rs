@@ -52,7 +52,12 @@ fn table() -> TableSpec {
 
 fn source() -> plan::Source {
     let expr = Arc::new(Column::new("n", 0));
-    plan::Source { table: Arc::new(table()), columns: vec![plan::PlanExpr { expr, text: "n".into() }], watermark: None }
+    plan::Source {
+        table: Arc::new(table()),
+        columns: vec![plan::PlanExpr { expr, text: "n".into() }],
+        watermark: None,
+        proctime: None,
+    }
 }
 
 /// Rows at these offsets, of `read` records in all.
@@ -128,6 +133,7 @@ fn start(
         clock: system_clock(),
         first_epoch: 1,
         assigner: WatermarkAssigner::new(source, position.id, position.watermark)?,
+        by_the_clock: source.goes_by_the_clock(),
         fragment,
         position,
         idle: false,
@@ -237,6 +243,7 @@ fn timed() -> plan::Source {
     let plan = |expr| plan::PlanExpr { expr, text: String::new() };
     let ts = || plan(Arc::new(Column::new("ts", 0)) as _);
     plan::Source {
+        proctime: None,
         table: Arc::new(table),
         columns: vec![ts(), plan(Arc::new(Column::new("v", 1)) as _), plan(Arc::new(share) as _)],
         watermark: Some(plan::WatermarkSpec {

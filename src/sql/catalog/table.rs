@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
+use datafusion::sql::sqlparser::ast;
 
 use crate::connectors;
 use crate::error::{Error, Result};
@@ -13,7 +15,7 @@ use crate::sql::parser::ast::{ColumnDef, ColumnDefKind, CreateTable, OptionList}
 use crate::sql::planner::Planner;
 use crate::sql::planner::context::Relation;
 use crate::sql::planner::errors::span_of;
-use crate::sql::planner::expr::{flink_type, resolve};
+use crate::sql::planner::expr::{flink_type, place, resolve};
 use crate::sql::planner::window::unaliased;
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
 use crate::time::parse_duration;
@@ -26,6 +28,8 @@ pub(crate) struct Table {
     pub(crate) columns: Vec<Expr>,
     /// Event-time column, and the watermark over the declared columns by place.
     pub(crate) watermark: Option<(usize, Expr)>,
+    /// Place of the column `AS PROCTIME()`.
+    pub(crate) proctime: Option<usize>,
     /// `scan.watermark.idle-timeout`, if written; `Some(None)`: off.
     pub(crate) idle_timeout: Option<Option<Duration>>,
     /// `scan.watermark.max-future-skew`, if written.
@@ -102,6 +106,7 @@ pub(crate) fn compile(name: &str, create: &CreateTable, planner: &Planner<'_>) -
     }
     errors.extend(check_metadata(create, &spec));
     let (idle_timeout, max_future_skew) = durations(&spec.options, &mut errors);
+    let proctime = create.columns.iter().position(is_proctime);
     let columns = match compute(create, &mut spec, planner) {
         Ok(columns) => columns,
         Err(found) => {
@@ -111,7 +116,7 @@ pub(crate) fn compile(name: &str, create: &CreateTable, planner: &Planner<'_>) -
         }
     };
     let watermark = match watermark(create, &spec, planner) {
-        Ok(watermark) => watermark,
+        Ok(watermark) => watermark.or_else(|| proctime.map(|place| (place, before_now(place)))),
         Err(found) => {
             errors.extend(found);
             None
@@ -121,7 +126,7 @@ pub(crate) fn compile(name: &str, create: &CreateTable, planner: &Planner<'_>) -
         errors.extend(option_errors(&spec));
         return Err(errors);
     }
-    Ok(Table { spec: Arc::new(spec), columns, watermark, idle_timeout, max_future_skew })
+    Ok(Table { spec: Arc::new(spec), columns, watermark, proctime, idle_timeout, max_future_skew })
 }
 
 /// What is wrong with the options of a table, however it is used.
@@ -217,11 +222,14 @@ fn duration_option(options: &Options, key: &str, errors: &mut Vec<Error>) -> Opt
 /// Expressions of all declared columns over what the connector delivers; `spec` gets the computed columns.
 fn compute(create: &CreateTable, spec: &mut TableSpec, planner: &Planner<'_>) -> Result<Vec<Expr>, Vec<Error>> {
     let delivered = spec.source_schema();
-    let places: Vec<Expr> = (0..delivered.fields().len()).map(crate::sql::planner::expr::place).collect();
+    let places: Vec<Expr> = (0..delivered.fields().len()).map(place).collect();
     let mut computed = Vec::new();
     for column in &create.columns {
-        if let ColumnDefKind::Computed(expr) = &column.kind {
-            computed.push((column.name.value.clone(), expr.clone()));
+        match &column.kind {
+            ColumnDefKind::Computed(expr) if !is_proctime(column) => {
+                computed.push((column.name.value.clone(), expr.clone()));
+            }
+            _ => {}
         }
     }
     let mut compiled = BTreeMap::new();
@@ -229,6 +237,16 @@ fn compute(create: &CreateTable, spec: &mut TableSpec, planner: &Planner<'_>) ->
         let source = Arc::new(Relation { schema: delivered, rowtime: None, view: None, table: None });
         let plan = planner.expressions(&spec.name, source, &computed)?;
         compiled = projected(&plan, &places).map_err(|e| vec![e])?;
+    }
+    let mut stamped = create.columns.iter().filter(|column| is_proctime(column));
+    if let Some(column) = stamped.next() {
+        // stamped by the source; of this only the type counts
+        let stamp = Expr::Literal(ScalarValue::TimestampMillisecond(None, Some("UTC".into())), None);
+        compiled.insert(column.name.value.clone(), (stamp, proctime_type(), false));
+    }
+    if let Some(second) = stamped.next() {
+        let error = Error::sql("a table can have one PROCTIME() column").at(second.name.span);
+        return Err(vec![error.hint("leave this one out: it would have the same values")]);
     }
     let mut columns = Vec::new();
     let mut delivered = places.into_iter();
@@ -250,6 +268,27 @@ fn compute(create: &CreateTable, spec: &mut TableSpec, planner: &Planner<'_>) ->
         }
     }
     Ok(columns)
+}
+
+/// Whether a column is declared `AS PROCTIME()`.
+fn is_proctime(column: &ColumnDef) -> bool {
+    match &column.kind {
+        ColumnDefKind::Computed(ast::Expr::Function(function)) => {
+            function.name.to_string().eq_ignore_ascii_case("PROCTIME")
+        }
+        _ => false,
+    }
+}
+
+/// The type of `PROCTIME()`: `TIMESTAMP_LTZ(3)`.
+fn proctime_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+}
+
+/// The watermark of rows stamped with the time they were taken: more of the same ms may come.
+fn before_now(proctime: usize) -> Expr {
+    let ms = ScalarValue::new_interval_mdn(0, 0, 1_000_000);
+    place(proctime) - Expr::Literal(ms, None)
 }
 
 /// Name → expression over places, type, nullability of a projection over a scan.
@@ -290,7 +329,7 @@ fn watermark(
         }]);
     }
     let schema = spec.schema();
-    let places: Vec<Expr> = (0..schema.fields().len()).map(crate::sql::planner::expr::place).collect();
+    let places: Vec<Expr> = (0..schema.fields().len()).map(place).collect();
     let source: Arc<dyn TableSource> = Arc::new(Relation { schema, rowtime: None, view: None, table: None });
     let exprs = [("watermark".to_owned(), watermark.expr.clone())];
     let plan = planner.expressions(&spec.name, source, &exprs)?;

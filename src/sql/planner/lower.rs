@@ -124,18 +124,28 @@ pub(super) fn contains_mark(expr: &Expr) -> bool {
 /// `Internal` if an expression that was planned does not compile.
 pub(crate) fn source(table: &Table, settings: &Settings) -> Result<Source> {
     let read = Compiler::bare(&table.spec.source_schema())?;
-    let columns = table.columns.iter().map(|e| read.expr(e)).collect::<Result<Vec<_>>>()?;
+    let mut columns = table.columns.iter().map(|e| read.expr(e)).collect::<Result<Vec<_>>>()?;
     let declared = Compiler::bare(&table.spec.schema())?;
     let watermark = match &table.watermark {
         Some((rowtime, expr)) => Some(WatermarkSpec {
             rowtime: *rowtime,
             expr: declared.expr(expr)?,
-            idle_timeout: table.idle_timeout.unwrap_or(settings.idle_timeout),
-            max_future_skew: table.max_future_skew.unwrap_or(settings.max_future_skew),
+            // the clock goes on without rows, and is ahead of them all
+            idle_timeout: table
+                .idle_timeout
+                .unwrap_or(settings.idle_timeout)
+                .filter(|_| table.proctime != Some(*rowtime)),
+            max_future_skew: table
+                .max_future_skew
+                .unwrap_or(settings.max_future_skew)
+                .filter(|_| table.proctime != Some(*rowtime)),
         }),
         None => None,
     };
-    Ok(Source { table: Arc::clone(&table.spec), columns, watermark })
+    if let Some(column) = table.proctime.and_then(|place| columns.get_mut(place)) {
+        column.text = "PROCTIME()".into();
+    }
+    Ok(Source { table: Arc::clone(&table.spec), columns, watermark, proctime: table.proctime })
 }
 
 impl Lowering<'_> {

@@ -329,7 +329,7 @@ impl Expressions<'_> {
             return;
         }
         let error = Error::sql(match upper.as_str() {
-            "PROCTIME" => "processing time (PROCTIME) is not supported".to_owned(),
+            "PROCTIME" => "PROCTIME() is not supported in a query".to_owned(),
             _ if is_window_function(&upper) => format!("{upper} in GROUP BY or SELECT is not supported"),
             _ if group_window_part(&upper) => format!("{upper} is not supported"),
             _ => format!("unknown function \"{name}\""),
@@ -337,8 +337,8 @@ impl Expressions<'_> {
         .or_at(place);
         self.errors.push(match upper.as_str() {
             "PROCTIME" => error
-                .detail("Results would depend on the clock of the machine.")
-                .hint("use an event-time column with WATERMARK FOR"),
+                .detail("A row is stamped where it is read.")
+                .hint("declare a column in CREATE TABLE: proc AS PROCTIME()"),
             _ if is_window_function(&upper) => error.hint(format!(
                 "write FROM TABLE({upper}(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) … GROUP BY window_start, window_end"
             )),

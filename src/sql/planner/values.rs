@@ -204,5 +204,5 @@ pub(super) fn source(rows: &RecordBatch) -> Result<Source> {
     let table = connectors::values::table(rows)?;
     let compiler = Compiler::new(&table.source_schema())?;
     let columns = (0..rows.num_columns()).map(|i| compiler.expr(&place(i))).collect::<Result<Vec<PlanExpr>>>()?;
-    Ok(Source { table: Arc::new(table), columns, watermark: None })
+    Ok(Source { table: Arc::new(table), columns, watermark: None, proctime: None })
 }
