@@ -31,6 +31,12 @@ pub const BAD_RECORD_BYTES_MAX: usize = 64 << 10;
 /// operator behind an OVER still finds late are kept in the ledger as in the count already, so it is never too high.
 pub const LATE_ROWS_REMEMBERED_MAX: usize = 50_000;
 
+/// Rows that come to a window of a Top-N before it is worth looking for those that cannot leave it.
+pub const PRUNE_ROWS_MIN: usize = 4096;
+
+/// Rows that a join may make of one window: beyond it the keys are too few, and memory would be next.
+pub const JOIN_ROWS_MAX: usize = 10_000_000;
+
 /// Nesting of JSON values.
 pub const JSON_DEPTH_MAX: usize = 100;
 

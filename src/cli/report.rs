@@ -43,6 +43,8 @@ pub(super) struct Start<'a> {
     pub(super) opened: &'a Opened,
     pub(super) keeps_state: bool,
     pub(super) server: Option<&'a Server>,
+    /// Jobs of the script that run before it: their files are no earlier run's.
+    pub(super) jobs_before: &'a [Job],
 }
 
 impl Start<'_> {
@@ -87,6 +89,9 @@ impl Start<'_> {
         let mut text = String::new();
         for (_, sink) in self.plan.sinks().filter(|(_, sink)| sink.table.connector() == "filesystem") {
             let table = &sink.table;
+            if self.jobs_before.iter().any(|job| job.plan.sinks().any(|(_, sink)| sink.table.name == table.name)) {
+                continue;
+            }
             let count = filesystem::visible_files(table).map_or(0, |files| files.len());
             if count > 0 {
                 let (path, files) = (option(table, "path"), if count == 1 { "file" } else { "files" });

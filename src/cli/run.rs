@@ -235,6 +235,7 @@ impl Runner<'_> {
                 opened: &opened,
                 keeps_state: task.keeps_state,
                 server: server.as_ref(),
+                jobs_before: &self.loaded.script.jobs[..task.place],
             };
             banner += &start.lines();
             ready.push(Ready { task, pipeline, _server: server });

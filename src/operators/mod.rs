@@ -37,7 +37,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 
 use crate::error::Result;
-use crate::plan::{Node, NodeKind, PlanExpr, WindowAggregate, WindowJoin, WindowKind};
+use crate::plan::{Node, NodeKind, PlanExpr, WindowJoin};
 use crate::stream::LateRow;
 use crate::time::EventTime;
 
@@ -164,7 +164,7 @@ pub fn chained(node: &Node) -> Result<Option<Box<dyn Operator>>> {
 /// `Internal` if node and expressions do not fit, `Sql` for a function that cannot run per group.
 pub fn local(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>> {
     Ok(match &node.kind {
-        NodeKind::WindowAggregate(window) if !is_session(window) => {
+        NodeKind::WindowAggregate(window) if !window.window.kind.is_session() => {
             Some(Box::new(window_aggregate::LocalWindowAggregate::new(window, input)?))
         }
         _ => None,
@@ -178,7 +178,7 @@ pub fn local(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>
 /// As [`local`].
 pub fn keyed(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>> {
     Ok(match &node.kind {
-        NodeKind::WindowAggregate(window) if is_session(window) => {
+        NodeKind::WindowAggregate(window) if window.window.kind.is_session() => {
             Some(Box::new(session::SessionAggregate::new(window, input, &node.schema)?))
         }
         NodeKind::WindowAggregate(window) => {
@@ -201,7 +201,7 @@ pub fn keyed(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>
 pub fn route(node: &Node, _input: &SchemaRef) -> Result<Option<KeySelector>> {
     let exprs = |keys: &[PlanExpr]| keys.iter().map(|key| Arc::clone(&key.expr)).collect();
     let keys = match &node.kind {
-        NodeKind::WindowAggregate(window) if is_session(window) => exprs(&window.keys),
+        NodeKind::WindowAggregate(window) if window.window.kind.is_session() => exprs(&window.keys),
         // The partials of the first half start with the key columns.
         NodeKind::WindowAggregate(window) => places(0..window.keys.len()),
         NodeKind::OverAggregate(over) => exprs(&over.keys),
@@ -210,10 +210,6 @@ pub fn route(node: &Node, _input: &SchemaRef) -> Result<Option<KeySelector>> {
         _ => return Ok(None),
     };
     Ok(Some(KeySelector { keys }))
-}
-
-fn is_session(window: &WindowAggregate) -> bool {
-    matches!(window.window.kind, WindowKind::Session { .. })
 }
 
 fn join_keys(join: &WindowJoin) -> Vec<Arc<dyn PhysicalExpr>> {

@@ -41,7 +41,7 @@ const NAME: &str = "session_aggregate";
 struct Session {
     start: i64,
     end: i64,
-    /// Its accumulators, in the order in which they are merged; rows go to the first.
+    /// Its accumulators, in the order in which they are merged; rows go to the last.
     parts: Vec<i64>,
 }
 
@@ -208,19 +208,21 @@ impl SessionAggregate {
         if joined.is_empty() && end.saturating_sub(1) <= watermark {
             return None;
         }
+        // A row that makes one of several comes after all of theirs: it begins an accumulator of its own.
+        let begins = joined.len() != 1;
         let mut parts = Vec::new();
         for session in joined {
             (start, end) = (start.min(session.start), end.max(session.end));
             parts.extend(session.parts);
         }
-        if parts.is_empty() {
+        parts.sort_unstable();
+        if begins {
             parts.push(self.parts);
             self.parts += 1;
         }
-        parts.sort_unstable();
-        let part = parts[0];
+        let part = parts.last().copied();
         self.sessions.entry(key.into()).or_default().push(Session { start, end, parts });
-        Some(part)
+        part
     }
 
     /// Lets the sessions leave that `watermark`, a time of the clock, has completed.

@@ -431,6 +431,21 @@ mod tests {
     }
 
     #[test]
+    fn the_clock_of_a_table_goes_on_and_never_back() -> Result<()> {
+        let mut by_the_clock = source(true);
+        by_the_clock.proctime = by_the_clock.watermark.as_ref().map(|watermark| watermark.rowtime);
+        let mut assigner = WatermarkAssigner::new(&by_the_clock, PartitionId(0), 100)?;
+        for (now, watermark) in [(500, 499), (300, 499), (501, 500)] {
+            assigner.at(now);
+            assert_eq!(assigner.watermark(), watermark, "at {now}");
+        }
+        let mut event_time = WatermarkAssigner::new(&source(true), PartitionId(0), 100)?;
+        event_time.at(500);
+        assert_eq!(event_time.watermark(), 100, "event time does not follow the clock");
+        Ok(())
+    }
+
+    #[test]
     fn each_row_bears_the_watermark_before_it() {
         let mut assigner = WatermarkAssigner::new(&source(true), P, WATERMARK_MIN).unwrap();
         let input = [(Some(-50), 1), (Some(100), 1), (Some(40), 1), (Some(120), 1)];

@@ -469,6 +469,11 @@ pub enum Exchange {
 }
 
 impl WindowKind {
+    /// Whether windows end with silence.
+    pub fn is_session(&self) -> bool {
+        matches!(self, Self::Session { .. })
+    }
+
     /// Most windows one row can be in.
     pub fn windows_max(&self) -> u64 {
         let (size, slice) = match *self {

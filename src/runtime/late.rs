@@ -2,7 +2,7 @@
 //! they said so.
 //!
 //! A row late for one window may be late again for one behind an OVER, which lets the row go only when event
-//! time has passed it, maybe epochs later. So rows that were counted are remembered until every operator has
+//! time has passed it, maybe epochs later, or for a session, which judges it only then. So rows that were counted are remembered until every operator has
 //! met them: an OVER holds a row no longer than until its watermark has passed the row's own, its watermark is
 //! the lowest of the sources that come to it, and at a barrier it has seen at least theirs of the epoch before.
 //! Rows that come to no such OVER are not remembered. They are part of the manifest, and bounded: beyond
@@ -236,8 +236,7 @@ fn copies(plan: &StreamPlan) -> BTreeMap<(usize, NodeId), u64> {
                 _ if id == start => 1,
                 ref kind if kind.makes_rows() => 0,
                 // all that is made of one row counts as that row
-                NodeKind::Unnest(_) if arriving > 0 => u64::MAX,
-                NodeKind::WindowAssign(ref assign) => arriving.saturating_mul(assign.window.kind.windows_max()),
+                NodeKind::Unnest(_) | NodeKind::WindowAssign(_) if arriving > 0 => u64::MAX,
                 _ => arriving,
             };
         }
@@ -245,8 +244,9 @@ fn copies(plan: &StreamPlan) -> BTreeMap<(usize, NodeId), u64> {
     copies
 }
 
-/// By source whose rows an OVER may hold before they come to another operator that may find them late: all sources
-/// with a watermark that come to such an OVER, by whatever way, for its event time is the lowest of theirs.
+/// By source whose rows an OVER may hold before they come to another operator that may find them late, or a session
+/// before it judges them: all sources with a watermark that come to it, by whatever way, for its event time is the
+/// lowest of theirs.
 fn holding(plan: &StreamPlan, copies: &BTreeMap<(usize, NodeId), u64>) -> BTreeMap<usize, BTreeSet<usize>> {
     let numbers: BTreeMap<NodeId, usize> = plan.sources().enumerate().map(|(number, (id, _))| (id, number)).collect();
     let mut timed: Vec<BTreeSet<usize>> = Vec::with_capacity(plan.nodes.len());
@@ -269,6 +269,11 @@ fn holding(plan: &StreamPlan, copies: &BTreeMap<(usize, NodeId), u64>) -> BTreeM
             match node.kind {
                 NodeKind::OverAggregate(_) if arrives => {
                     overs.insert(id);
+                }
+                // It judges a row when the watermark has passed the row's own, maybe epochs after others have.
+                NodeKind::WindowAggregate(ref window) if arrives && window.window.kind.is_session() => {
+                    held_by.extend(timed[id].iter().copied());
+                    overs.clear();
                 }
                 // What a window makes are other rows.
                 ref kind if kind.makes_rows() => overs.clear(),

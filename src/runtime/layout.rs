@@ -126,17 +126,38 @@ impl<'a> Layout<'a> {
     /// # Errors
     /// `State` if the stored run had another parallelism.
     pub(crate) fn check_parallelism(&self) -> Result<()> {
-        let instance = |key: &String| key.split_once(".local")?.1.rsplit_once(".i")?.1.parse::<usize>().ok();
-        match self.snapshots.keys().filter_map(instance).max() {
-            Some(last) if last + 1 != self.parallelism => Err(Error::state(format!(
-                "the state was stored with parallelism {}, and this run has {}",
-                last + 1,
-                self.parallelism
-            ))
-            .detail("A window over the rows of an OVER cannot change it.")
-            .hint(format!("add --parallelism {}", last + 1))),
-            _ => Ok(()),
+        let parse = |key: &str| -> Option<(NodeId, usize)> {
+            let (node, rest) = key.split_once(".local")?;
+            Some((node.parse().ok()?, rest.rsplit_once(".i")?.1.parse().ok()?))
+        };
+        let mut stored: BTreeMap<NodeId, usize> = BTreeMap::new();
+        for (node, instance) in self.snapshots.keys().filter_map(|key| parse(key)) {
+            let count = stored.entry(node).or_default();
+            *count = (*count).max(instance + 1);
         }
+        for (node, count) in stored {
+            // the keyed node it stands behind; without keys that has one instance at any parallelism
+            let before = self.keyed_before(node);
+            let instances = before.map(|before| self.instances(before)).transpose()?;
+            if instances.is_some_and(|instances| instances != count) {
+                return Err(Error::state(format!(
+                    "the state was stored with parallelism {count}, and this run has {}",
+                    self.parallelism
+                ))
+                .detail("A window over the rows of an OVER, or of another window, cannot change it.")
+                .hint(format!("add --parallelism {count}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The nearest node before `node` that has tasks of its own.
+    fn keyed_before(&self, node: NodeId) -> Option<NodeId> {
+        let inputs = self.plan.nodes.get(node).map_or(&[][..], |node| &node.inputs);
+        inputs.iter().find_map(|&input| match self.plan.nodes[input].kind.exchange() {
+            Exchange::None => self.keyed_before(input),
+            _ => Some(input),
+        })
     }
 
     fn add(

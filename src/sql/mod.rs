@@ -215,6 +215,7 @@ impl Planning {
         self.errors.retain(|error| {
             let missed = unread.iter().any(|name| {
                 error.message() == format!("table or view \"{name}\" not found")
+                    || error.message() == format!("table \"{name}\" not found")
                     || error.message() == format!("unknown function \"{name}\"")
             });
             !missed

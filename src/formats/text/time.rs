@@ -108,9 +108,9 @@ fn wrong_timestamp(text: &str, style: TimestampStyle, ltz: bool) -> Wrong {
     let hint = if let Some(hint) = epoch_hint(text) {
         hint
     } else if style == TimestampStyle::Sql && separator == Some(&b'T') {
-        "set \"timestamp-format.standard\" to \"ISO-8601\""
+        "set 'json.timestamp-format.standard' = 'ISO-8601' (a time with \"Z\" needs a column of type TIMESTAMP_LTZ)"
     } else if style == TimestampStyle::Iso && separator == Some(&b' ') {
-        "set \"timestamp-format.standard\" to \"SQL\""
+        "set 'json.timestamp-format.standard' = 'SQL'"
     } else if !ltz && text.ends_with('Z') {
         "a time with \"Z\" needs a column of type TIMESTAMP_LTZ"
     } else if ltz && !text.ends_with('Z') {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
 
-use crate::operators::testing::{Drive, Row, aggregates, assert_same, drives, plan_expr, rows, run, stamp};
+use super::{Session, SessionAggregate};
+use crate::operators::testing::{Drive, Row, aggregates, assert_same, drives, plan_expr, rows, run, schema, stamp};
 use crate::plan::{Node, NodeKind, WindowAggregate, WindowKind, WindowOutput, WindowSpec};
 
 const GAP: i64 = 10;
@@ -85,6 +86,17 @@ fn lateness_is_judged_after_merging() {
 fn a_row_between_joins_two_sessions() {
     let rows = stamp(&[(0, 0, A, None), (0, 18, A, None), (0, 9, A, None)], 100);
     assert_eq!(sessions(&rows).0, [(0, 28, "a".to_owned(), 3)]);
+}
+
+#[test]
+fn a_row_that_joins_sessions_is_merged_after_their_rows() {
+    let node = node(true);
+    let NodeKind::WindowAggregate(plan) = &node.kind else { panic!("{}", node.kind) };
+    let mut operator = SessionAggregate::new(plan, &schema(), &node.schema).unwrap();
+    let parts = [0, 18, 9, 10].map(|time| operator.part_of(b"a", time, i64::MIN));
+    assert_eq!(parts, [0, 1, 2, 2].map(Some));
+    let [session] = &operator.sessions[b"a".as_slice()][..] else { panic!("one session") };
+    assert_eq!(session, &Session { start: 0, end: 28, parts: vec![0, 1, 2] });
 }
 
 /// Sessions of one partition by definition: rows in the order of the log, each after the sessions have ended that its

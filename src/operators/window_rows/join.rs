@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
-use arrow::compute::{take, take_arrays};
+use arrow::compute::{take_arrays, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 
 use super::{Window, arrival};
 use crate::error::{Error, Result};
-use crate::limits::BATCH_ROWS_MAX;
+use crate::limits::{BATCH_ROWS_MAX, JOIN_ROWS_MAX};
 use crate::operators::columns::condition;
 use crate::plan::{JoinKind, PlanExpr, WindowJoin};
 use crate::stream::user_columns;
@@ -62,8 +62,14 @@ impl Join {
         Ok(Sides { left, right })
     }
 
-    /// Places of the rows that have the same start and keys, none of which is NULL.
-    fn candidates(&self, rows: &RecordBatch, sides: &Sides) -> Result<(Vec<u32>, Vec<u32>)> {
+    /// Hands the pairs of rows that have the same start and keys, none of which is NULL, to `take`, in pieces: a window
+    /// may hold far more pairs than rows.
+    fn candidates(
+        &self,
+        rows: &RecordBatch,
+        sides: &Sides,
+        mut take: impl FnMut(Vec<u32>, Vec<u32>) -> Result<()>,
+    ) -> Result<()> {
         let keys = &rows.columns()[WindowJoin::KEYS..WindowJoin::KEYS + self.keys];
         let mut columns = vec![Arc::clone(rows.column(WindowJoin::WINDOW_START))];
         columns.extend_from_slice(keys);
@@ -75,12 +81,27 @@ impl Join {
         }
         let (mut left, mut right) = (Vec::new(), Vec::new());
         for &row in sides.left.iter().filter(|row| joins(**row)) {
-            for &other in table.get(bytes.row(row as usize).data()).into_iter().flatten() {
-                left.push(row);
-                right.push(other);
+            for part in table.get(bytes.row(row as usize).data()).into_iter().flat_map(|all| all.chunks(BATCH_ROWS_MAX))
+            {
+                right.extend_from_slice(part);
+                left.resize(right.len(), row);
+                if left.len() >= BATCH_ROWS_MAX {
+                    take(std::mem::take(&mut left), std::mem::take(&mut right))?;
+                }
             }
         }
-        Ok((left, right))
+        take(left, right)
+    }
+
+    /// Those of the pairs that meet the condition: their places, and their columns.
+    fn met(&self, rows: &RecordBatch, left: Vec<u32>, right: Vec<u32>) -> Result<(Vec<u32>, Vec<u32>, RecordBatch)> {
+        let pairs = self.pairs(rows, Some(&left), Some(&right))?;
+        let Some(on) = &self.condition else { return Ok((left, right, pairs)) };
+        let met = condition(&on.expr, &pairs)?;
+        let kept: UInt32Array =
+            (0..met.len()).filter(|i| met.is_valid(*i) && met.value(*i)).map(|i| i as u32).collect();
+        let picked = |places: &[u32]| kept.values().iter().map(|at| places[*at as usize]).collect();
+        Ok((picked(&left), picked(&right), take_record_batch(&pairs, &kept)?))
     }
 
     /// The columns of both sides; `None` for a side: NULL.
@@ -109,32 +130,23 @@ impl Join {
 impl Window for Join {
     fn fire(&self, rows: &RecordBatch) -> Result<Vec<RecordBatch>> {
         let sides = Self::sides(rows)?;
-        let (left, right) = self.candidates(rows, &sides)?;
         let mut paired = vec![false; rows.num_rows()];
-        let mut made = Vec::new();
-        // In pieces, for a window may hold far more pairs than rows.
-        for from in (0..left.len()).step_by(BATCH_ROWS_MAX) {
-            let to = left.len().min(from + BATCH_ROWS_MAX);
-            let (mut left, mut right) = (left[from..to].to_vec(), right[from..to].to_vec());
-            let mut pairs = self.pairs(rows, Some(&left), Some(&right))?;
-            if let Some(on) = &self.condition {
-                let met = condition(&on.expr, &pairs)?;
-                let kept: UInt32Array =
-                    (0..met.len()).filter(|i| met.is_valid(*i) && met.value(*i)).map(|i| i as u32).collect();
-                pairs = arrow::compute::take_record_batch(&pairs, &kept)?;
-                let take = |places: Vec<u32>| -> Result<Vec<u32>> {
-                    let taken = take(&UInt32Array::from(places), &kept, None)?;
-                    Ok(taken.as_primitive::<arrow::datatypes::UInt32Type>().values().to_vec())
-                };
-                (left, right) = (take(left)?, take(right)?);
-            }
+        let (mut made, mut count) = (Vec::new(), 0usize);
+        self.candidates(rows, &sides, |left, right| {
+            let (left, right, pairs) = self.met(rows, left, right)?;
             for place in left.into_iter().chain(right) {
                 paired[place as usize] = true;
             }
             if !matches!(self.kind, JoinKind::Semi | JoinKind::Anti) {
+                count += pairs.num_rows();
                 made.push(self.outputs(&pairs)?);
             }
-        }
+            match count <= JOIN_ROWS_MAX {
+                true => Ok(()),
+                false => Err(Error::data(format!("a join makes more than {JOIN_ROWS_MAX} rows of one window"))
+                    .hint("compare more columns, or make the windows shorter")),
+            }
+        })?;
         let of = |side: &[u32], is: bool| -> Vec<u32> {
             side.iter().copied().filter(|place| paired[*place as usize] == is).collect()
         };

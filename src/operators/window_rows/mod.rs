@@ -2,8 +2,7 @@
 //!
 //! A row is late when the window it is in had ended by the watermark of its own partition, before the row: a function
 //! of the input log alone. A row on time by that comes before this operator's watermark, the lowest of all
-//! partitions', has passed the window. Copies of a row in several windows come in one batch; the row counts as late
-//! when none of them could be taken.
+//! partitions', has passed the window. A row that is in several windows is late if one of them had ended.
 //!
 //! # Source
 //! Flink `WindowRankOperator`, `WindowJoinOperator`, `RowTimeWindowDeduplicateOperator`.
@@ -13,7 +12,7 @@ mod rank;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
@@ -27,13 +26,10 @@ use super::columns::{evaluate_all, event_millis, misfit};
 use super::windows::{WindowClock, made_origin, progress, take_progress};
 use super::{KeyFilter, Operator, Output, Snapshot, hash_keys};
 use crate::error::{Error, Result};
-use crate::limits::BATCH_ROWS_MAX;
+use crate::limits::{BATCH_ROWS_MAX, PRUNE_ROWS_MIN};
 use crate::plan::{WindowJoin, WindowRank};
 use crate::stream::{LateRow, Origin, PartitionId, with_origin};
 use crate::time::{EventTime, WATERMARK_MIN};
-
-/// Rows that come to a window before it is worth looking for some that cannot leave it.
-const PRUNE_ROWS_MIN: usize = 4096;
 
 /// What is done with the rows of a window. Order of the rows: that of arrival within each partition.
 trait Window: Send {
@@ -141,7 +137,7 @@ impl WindowRows {
         Ok(())
     }
 
-    /// The rows on time; those of which no copy is go to `output`.
+    /// The rows on time; the others go to `output`.
     fn on_time(&self, batch: RecordBatch, output: &mut Output) -> Result<RecordBatch> {
         let ends = self.ends(&batch)?;
         let origin = Origin::of(&batch)?;
@@ -154,17 +150,11 @@ impl WindowRows {
             Some(rowtime) => event_millis(batch.column(rowtime))?,
             None => return Err(Error::internal("a row that a window has made is late")),
         };
-        let identity = |row: usize| (origin.partition.value(row), origin.offset.value(row), times.value(row));
-        let taken: BTreeSet<_> = on_time.iter().map(|row| identity(*row as usize)).collect();
-        let late: BTreeMap<_, _> = (0..batch.num_rows())
-            .map(|row| (identity(row), origin.watermark.value(row)))
-            .filter(|(identity, _)| !taken.contains(identity))
-            .collect();
-        output.late.extend(late.into_iter().map(|((partition, offset, event_time), watermark)| LateRow {
-            partition: PartitionId(partition),
-            offset,
-            event_time,
-            watermark,
+        output.late.extend((0..batch.num_rows()).filter(|row| !open(*row)).map(|row| LateRow {
+            partition: PartitionId(origin.partition.value(row)),
+            offset: origin.offset.value(row),
+            event_time: times.value(row),
+            watermark: origin.watermark.value(row),
             operator: self.name.into(),
         }));
         Ok(take_record_batch(&batch, &UInt32Array::from(on_time))?)

@@ -53,14 +53,16 @@ impl Rank {
         let mut columns = vec![Arc::clone(rows.column(self.window_start))];
         columns.extend(evaluate_all(&self.keys, rows)?);
         let keys = self.key_rows.convert_columns(&columns)?;
+        // without an order that of arrival counts; the converter makes no rows of no columns
         let order: Vec<ArrayRef> = self.order.iter().map(|expr| evaluate(expr, rows)).collect::<Result<_>>()?;
-        let order = self.order_rows.convert_columns(&order)?;
+        let order = if order.is_empty() { None } else { Some(self.order_rows.convert_columns(&order)?) };
         let mut places = arrival(rows)?;
         if self.latest_first {
             places.reverse();
         }
         let compare = |rows: &Rows, a: u32, b: u32| rows.row(a as usize).cmp(&rows.row(b as usize));
-        places.sort_by(|&a, &b| compare(&keys, a, b).then_with(|| compare(&order, a, b)));
+        let ordered = |a: u32, b: u32| order.as_ref().map_or(Ordering::Equal, |order| compare(order, a, b));
+        places.sort_by(|&a, &b| compare(&keys, a, b).then_with(|| ordered(a, b)));
         let (mut numbered, mut number, mut before) = (Vec::new(), 0, None);
         for place in places {
             let same = before.is_some_and(|before| compare(&keys, before, place) == Ordering::Equal);

@@ -36,7 +36,11 @@ fn assign(rows: &[Row], slide: i64) -> arrow::array::RecordBatch {
 }
 
 fn rank(first: u64, last: u64, descending: bool, latest_first: bool) -> WindowRows {
-    let plan = WindowRank {
+    rank_of(&plan_of_rank(first, last, descending, latest_first))
+}
+
+fn plan_of_rank(first: u64, last: u64, descending: bool, latest_first: bool) -> WindowRank {
+    WindowRank {
         window_start: 3,
         window_end: 4,
         rowtime: Some(0),
@@ -46,10 +50,13 @@ fn rank(first: u64, last: u64, descending: bool, latest_first: bool) -> WindowRo
         latest_first,
         first,
         last,
-    };
+    }
+}
+
+fn rank_of(plan: &WindowRank) -> WindowRows {
     let fields: Vec<_> =
         windowed().fields().iter().cloned().chain([Arc::new(Field::new("rn", DataType::Int64, false))]).collect();
-    WindowRows::rank(&plan, &windowed(), &Arc::new(Schema::new(fields))).unwrap()
+    WindowRows::rank(plan, &windowed(), &Arc::new(Schema::new(fields))).unwrap()
 }
 
 fn plan(expr: Arc<dyn PhysicalExpr>) -> PlanExpr {
@@ -156,8 +163,29 @@ fn windows(rows: &[Row], slide: i64) -> Windows {
     windows
 }
 
+fn shown(value: Option<f64>) -> String {
+    value.map_or_else(|| "NULL".to_owned(), |value| format!("{value:?}"))
+}
+
+fn ms(text: &str) -> i64 {
+    chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").unwrap().and_utc().timestamp_millis()
+}
+
 fn of_one_partition(rows: Vec<Row>) -> Vec<Row> {
     rows.into_iter().filter(|row| row.partition == 0).collect()
+}
+
+#[test]
+fn rows_without_an_order_leave_as_they_came() {
+    let tie = stamp(&[(0, 1, Some("a"), Some(7.0)), (0, 1, Some("a"), Some(3.0)), (0, 1, Some("a"), None)], 0);
+    let unordered = || {
+        let mut plan = plan_of_rank(1, u64::MAX, true, false);
+        (plan.keys, plan.order) = (Vec::new(), Vec::new());
+        rank_of(&plan)
+    };
+    let (found, _) = run(&unordered, &|rows| assign(rows, SIZE), &tie, 1, 2);
+    let values: Vec<&str> = found.iter().filter_map(|line| line.split(' ').nth(2)).collect();
+    assert_eq!(values, ["7.0", "3.0", "NULL"]);
 }
 
 #[test]
@@ -182,13 +210,25 @@ proptest! {
         let rows = of_one_partition(rows);
         let input = |rows: &[Row]| assign(rows, slide);
         let (found, late) = run(&|| rank(1, last, true, false), &input, &rows, size, restore);
-        let mut expected = 0;
-        for rows in windows(&rows, slide).into_values() {
-            expected += rows.len().min(last as usize);
+        let mut expected = Vec::new();
+        for ((end, key), mut values) in windows(&rows, slide) {
+            // NULL is the lowest value
+            values.sort_by(|a, b| b.partial_cmp(a).unwrap());
+            let key = key.unwrap_or("NULL");
+            expected.extend((1..).zip(values).take(last as usize).map(|(n, value)| format!("{end} {key} {} {n}", shown(value))));
         }
-        prop_assert_eq!(found.len(), expected);
-        let closed = rows.iter().filter(|row| row.time.div_euclid(slide) * slide + SIZE - 1 <= row.watermark);
-        prop_assert_eq!(late, closed.map(|row| row.offset).collect::<Vec<_>>());
+        let mut ranked: Vec<String> = found.iter().map(|line| {
+            let c: Vec<&str> = line.split(' ').collect();
+            format!("{} {} {} {}", ms(c[4]), c[1], c[2], c[6])
+        }).collect();
+        expected.sort();
+        ranked.sort();
+        prop_assert_eq!(ranked, expected);
+        let closed = rows.iter().flat_map(|row| {
+            let first = row.time.div_euclid(slide) * slide + slide;
+            (0..SIZE / slide).filter(move |k| first + k * slide - 1 <= row.watermark).map(|_| row.offset)
+        });
+        prop_assert_eq!(late, closed.collect::<Vec<_>>());
         prop_assert_eq!(found, run(&|| rank(1, last, true, false), &input, &rows, 1, 0).0);
     }
 
@@ -199,26 +239,32 @@ proptest! {
         let input = |rows: &[Row]| tagged(assign(rows, SIZE));
         let left = |value: &Option<f64>| value.is_some_and(|v| v % 2.0 == 0.0);
         let meets = |l: &Option<f64>, r: &Option<f64>| !condition || matches!((l, r), (Some(l), Some(r)) if l < r);
-        let (mut pairs, mut lefts, mut rights, mut semis) = (0, 0, 0, 0);
+        let (mut pairs, mut lefts, mut rights, mut semis) = (vec![], vec![], vec![], vec![]);
         for ((_, key), rows) in windows(&rows, SIZE) {
             let (ls, rs): (Vec<_>, Vec<_>) = rows.into_iter().partition(left);
             let matches = |l: &Option<f64>, r: &Option<f64>| key.is_some() && meets(l, r);
-            pairs += ls.iter().map(|l| rs.iter().filter(|r| matches(l, r)).count()).sum::<usize>();
-            let alone = ls.iter().filter(|l| !rs.iter().any(|r| matches(l, r))).count();
-            lefts += alone;
-            semis += ls.len() - alone;
-            rights += rs.iter().filter(|r| !ls.iter().any(|l| matches(l, r))).count();
+            for l in &ls {
+                let with: Vec<_> = rs.iter().filter(|r| matches(l, r)).collect();
+                if with.is_empty() { &mut lefts } else { &mut semis }.push(shown(*l));
+                pairs.extend(with.into_iter().map(|r| format!("{} {}", shown(*l), shown(*r))));
+            }
+            rights.extend(rs.iter().filter(|r| !ls.iter().any(|l| matches(l, r))).map(|r| format!("NULL {}", shown(*r))));
         }
-        for (kind, expected) in [
-            (JoinKind::Inner, pairs),
-            (JoinKind::Left, pairs + lefts),
-            (JoinKind::Right, pairs + rights),
-            (JoinKind::Full, pairs + lefts + rights),
+        let alone: Vec<String> = lefts.iter().map(|l| format!("{l} NULL")).collect();
+        for (kind, mut expected) in [
+            (JoinKind::Inner, pairs.clone()),
+            (JoinKind::Left, [&pairs[..], &alone].concat()),
+            (JoinKind::Right, [&pairs[..], &rights].concat()),
+            (JoinKind::Full, [&pairs[..], &alone, &rights].concat()),
             (JoinKind::Semi, semis),
             (JoinKind::Anti, lefts),
         ] {
             let (found, _) = run(&|| join(kind, condition), &input, &rows, size, restore);
-            prop_assert_eq!(found.len(), expected, "{:?}", kind);
+            let width = if matches!(kind, JoinKind::Semi | JoinKind::Anti) { 1 } else { 2 };
+            let mut joined: Vec<String> = found.iter().map(|line| line.split(' ').take(width).collect::<Vec<_>>().join(" ")).collect();
+            expected.sort();
+            joined.sort();
+            prop_assert_eq!(joined, expected, "{:?}", kind);
             prop_assert_eq!(found, run(&|| join(kind, condition), &input, &rows, 1, 0).0);
         }
     }

@@ -8,8 +8,8 @@ use datafusion::physical_expr::expressions::Column;
 use super::*;
 use crate::error::ErrorKind;
 use crate::plan::{
-    Node, OverAggregate, OverFrame, PlanExpr, Settings, Source, Unnest, WatermarkSpec, WindowAggregate, WindowKind,
-    WindowSpec,
+    Node, OverAggregate, OverFrame, PlanExpr, Settings, Source, Unnest, WatermarkSpec, WindowAggregate, WindowAssign,
+    WindowKind, WindowSpec,
 };
 use crate::stream::RowCounts;
 use crate::table::{Options, TableSpec};
@@ -113,6 +113,34 @@ fn what_unnest_makes_of_a_row_is_late_as_one_row() {
     let rows = vec![late(2, 7), late(2, 7), late(2, 7), late(4, 7), late(4, 7), late(4, 8)];
     let entries = count.take(rows, &positions(), &[position(0, 10)]).unwrap();
     assert_eq!(entries, [entry(7, "over_aggregate, window_aggregate", "LATE"), entry(8, "window_aggregate", "LATE")]);
+    assert_eq!(counted(&count), 2);
+}
+
+#[test]
+fn a_session_judges_epochs_later_what_a_window_has_judged() {
+    let session = WindowSpec { kind: WindowKind::Session { gap_ms: 10 }, offset_ms: 0, rowtime: 0, zone: None };
+    let session = WindowAggregate { window: session, keys: vec![], aggregates: vec![], output: vec![] };
+    let nodes =
+        vec![node(source(), &[]), node(window(), &[SOURCE]), node(NodeKind::WindowAggregate(session), &[SOURCE])];
+    let mut count = LateCount::new(&plan(nodes), &BTreeMap::new()).unwrap();
+    count.take(vec![late(WINDOW, 7)], &positions(), &[position(0, 10)]).unwrap();
+    let again = count.take(vec![late(3, 7), late(3, 8)], &positions(), &[position(20, 10)]).unwrap();
+    assert_eq!(again, [entry(7, "window_aggregate", "LATE_AGAIN"), entry(8, "window_aggregate", "LATE")]);
+    assert_eq!(counted(&count), 2);
+}
+
+#[test]
+fn copies_of_a_row_in_several_windows_are_late_as_one_row() {
+    let hop = WindowSpec { kind: WindowKind::Hop { slide_ms: 5, size_ms: 10 }, offset_ms: 0, rowtime: 0, zone: None };
+    let attached = WindowSpec { kind: WindowKind::Attached { end: 2 }, offset_ms: 0, rowtime: 0, zone: None };
+    let attached = WindowAggregate { window: attached, keys: vec![], aggregates: vec![], output: vec![] };
+    let nodes = vec![
+        node(source(), &[]),
+        node(NodeKind::WindowAssign(WindowAssign { window: hop }), &[SOURCE]),
+        node(NodeKind::WindowAggregate(attached), &[1]),
+    ];
+    let mut count = LateCount::new(&plan(nodes), &BTreeMap::new()).unwrap();
+    count.take(vec![late(2, 7), late(2, 7), late(2, 8)], &positions(), &[position(0, 10)]).unwrap();
     assert_eq!(counted(&count), 2);
 }
 

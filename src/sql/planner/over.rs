@@ -40,11 +40,17 @@ impl OverSpec {
                         || "the expression".into(),
                         |i| format!("column \"{}\"", input.schema().field(i).name()),
                     );
+                    if let Some(error) = top_n(function_name(function)) {
+                        return Err(error);
+                    }
                     return Err(Error::sql(format!("OVER must be ordered by an event-time column, {name} is none"))
                         .detail("An event-time column is the one of WATERMARK FOR, or window_time, passed on as it is.")
                         .hint("ORDER BY the column of WATERMARK FOR"));
                 }
             };
+            if let Some(error) = top_n(function_name(function)).filter(|_| !order.asc) {
+                return Err(error);
+            }
             if !order.asc {
                 return Err(
                     Error::sql("OVER with ORDER BY … DESC is not supported on streams").hint("write ORDER BY ts")
@@ -171,7 +177,23 @@ pub(super) fn aggregate_over<'a>(
     }
 }
 
+/// What a ranking function in another order than that of time is meant for.
+fn top_n(name: &str) -> Option<Error> {
+    match name {
+        "row_number" => Some(
+            Error::sql("ROW_NUMBER in another order than that of event time is for a Top-N")
+                .hint("number the rows of windows (PARTITION BY window_start, window_end) and add WHERE rn <= N"),
+        ),
+        "rank" | "dense_rank" => Some(
+            Error::sql(format!("{} is not supported for a Top-N", name.to_uppercase()))
+                .hint("a Top-N takes ROW_NUMBER, as in Flink"),
+        ),
+        _ => None,
+    }
+}
+
 pub(super) fn different_windows() -> Error {
     Error::sql("all OVER windows of one SELECT must be the same")
-        .hint("compute the second window in a view over the first, or name one: WINDOW w AS (…) and OVER w")
+        .detail("ROW_NUMBER counts ROWS; a window without a frame is RANGE for all other functions.")
+        .hint("write ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW into the window, or compute the second window in a view over the first, or name one: WINDOW w AS (…) and OVER w")
 }

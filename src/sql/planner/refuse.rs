@@ -309,7 +309,7 @@ impl Expressions<'_> {
             && !self.inside_queries
         {
             // Top-N of a window may have any order
-            if upper != "ROW_NUMBER" {
+            if !matches!(upper.as_str(), "ROW_NUMBER" | "RANK" | "DENSE_RANK") {
                 self.errors.extend(over(spec, place, false));
             }
             if !self.registry.is_aggregate(&name) && !matches!(&upper[..], "PROCTIME") {

@@ -212,3 +212,9 @@ fn rows_in_the_order_of_their_time() {
         ),
     );
 }
+
+#[test]
+fn rows_in_the_order_of_their_time_alone() {
+    let text = plan("SELECT n FROM readings ORDER BY ts;").unwrap().jobs[0].plan.explain();
+    assert!(text.contains("WindowRank end=$3 keys=[] order=[] all rows"), "{text}");
+}
