@@ -31,6 +31,15 @@ pub const BAD_RECORD_BYTES_MAX: usize = 64 << 10;
 /// operator behind an OVER still finds late are kept in the ledger as in the count already, so it is never too high.
 pub const LATE_ROWS_REMEMBERED_MAX: usize = 50_000;
 
+/// Bytes a function may make of one value: a wrong number in a record must not take the machine's memory.
+pub const RESULT_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of all values of one column of text or bytes: its offsets have 32 bits.
+pub const COLUMN_BYTES_MAX: usize = i32::MAX as usize;
+
+/// Characters of one number of a JSON document, as Jackson has it.
+pub const JSON_NUMBER_BYTES_MAX: usize = 1_000;
+
 /// Nesting of JSON values.
 pub const JSON_DEPTH_MAX: usize = 100;
 
