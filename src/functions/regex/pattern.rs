@@ -58,7 +58,7 @@ impl Pattern {
 
     fn slow(&self, text: &str, from: usize, last: usize) -> Result<Option<Slots>> {
         self.program.find(text, from, last).map_err(|_| {
-            Error::data(format!("the regular expression \"{}\" takes too long on a value", self.text))
+            Error::data(format!("the regular expression \"{}\" takes too much time or memory on a value", self.text))
                 .hint("avoid repetitions inside repetitions, such as (a+)+")
         })
     }
