@@ -40,6 +40,9 @@ pub const COLUMN_BYTES_MAX: usize = i32::MAX as usize;
 /// Characters of one number of a JSON document, as Jackson has it.
 pub const JSON_NUMBER_BYTES_MAX: usize = 1_000;
 
+/// Bytes of one regular expression: its tree takes up to a thousand times as many (`\p{L}` has 600 ranges).
+pub const REGEX_BYTES_MAX: usize = 64 << 10;
+
 /// Nesting of JSON values.
 pub const JSON_DEPTH_MAX: usize = 100;
 

@@ -75,9 +75,11 @@ fn what_takes_too_much_memory_is_an_error() {
     let pattern = Pattern::new("(a)*\\1").unwrap().unwrap();
     assert!(pattern.occurs(&"a".repeat(1_000_000)).unwrap());
     assert!(pattern.occurs(&"a".repeat(1_500_000)).is_err());
-    // what is kept around a look-ahead counts in it
-    let pattern = Pattern::new("(?:a(?=(a)*\\1|$))*").unwrap().unwrap();
-    assert!(pattern.occurs(&"a".repeat(1_000)).unwrap());
+    // what is kept around a look-ahead counts in it, and no longer than that
+    let pattern = Pattern::new("(?:a(?=a|$))*").unwrap().unwrap();
+    assert!(pattern.occurs(&"a".repeat(4_000)).unwrap());
+    let error = Pattern::new(&"\\p{L}".repeat(20_000)).unwrap_err();
+    assert_eq!(error.message(), "a regular expression has more than 65536 bytes");
 }
 
 #[test]
