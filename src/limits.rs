@@ -37,6 +37,18 @@ pub const PRUNE_ROWS_MIN: usize = 4096;
 /// Rows that a join may make of one window: beyond it the keys are too few, and memory would be next.
 pub const JOIN_ROWS_MAX: usize = 10_000_000;
 
+/// Bytes a function may make of one value: a wrong number in a record must not take the machine's memory.
+pub const RESULT_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of all values of one column of text or bytes: its offsets have 32 bits.
+pub const COLUMN_BYTES_MAX: usize = i32::MAX as usize;
+
+/// Characters of one number of a JSON document, as Jackson has it.
+pub const JSON_NUMBER_BYTES_MAX: usize = 1_000;
+
+/// Bytes of one regular expression: its tree takes up to a thousand times as many (`\p{L}` has 600 ranges).
+pub const REGEX_BYTES_MAX: usize = 64 << 10;
+
 /// Nesting of JSON values.
 pub const JSON_DEPTH_MAX: usize = 100;
 

@@ -4,6 +4,7 @@
 //! To add a function, add its entry (contract, signature, kernel over whole columns, doc) to the file of its theme.
 
 mod aggregate;
+mod bounded;
 mod cast;
 mod collection;
 mod compare;

@@ -4,6 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
 
+use super::bounded::Bounded;
 use super::cast::number::{Number, number_at};
 use super::cast::text::text_at;
 use super::scalar::Takes::{Any, Text};
@@ -239,7 +240,8 @@ fn rounded(size: f64, digits: usize) -> String {
     let (whole, fraction) = shortest.split_once('.').unwrap_or((&shortest, ""));
     if fraction.len() <= digits {
         let point = if digits > 0 { "." } else { "" };
-        return format!("{whole}{point}{fraction:0<digits$}");
+        let zeros = "0".repeat(digits - fraction.len());
+        return format!("{whole}{point}{fraction}{zeros}");
     }
     let up = fraction.as_bytes().get(digits).is_some_and(|digit| *digit >= b'5');
     let mut kept: Vec<u8> = whole.bytes().chain(fraction.bytes().take(digits)).collect();
@@ -265,24 +267,28 @@ fn rounded(size: f64, digits: usize) -> String {
 
 /// `d.ddde±xx`.
 fn scientific(size: f64, digits: usize) -> String {
-    let text = format!("{size:.digits$e}");
+    /// More digits than any DOUBLE has: all after them are zeros. A precision of a format has 16 bits.
+    const DIGITS_MAX: usize = 1_100;
+    let exact = digits.min(DIGITS_MAX);
+    let text = format!("{size:.exact$e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    format!("{mantissa}e{sign}{exponent:0>2}")
+    let zeros = "0".repeat(digits - exact);
+    format!("{mantissa}{zeros}e{sign}{exponent:0>2}")
 }
 
 /// The whole text; `None` if the format or an argument is wrong.
 fn formatted(format: &str, count: usize, mut value: impl FnMut(usize) -> Result<Value>) -> Result<Option<String>> {
-    let mut out = String::new();
+    let mut out = Bounded::new("PRINTF");
     let mut rest = format;
     let mut ordinary = 0;
     while let Some((before, after)) = rest.split_once('%') {
-        out.push_str(before);
+        out.push(before)?;
         let Some((directive, after)) = Directive::parse(after) else { return Ok(None) };
         rest = after;
         match directive.conversion {
-            '%' => out.push_str(&directive.padded("%".to_owned())),
-            'n' => out.push('\n'),
+            '%' => out.push(&directive.padded("%".to_owned()))?,
+            'n' => out.push("\n")?,
             _ => {
                 let index = directive.index.unwrap_or_else(|| {
                     ordinary += 1;
@@ -292,12 +298,12 @@ fn formatted(format: &str, count: usize, mut value: impl FnMut(usize) -> Result<
                     return Ok(None);
                 }
                 let Some(text) = directive.write(&value(index)?) else { return Ok(None) };
-                out.push_str(&text);
+                out.push(&text)?;
             }
         }
     }
-    out.push_str(rest);
-    Ok(Some(out))
+    out.push(rest)?;
+    Ok(Some(out.finish()))
 }
 
 fn printf(call: &Call<'_>) -> Result<ArrayRef> {

@@ -19,6 +19,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::bounded::Room;
 use super::cast::number::is_number;
 use crate::error::Error;
 use crate::time::zone::Zone;
@@ -207,31 +208,20 @@ impl Call<'_> {
     /// The text column of one result per row.
     ///
     /// # Errors
-    /// The first of `value`.
-    pub(super) fn build_text<S: AsRef<str>>(
-        &self,
-        mut value: impl FnMut(usize) -> Result<Option<S>>,
-    ) -> Result<ArrayRef> {
-        let mut builder = StringBuilder::with_capacity(self.rows, self.rows * 8);
-        for row in 0..self.rows {
-            builder.append_option(value(row)?);
-        }
-        Ok(Arc::new(builder.finish()))
+    /// The first of `value`; `Data` if the column is too large.
+    pub(super) fn build_text<S: AsRef<str>>(&self, value: impl FnMut(usize) -> Result<Option<S>>) -> Result<ArrayRef> {
+        texts_within(Room::new(), self.rows, value)
     }
 
     /// The binary column of one result per row.
     ///
     /// # Errors
-    /// The first of `value`.
+    /// The first of `value`; `Data` if the column is too large.
     pub(super) fn build_bytes<B: AsRef<[u8]>>(
         &self,
-        mut value: impl FnMut(usize) -> Result<Option<B>>,
+        value: impl FnMut(usize) -> Result<Option<B>>,
     ) -> Result<ArrayRef> {
-        let mut builder = BinaryBuilder::with_capacity(self.rows, self.rows * 8);
-        for row in 0..self.rows {
-            builder.append_option(value(row)?);
-        }
-        Ok(Arc::new(builder.finish()))
+        bytes_within(Room::new(), self.rows, value)
     }
 
     /// The column of one result per row, in the type to return.
@@ -245,6 +235,36 @@ impl Call<'_> {
         let values: PrimitiveArray<T> = (0..self.rows).map(value).collect::<Result<_>>()?;
         Ok(Arc::new(values.with_data_type(self.return_type.clone())))
     }
+}
+
+/// The text column of one result per row: the builder panics where its offsets end, so its room is counted.
+fn texts_within<S: AsRef<str>>(
+    mut room: Room,
+    rows: usize,
+    mut value: impl FnMut(usize) -> Result<Option<S>>,
+) -> Result<ArrayRef> {
+    let mut builder = StringBuilder::with_capacity(rows, rows * 8);
+    for row in 0..rows {
+        let value = value(row)?;
+        room.take(value.as_ref().map_or(0, |value| value.as_ref().len()))?;
+        builder.append_option(value);
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+/// As [`texts_within`], of bytes.
+fn bytes_within<B: AsRef<[u8]>>(
+    mut room: Room,
+    rows: usize,
+    mut value: impl FnMut(usize) -> Result<Option<B>>,
+) -> Result<ArrayRef> {
+    let mut builder = BinaryBuilder::with_capacity(rows, rows * 8);
+    for row in 0..rows {
+        let value = value(row)?;
+        room.take(value.as_ref().map_or(0, |value| value.as_ref().len()))?;
+        builder.append_option(value);
+    }
+    Ok(Arc::new(builder.finish()))
 }
 
 /// The BOOLEAN column of one result per row.
@@ -316,6 +336,15 @@ impl Scalar {
     }
 }
 
+/// Bytes of a constant text, or bytes.
+fn bytes_of(constant: &ScalarValue) -> usize {
+    match constant {
+        ScalarValue::Utf8(Some(text)) => text.len(),
+        ScalarValue::Binary(Some(bytes)) => bytes.len(),
+        _ => 0,
+    }
+}
+
 impl Debug for Scalar {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(self.entry.name)
@@ -382,12 +411,34 @@ impl ScalarUDFImpl for Scalar {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
-        let arguments: Vec<ArrayRef> = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<_>>()?;
+        let column = |arg: &ColumnarValue| -> Result<ArrayRef> {
+            if let ColumnarValue::Scalar(constant) = arg {
+                Room::new().take(bytes_of(constant).saturating_mul(rows))?;
+            }
+            arg.to_array(rows)
+        };
+        let arguments: Vec<ArrayRef> = args.args.iter().map(column).collect::<Result<_>>()?;
         let call = Call { arguments: &arguments, rows, return_type: args.return_field.data_type(), zone: &self.zone };
         let result = (self.entry.kernel)(&call)?;
         if constant {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
         }
         Ok(ColumnarValue::Array(result))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_is_full_is_an_error() {
+        let four = |_: usize| Ok(Some("four"));
+        assert_eq!(texts_within(Room::of(8), 2, four).unwrap().len(), 2);
+        let error = texts_within(Room::of(8), 3, four).unwrap_err().to_string();
+        assert!(error.contains("larger than 2 GiB"), "{error}");
+        let error = bytes_within(Room::of(8), 3, four).unwrap_err().to_string();
+        assert!(error.contains("larger than 2 GiB"), "{error}");
+        assert_eq!(texts_within(Room::of(0), 3, |_| Ok(None::<&str>)).unwrap().null_count(), 3);
     }
 }

@@ -133,6 +133,75 @@ fn text_functions() {
 }
 
 #[test]
+fn large_values_give_errors_and_no_panics() {
+    let json = |number: &str| {
+        format!(
+            "json_value(concat('{{\"a\":', {number}, '}}'), '$.a', 'NULL', '', 'DEFAULT', 'r', arrow_cast(NULL, 'Utf8'))"
+        )
+    };
+    let digits = json("concat('0.', repeat('1', 70000))");
+    let zeros = json("concat('0.', repeat('0', 70000), '1')");
+    check(
+        "UTC",
+        &[
+            (digits.as_str(), "r"),
+            (zeros.as_str(), "r"),
+            ("char_length(printf('%.70000f', 1e0))", "70002"),
+            ("char_length(printf('%.70000e', 1e0))", "70006"),
+            ("char_length(printf('%.70000g', 1.5e0))", "70001"),
+            ("right(printf('%.1200e', 1e-300), 9)", "0000e-300"),
+            ("char_length(replace(repeat('a', 4000), 'a', repeat('b', 4000)))", "16000000"),
+            ("replace('añ', '', '-')", "-a-ñ-"),
+            ("replace('aXbX', 'X', '')", "ab"),
+        ],
+    );
+    for (expression, want) in [
+        ("date_format(ts, repeat('y', 70000))", "the letter \"y\" 70000 times"),
+        ("date_format(ts, repeat('S', 20))", "the letter \"S\" 20 times"),
+        ("replace(repeat('a', 5000), 'a', repeat('b', 5000))", "REPLACE would give a text of more than"),
+        ("regexp_replace(repeat('a', 5000), 'a', repeat('b', 5000))", "REGEXP_REPLACE would give a text of more than"),
+        ("printf(repeat('%1$1000000d', 20), n)", "PRINTF would give a text of more than"),
+        ("repeat(s, 300000000)", "REPEAT would give a text of more than"),
+    ] {
+        check_error(expression, want);
+    }
+    // a constant is a column of itself
+    let sql = "SELECT concat(chr(value), repeat('x', 300000)) FROM generate_series(1, 8192)";
+    let error = run("UTC", sql).unwrap_err();
+    assert!(error.contains("larger than 2 GiB"), "{error}");
+}
+
+/// Each of these took minutes while names were compared with all others.
+#[test]
+fn one_record_of_many_names_is_read_in_one_go() {
+    const NAMES: usize = 100_000;
+    let names: Vec<String> = (0..NAMES).map(|name| format!("k{name}")).collect();
+    let backwards: Vec<&str> = names.iter().rev().map(String::as_str).collect();
+    let map = |names: &str| format!("map_from_arrays(split('{names}', ','), split('{names}', ','))");
+    let (one, other) = (map(&names.join(",")), map(&backwards.join(",")));
+    let pairs = format!("str_to_map('{}=1,k1=last')", names.join("=1,"));
+    let fields: Vec<String> = names.iter().map(|name| format!("\"{name}\":1")).collect();
+    let path = |name: &str| {
+        let document = format!("{{{},\"k1\":2,\"k99999\":3}}", fields.join(","));
+        format!("json_value('{document}', '$.{name}', 'NULL', '', 'NULL', '', arrow_cast(NULL, 'Utf8'))")
+    };
+    check(
+        "UTC",
+        &[
+            (&format!("cardinality({pairs})"), "100000"),
+            (&format!("array_join(array_slice(map_values({pairs}), 99999, 100000), ',')"), "1,last"),
+            (&format!("array_join(array_slice(map_keys({pairs}), 1, 2), ',')"), "k0,k2"),
+            (&path("k1"), "2"),
+            (&path("k99999"), "3"),
+            (&path("k99998"), "1"),
+            (&format!("cardinality({one})"), "100000"),
+            (&format!("__equal({one}, {other})"), "TRUE"),
+            (&format!("__equal({one}, map_union({other}, __map('k7', 'x')))"), "FALSE"),
+        ],
+    );
+}
+
+#[test]
 fn substring_has_flinks_edges() {
     check(
         "UTC",

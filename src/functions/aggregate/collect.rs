@@ -16,13 +16,13 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Field};
-use arrow::row::{RowConverter, SortField};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use datafusion::scalar::ScalarValue;
 
 use super::Make;
 use crate::error::Error;
+use crate::functions::bounded::Room;
 use crate::functions::collection::lists::{bounds, comparable};
 use crate::functions::collection::types::{list_of, multiset_of};
 use crate::functions::json::{Json, item as json_item};
@@ -142,6 +142,7 @@ impl Bags {
             _ => None,
         };
         let batch = self.batches.len();
+        let mut taken: Vec<u32> = Vec::new();
         for (row, group) in rows {
             if !self.plan.takes(&columns, row)? {
                 continue;
@@ -153,9 +154,20 @@ impl Bags {
                     continue;
                 }
             }
-            self.groups.get_mut(group).ok_or_else(wrong)?.push((batch, row));
+            self.groups.get_mut(group).ok_or_else(wrong)?.push((batch, taken.len()));
+            taken.push(u32::try_from(row).map_err(|_| wrong())?);
         }
-        self.batches.push(columns);
+        // rows that are in no bag must not be kept with it
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let kept = if columns.first().is_some_and(|column| column.len() == taken.len()) {
+            columns
+        } else {
+            let taken = UInt32Array::from(taken);
+            columns.iter().map(|column| take(column, &taken, None)).collect::<Result<_, _>>()?
+        };
+        self.batches.push(kept);
         Ok(())
     }
 
@@ -274,8 +286,7 @@ fn list(values: ArrayRef, offsets: OffsetBuffer<i32>, nulls: Option<NullBuffer>)
 
 /// How often each value of each group occurs, in the order of their first places.
 fn multiset(values: &ArrayRef, offsets: &OffsetBuffer<i32>) -> Result<ArrayRef> {
-    let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
-    let rows = converter.convert_columns(std::slice::from_ref(values))?;
+    let rows = comparable(values)?;
     let (mut picks, mut counts, mut ends) = (Vec::new(), Vec::<i32>::new(), vec![0i32]);
     for group in 0..offsets.len().saturating_sub(1) {
         let mut places = std::collections::HashMap::new();
@@ -303,8 +314,11 @@ fn multiset(values: &ArrayRef, offsets: &OffsetBuffer<i32>) -> Result<ArrayRef> 
 fn joined(values: &ArrayRef, offsets: &OffsetBuffer<i32>, separator: &str) -> Result<ArrayRef> {
     let values = values.as_string_opt::<i32>().ok_or_else(|| Error::internal("LISTAGG of something else than text"))?;
     let mut out = StringBuilder::new();
+    let mut room = Room::new();
     for group in 0..offsets.len().saturating_sub(1) {
         let texts: Vec<&str> = bounds(offsets, group).map(|row| values.value(row)).collect();
+        let bytes = texts.iter().map(|text| text.len().saturating_add(separator.len()));
+        room.take(bytes.fold(0, usize::saturating_add))?;
         out.append_option((!texts.is_empty()).then(|| texts.join(separator)));
     }
     Ok(Arc::new(out.finish()))
@@ -312,8 +326,11 @@ fn joined(values: &ArrayRef, offsets: &OffsetBuffer<i32>, separator: &str) -> Re
 
 fn texts(groups: usize, value: impl Fn(usize) -> Result<Json>) -> Result<ArrayRef> {
     let mut out = StringBuilder::new();
+    let mut room = Room::new();
     for group in 0..groups {
-        out.append_value(value(group)?.text());
+        let text = value(group)?.text();
+        room.take(text.len())?;
+        out.append_value(text);
     }
     Ok(Arc::new(out.finish()))
 }

@@ -269,6 +269,29 @@ fn values_are_collected_in_order_and_survive_cuts_and_storage() {
 }
 
 #[test]
+fn rows_in_no_bag_are_not_kept() {
+    let texts: Vec<String> = (0..1_000).map(|row| format!("{:0>100}", row % 2)).collect();
+    let values: ArrayRef = Arc::new(StringArray::from(texts));
+    let feed = |distinct: bool, filter: &BooleanArray, times: usize| {
+        let expr = special("array_agg", values.data_type(), &[], distinct, false);
+        let given = arguments("array_agg", &values, &[])[..expr.expressions().len()].to_vec();
+        let mut groups = expr.create_groups_accumulator().unwrap();
+        (0..times).for_each(|_| groups.update_batch(&given, &[0; 1_000], Some(filter), 1).unwrap());
+        let size = groups.size();
+        (size, groups.evaluate(EmitTo::All).unwrap().as_list::<i32>().value(0))
+    };
+    let all = BooleanArray::from(vec![true; 1_000]);
+    let (size, items) = feed(true, &all, 50);
+    assert_eq!(items.as_ref(), values.slice(0, 2).as_ref());
+    assert!(size < 10_000, "DISTINCT keeps {size} bytes for two values");
+    let one: BooleanArray = (0..1_000).map(|row| Some(row == 7)).collect();
+    let (size, items) = feed(false, &one, 3);
+    assert_eq!(items.as_string::<i32>().iter().flatten().collect::<Vec<_>>(), [format!("{:0>100}", 1).as_str(); 3]);
+    assert!(size < 10_000, "FILTER keeps {size} bytes for three values");
+    assert_eq!(feed(false, &BooleanArray::from(vec![false; 1_000]), 3).1.len(), 0);
+}
+
+#[test]
 fn distinct_of_counts_and_extremes_and_wrong_arguments() {
     assert!(function("listagg").coerce_types(&[DataType::Int32]).is_err());
     assert!(function("json_objectagg").coerce_types(&[DataType::Utf8, DataType::Int32, DataType::Int32]).is_err());

@@ -1,6 +1,7 @@
 //! `=` between collections, as Flink has it: arrays and maps are equal or not, and a NULL inside equals a NULL; rows
 //! compare field by field, so that a NULL field makes the answer NULL unless another field differs.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, MapArray};
@@ -79,17 +80,21 @@ fn equal(left: &ArrayRef, right: &ArrayRef, call: &Call<'_>) -> Result<BooleanAr
 fn equal_maps(left: &MapArray, right: &MapArray, call: &Call<'_>) -> Result<BooleanArray> {
     let pool = |left: &ArrayRef, right: &ArrayRef| Pool::new(&[left, right], left.data_type(), call);
     let (keys, values) = (pool(left.keys(), right.keys())?, pool(left.values(), right.values())?);
-    let (key_rows, value_rows) = (keys.comparable()?, values.comparable()?);
+    let (first_keys, first_values) = (keys.firsts()?, values.firsts()?);
+    let entry = |column: usize, entry: usize| {
+        let key = first_keys.get(keys.number(column, entry) as usize);
+        (key, first_values.get(values.number(column, entry) as usize))
+    };
     let same = |row: usize| {
         if left.is_null(row) || right.is_null(row) {
             return None;
         }
         let (mine, theirs) = (bounds(left.offsets(), row), bounds(right.offsets(), row));
-        let matches = |entry: usize, other: usize| {
-            key_rows.row(keys.number(0, entry) as usize) == key_rows.row(keys.number(1, other) as usize)
-                && value_rows.row(values.number(0, entry) as usize) == value_rows.row(values.number(1, other) as usize)
-        };
-        Some(mine.len() == theirs.len() && mine.clone().all(|entry| theirs.clone().any(|other| matches(entry, other))))
+        if mine.len() != theirs.len() {
+            return Some(false);
+        }
+        let theirs: HashSet<_> = theirs.map(|other| entry(1, other)).collect();
+        Some(mine.into_iter().all(|one| theirs.contains(&entry(0, one))))
     };
     Ok((0..left.len()).map(same).collect())
 }

@@ -1,10 +1,11 @@
 //! What the kernels over lists share: items of several columns in one pool, told apart by number, and lists of such
 //! numbers that become one column in a single copy.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{concat, take};
 use arrow::datatypes::DataType;
@@ -80,15 +81,72 @@ impl Pool {
     pub(super) fn comparable(&self) -> Result<Rows> {
         comparable(&self.items)
     }
+
+    /// For each item the number of the first that is equal to it.
+    ///
+    /// # Errors
+    /// `Sql` for a type without an order.
+    pub(super) fn firsts(&self) -> Result<Vec<u32>> {
+        let rows = self.comparable()?;
+        let mut firsts = HashMap::with_capacity(rows.num_rows());
+        let numbers = 0..u32::try_from(rows.num_rows()).map_err(|_| too_long())?;
+        Ok(rows.iter().zip(numbers).map(|(row, number)| *firsts.entry(row).or_insert(number)).collect())
+    }
 }
 
-/// Values in a form that compares: equal ones are equal rows, NULLs are equal and lowest.
+/// Values in a form that compares: equal ones are equal rows, NULLs are equal and lowest, the order of a map's entries
+/// does not count.
 ///
 /// # Errors
 /// `Sql` for a type without an order.
 pub(in crate::functions) fn comparable(values: &ArrayRef) -> Result<Rows> {
+    let values = if has_map(values.data_type()) { in_order(values)? } else { Arc::clone(values) };
     let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
-    Ok(converter.convert_columns(std::slice::from_ref(values))?)
+    Ok(converter.convert_columns(&[values])?)
+}
+
+/// Whether there is a map somewhere in a type.
+fn has_map(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map(..) => true,
+        DataType::List(item) => has_map(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| has_map(field.data_type())),
+        _ => false,
+    }
+}
+
+/// The same values, with the entries of every map in the order of their keys.
+fn in_order(values: &ArrayRef) -> Result<ArrayRef> {
+    Ok(match values.data_type() {
+        DataType::List(item) if has_map(item.data_type()) => {
+            let list = values.as_list::<i32>();
+            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            Arc::new(ListArray::try_new(Arc::clone(item), offsets, in_order(list.values())?, nulls)?)
+        }
+        DataType::Struct(fields) if has_map(values.data_type()) => {
+            let row = values.as_struct();
+            let columns = row.columns().iter().map(in_order).collect::<Result<Vec<_>>>()?;
+            let (fields, nulls) = (fields.clone(), row.nulls().cloned());
+            Arc::new(StructArray::try_new_with_length(fields, columns, nulls, row.len())?)
+        }
+        DataType::Map(field, _) => {
+            let map = values.as_map();
+            let entries = map.entries();
+            let columns = entries.columns().iter().map(in_order).collect::<Result<Vec<_>>>()?;
+            let keys = comparable(map.keys())?;
+            let mut picked: Vec<u32> = (0..u32::try_from(entries.len()).map_err(|_| too_long())?).collect();
+            for row in 0..map.len() {
+                let entries = picked.get_mut(bounds(map.offsets(), row)).unwrap_or_default();
+                entries.sort_by_key(|entry| keys.row(*entry as usize));
+            }
+            let picked = UInt32Array::from(picked);
+            let sorted = columns.iter().map(|column| take(column, &picked, None)).collect::<Result<Vec<_>, _>>()?;
+            let sorted = StructArray::try_new(entries.fields().clone(), sorted, None)?;
+            let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
+            Arc::new(MapArray::try_new(Arc::clone(field), offsets, sorted, nulls, false)?)
+        }
+        _ => Arc::clone(values),
+    })
 }
 
 fn too_long() -> DataFusionError {
@@ -112,12 +170,6 @@ impl Picks {
     /// Adds an item to the list of the current row.
     pub(super) fn push(&mut self, number: u32) {
         self.numbers.push(number);
-    }
-
-    /// The items of the current row so far.
-    pub(super) fn current(&self) -> &[u32] {
-        let from = self.offsets.last().and_then(|offset| usize::try_from(*offset).ok()).unwrap_or(0);
-        self.numbers.get(from..).unwrap_or_default()
     }
 
     /// Ends the current row; `false` makes it NULL.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, StructArray};
 use arrow::compute::take;
 use arrow::datatypes::DataType;
-use arrow::row::Rows;
 use datafusion::error::Result;
 
 use super::lists::{Picks, Pool, bounds, list};
@@ -133,7 +132,12 @@ fn union(call: &Call<'_>) -> Result<ArrayRef> {
 pub(super) struct MapPicks {
     keys: Pool,
     values: Pool,
-    key_rows: Rows,
+    /// For each key the first that is equal to it.
+    firsts: Vec<u32>,
+    /// For each of those the map that had it last, and its place among `picked_values`.
+    places: Vec<Option<(usize, usize)>>,
+    /// Maps that are done.
+    done: usize,
     picked: Picks,
     /// The value of each key in `picked`.
     picked_values: Vec<u32>,
@@ -141,8 +145,10 @@ pub(super) struct MapPicks {
 
 impl MapPicks {
     pub(super) fn new(keys: Pool, values: Pool, rows: usize) -> Result<Self> {
-        let key_rows = keys.comparable()?;
-        Ok(Self { keys, values, key_rows, picked: Picks::new(rows), picked_values: Vec::new() })
+        let firsts = keys.firsts()?;
+        let places = vec![None; firsts.len()];
+        let (picked, picked_values) = (Picks::new(rows), Vec::new());
+        Ok(Self { keys, values, firsts, places, done: 0, picked, picked_values })
     }
 
     /// Puts an entry into the current map; key and value are named by column and index.
@@ -156,16 +162,16 @@ impl MapPicks {
                 .hint("use COALESCE(key, 'none') for the key")
                 .into());
         }
-        let wanted = self.key_rows.row(key as usize);
-        let current = self.picked.current();
-        let first = self.picked_values.len() - current.len();
-        match current.iter().position(|other| self.key_rows.row(*other as usize) == wanted) {
-            Some(place) => {
-                if let Some(old) = self.picked_values.get_mut(first + place) {
+        let first = self.firsts.get(key as usize).and_then(|first| self.places.get_mut(*first as usize));
+        let place = first.ok_or_else(|| Error::internal("a key of a map is not there"))?;
+        match *place {
+            Some((map, place)) if map == self.done => {
+                if let Some(old) = self.picked_values.get_mut(place) {
                     *old = value;
                 }
             }
-            None => {
+            _ => {
+                *place = Some((self.done, self.picked_values.len()));
                 self.picked.push(key);
                 self.picked_values.push(value);
             }
@@ -175,6 +181,7 @@ impl MapPicks {
 
     /// Ends the current map; `false` makes it NULL.
     pub(super) fn end(&mut self, valid: bool) -> Result<()> {
+        self.done += 1;
         self.picked.end(valid)
     }
 

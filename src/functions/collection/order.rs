@@ -11,6 +11,7 @@ use datafusion::error::Result;
 use super::lists::{Picks, bounds, comparable, list};
 use super::types::item_of;
 use crate::error::Error;
+use crate::functions::bounded::Bounded;
 use crate::functions::scalar::Takes::{Any, Text};
 use crate::functions::scalar::{At, Call, Entry, Types};
 
@@ -136,6 +137,11 @@ fn join(call: &Call<'_>) -> Result<ArrayRef> {
             return Ok(None);
         };
         let items = bounds(list.offsets(), row).filter_map(|item| texts.at(item).or_else(|| replacement.flatten()));
-        Ok(Some(items.collect::<Vec<_>>().join(delimiter)))
+        let mut out = Bounded::new("ARRAY_JOIN");
+        for (place, item) in items.enumerate() {
+            out.push(if place > 0 { delimiter } else { "" })?;
+            out.push(item)?;
+        }
+        Ok(Some(out.finish()))
     })
 }

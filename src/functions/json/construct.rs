@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use datafusion::error::Result;
 
 use super::document::big_decimal;
@@ -46,7 +48,7 @@ pub(in crate::functions) fn to_json(array: &ArrayRef, row: usize, zone: &Zone) -
         DataType::Utf8 => Json::Text(array.as_string::<i32>().value(row).to_owned()),
         DataType::LargeUtf8 => Json::Text(array.as_string::<i64>().value(row).to_owned()),
         DataType::Utf8View => Json::Text(array.as_string_view().value(row).to_owned()),
-        DataType::Binary => Json::Text(base64(array.as_binary::<i32>().value(row))),
+        DataType::Binary => Json::Text(STANDARD.encode(array.as_binary::<i32>().value(row))),
         DataType::Boolean => Json::Boolean(array.as_boolean().value(row)),
         // a FLOAT is written with all the digits it has as a DOUBLE
         DataType::Float32 => number(double_text(f64::from(array.as_primitive::<Float32Type>().value(row)))),
@@ -97,20 +99,6 @@ fn clock((days, day_ns): (i64, i64)) -> String {
     let point = if fraction.is_empty() { "" } else { "." };
     let date = date_text(Date::from_days(days));
     format!("{date}T{:02}:{:02}:{:02}{point}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let digit = (bits >> (18 - 6 * place) & 63) as usize;
-            out.push(if place <= chunk.len() { char::from(DIGITS[digit]) } else { '=' });
-        }
-    }
-    out
 }
 
 /// Types behind the first argument: name and value in turn.

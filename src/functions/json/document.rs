@@ -1,9 +1,9 @@
 //! JSON documents as Flink sees them: numbers keep their digits (`1.50`, `1E+3`), of equal names the last one counts,
 //! and text is written with names in alphabetical order. What follows the first value of a text is ignored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::limits::JSON_DEPTH_MAX;
+use crate::limits::{JSON_DEPTH_MAX, JSON_NUMBER_BYTES_MAX};
 
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,7 +125,9 @@ pub(in crate::functions) fn big_decimal(text: &str) -> Option<String> {
     let adjusted = count.checked_sub(scale)?.checked_sub(1)?;
     if scale >= 0 && adjusted >= -6 {
         let scale = usize::try_from(scale).ok()?;
-        let padded = format!("{digits:0>width$}", width = scale + 1);
+        // a width of a format has 16 bits
+        let zeros = "0".repeat((scale + 1).saturating_sub(digits.len()));
+        let padded = format!("{zeros}{digits}");
         let (whole, fraction) = padded.split_at_checked(padded.len() - scale)?;
         return Some(if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") });
     }
@@ -138,6 +140,23 @@ pub(in crate::functions) fn big_decimal(text: &str) -> Option<String> {
 /// The first value of a text; `None` if it is no JSON.
 pub(in crate::functions) fn parse(text: &str) -> Option<Json> {
     Reader { text, at: 0 }.value(JSON_DEPTH_MAX)
+}
+
+/// Where the names of an object are among its fields: an index once there are many.
+#[derive(Default)]
+struct Names(HashMap<String, usize>);
+
+impl Names {
+    fn place(&mut self, fields: &[(String, Json)], name: &str) -> Option<usize> {
+        /// So many are compared faster than hashed.
+        const FEW: usize = 16;
+        if fields.len() <= FEW {
+            return fields.iter().position(|(other, _)| other == name);
+        }
+        let known = self.0.len();
+        self.0.extend(fields.iter().enumerate().skip(known).map(|(place, (name, _))| (name.clone(), place)));
+        self.0.get(name).copied()
+    }
 }
 
 struct Reader<'a> {
@@ -230,6 +249,9 @@ impl Reader<'_> {
             return None;
         }
         let text = self.text.get(from..self.at)?;
+        if text.len() > JSON_NUMBER_BYTES_MAX {
+            return None;
+        }
         if decimal {
             return big_decimal(text).map(Json::Decimal);
         }
@@ -259,6 +281,7 @@ impl Reader<'_> {
     fn object(&mut self, depth: usize) -> Option<Json> {
         self.take(b'{')?;
         let mut fields: Vec<(String, Json)> = Vec::new();
+        let mut names = Names::default();
         if self.next_token()? == b'}' {
             self.at += 1;
             return Some(Json::Object(fields));
@@ -268,7 +291,7 @@ impl Reader<'_> {
             let name = self.string()?;
             self.take(b':')?;
             let value = self.value(depth)?;
-            match fields.iter_mut().find(|(other, _)| *other == name) {
+            match names.place(&fields, &name).and_then(|place| fields.get_mut(place)) {
                 Some((_, old)) => *old = value,
                 None => fields.push((name, value)),
             }
@@ -375,5 +398,14 @@ mod tests {
             parse("{\"b\":[1, null ,\"\\ud83d\\ude00\\n\"], \"a\":1,\"a\":2} trailing").map(|json| json.text());
         assert_eq!(object.as_deref(), Some("{\"a\":2,\"b\":[1,null,\"😀\\n\"]}"));
         assert_eq!(parse(&"[".repeat(100_000)), None, "nesting is bounded");
+        for begin in ["0.", "1.", "", "-", "1e", "0.0e-"] {
+            let number = format!("{begin}{}", "1".repeat(1_001 - begin.len()));
+            assert_eq!(parse(&format!("[{number}]")), None, "numbers are bounded: {begin}");
+        }
+        let longest = format!("0.{}1", "0".repeat(997));
+        assert_eq!(parse(&longest), Some(Json::Decimal("1E-998".into())));
+        // what is no document has no bound of its own
+        let digits = "7".repeat(70_000);
+        assert_eq!(big_decimal(&format!("0.{digits}")), Some(format!("0.{digits}")));
     }
 }

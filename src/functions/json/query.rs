@@ -144,7 +144,7 @@ pub(super) fn query(call: &Call<'_>) -> Result<ArrayRef> {
         });
     }
     if *call.return_type == DataType::Utf8 {
-        return Ok(Arc::new(values.iter().map(|value| value.as_ref().map(Json::text)).collect::<StringArray>()));
+        return call.build_text(|row| Ok(values.get(row).and_then(Option::as_ref).map(Json::text)));
     }
     let mut lists = ListBuilder::new(StringBuilder::new()).with_field(Field::new("item", DataType::Utf8, true));
     for value in values {

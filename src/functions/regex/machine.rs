@@ -1,15 +1,22 @@
 //! A tree run by back-tracking, as Java runs it: look-around, back-references and possessive repetition included.
 //!
 //! The tree becomes a program of few instructions; what can be tried later lies on a stack of its own, so that depth
-//! costs memory and not the thread's stack. A value has a bound of steps, and is an error beyond it.
+//! costs memory and not the thread's stack. A search has a bound of steps and of that stack, and is an error beyond it.
 
 use super::set::{self, LINE_ENDS, Set};
 use super::syntax::{How, Node, Place};
+use crate::limits::RECORD_BYTES_MAX;
 
 /// Steps for one search. Java would go on for hours where this ends: patterns such as `(a+)+b`.
 const STEPS_MAX: usize = 20_000_000;
+/// What can be tried later, at one time: `.*` keeps one per character of the longest record, 100 MB in all.
+const LATER_MAX: usize = RECORD_BYTES_MAX;
+/// Slots that are kept or compared in the time of one step.
+const SLOTS_PER_STEP: usize = 16;
 /// Instructions of one pattern.
 const PROGRAM_MAX: usize = 200_000;
+/// Parts of the tree looked at to make them: those that need no instruction can be repeated as well.
+const PARTS_MAX: usize = 10 * PROGRAM_MAX;
 
 #[derive(Debug)]
 enum Step {
@@ -59,6 +66,8 @@ pub(super) struct Program {
     /// Two for each group, 0 being the whole, then those of repetitions.
     slots: usize,
     word: Option<Set>,
+    /// Parts looked at so far.
+    parts: usize,
 }
 
 /// Why a tree has no program, or a search no answer.
@@ -80,7 +89,7 @@ impl Program {
     /// # Errors
     /// `Endless` or `TooLarge`.
     pub(super) fn new(node: &Node, groups: usize) -> Result<Self, Trouble> {
-        let mut program = Self { steps: Vec::new(), slots: (groups + 1) * 2, word: None };
+        let mut program = Self { steps: Vec::new(), slots: (groups + 1) * 2, word: None, parts: 0 };
         program.push(Step::Keep(0))?;
         program.add(node)?;
         program.push(Step::Keep(1))?;
@@ -103,6 +112,10 @@ impl Program {
     }
 
     fn add(&mut self, node: &Node) -> Result<(), Trouble> {
+        self.parts += 1;
+        if self.parts > PARTS_MAX {
+            return Err(Trouble::TooLarge);
+        }
         match node {
             Node::Empty => {}
             Node::Char(c) => {
@@ -166,7 +179,12 @@ impl Program {
             if how == How::Greedy { Step::Either(body, after) } else { Step::Either(after, body) }
         };
         for _ in 0..least {
+            let before = self.steps.len();
             self.add(node)?;
+            // nothing is nothing, however often
+            if self.steps.len() == before {
+                return Ok(());
+            }
         }
         let Some(most) = most else {
             let slot = self.guard(node);
@@ -216,10 +234,11 @@ impl Program {
     /// # Errors
     /// `TooLong`.
     pub(super) fn find(&self, text: &str, from: usize, last: usize) -> Result<Option<Slots>, Trouble> {
-        let mut run = Run { program: self, text, last, left: STEPS_MAX };
+        let mut run = Run { program: self, text, last, left: STEPS_MAX, room: LATER_MAX };
         let starts = text.get(from..).unwrap_or("").char_indices().map(|(at, _)| from + at).chain([text.len()]);
+        // a run that fails leaves the slots as they were
+        let mut slots = vec![NOWHERE; self.slots];
         for start in starts {
-            let mut slots = vec![NOWHERE; self.slots];
             if run.run(0, start, &mut slots, None)?.is_some() {
                 return Ok(Some(slots));
             }
@@ -239,9 +258,16 @@ struct Run<'a> {
     text: &'a str,
     last: usize,
     left: usize,
+    /// What may be kept for later, beside what the runs around this one keep.
+    room: usize,
 }
 
 impl Run<'_> {
+    fn spend(&mut self, steps: usize) -> Result<(), Trouble> {
+        self.left = self.left.checked_sub(steps).ok_or(Trouble::TooLong)?;
+        Ok(())
+    }
+
     fn after(&self, at: usize) -> Option<char> {
         self.text.get(at..)?.chars().next()
     }
@@ -261,7 +287,10 @@ impl Run<'_> {
         let (mut step, mut at) = (step, at);
         let mut later: Vec<Later> = Vec::new();
         loop {
-            self.left = self.left.checked_sub(1).ok_or(Trouble::TooLong)?;
+            self.spend(1)?;
+            if later.len() >= self.room {
+                return Err(Trouble::TooLong);
+            }
             let reached = match self.program.steps.get(step) {
                 None | Some(Step::Done) if target.is_none_or(|target| target == at) => return Ok(Some(at)),
                 None | Some(Step::Done) => None,
@@ -280,8 +309,11 @@ impl Run<'_> {
                     Some((step + 1, at))
                 }
                 Some(Step::Inner { kind, next }) => {
+                    self.spend(slots.len() / SLOTS_PER_STEP)?;
                     let kept = slots.clone();
+                    self.room -= later.len();
                     let found = self.inner(*kind, step + 1, at, slots)?;
+                    self.room += later.len();
                     let changed = slots.iter().zip(&kept).enumerate().filter(|(_, (new, old))| new != old);
                     later.extend(changed.map(|(slot, (_, old))| Later::Restore { slot, to: *old }));
                     found.map(|at| (*next, at))

@@ -19,6 +19,7 @@ use arrow::datatypes::{DataType, Int32Type};
 use datafusion::error::Result;
 
 use self::pattern::Pattern;
+use super::bounded::{Bounded, Room};
 use super::scalar::Takes::{Integer, Text};
 use super::scalar::{At, Call, Entry, boolean, entry};
 
@@ -178,11 +179,15 @@ fn extract(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn extract_all(call: &Call<'_>) -> Result<ArrayRef> {
     let wanted = wanted(call, 1)?;
-    let mut rows = each_row(call, |row, text, pattern| {
+    // groups of a look-ahead overlap, so that they can be more than their text
+    let mut room = Room::new();
+    let mut rows = each_row(call, move |row, text, pattern| {
         let Some(group) = wanted(row, pattern) else { return Ok(None) };
         let mut all = Vec::new();
         pattern.each(text, |found| {
-            all.push(found.group(group));
+            let group = found.group(group);
+            room.take(group.map_or(0, str::len))?;
+            all.push(group);
             Ok(())
         })?;
         Ok(Some(all))
@@ -199,17 +204,17 @@ fn replace(call: &Call<'_>) -> Result<ArrayRef> {
     let replacements = call.text(2)?;
     call.build_text(each_row(call, |row, text, pattern| {
         let Some(replacement) = replacements.at(row) else { return Ok(None) };
-        let mut out = String::with_capacity(text.len());
+        let mut out = Bounded::new("REGEXP_REPLACE");
         let mut done = 0;
         pattern.each(text, |found| {
             let (start, end) = found.whole();
-            out.push_str(text.get(done..start).unwrap_or(""));
-            out.push_str(replacement);
+            out.push(text.get(done..start).unwrap_or(""))?;
+            out.push(replacement)?;
             done = end;
             Ok(())
         })?;
-        out.push_str(text.get(done..).unwrap_or(""));
-        Ok(Some(out))
+        out.push(text.get(done..).unwrap_or(""))?;
+        Ok(Some(out.finish()))
     })?)
 }
 

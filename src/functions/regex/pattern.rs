@@ -6,6 +6,7 @@ use regex::Regex;
 use super::machine::{Program, Slots, Trouble, length};
 use super::syntax::{How, Node, Parsed, Place, Wrong, parse};
 use crate::error::{Error, Result};
+use crate::limits::REGEX_BYTES_MAX;
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -25,8 +26,12 @@ impl Pattern {
     /// Compiles a pattern; `None` if Java refuses it.
     ///
     /// # Errors
-    /// `Data` with the pattern, if Java has something in it that this engine has not.
+    /// `Data` with the pattern, if Java has something in it that this engine has not; `Data` if it is too long.
     pub(in crate::functions) fn new(text: &str) -> Result<Option<Self>> {
+        if text.len() > REGEX_BYTES_MAX {
+            return Err(Error::data(format!("a regular expression has more than {REGEX_BYTES_MAX} bytes"))
+                .hint("write a shorter pattern"));
+        }
         let unsupported = |what: &str| {
             Error::data(format!("{what} in the regular expression \"{text}\" is not supported"))
                 .hint("write the pattern without it")
@@ -58,7 +63,7 @@ impl Pattern {
 
     fn slow(&self, text: &str, from: usize, last: usize) -> Result<Option<Slots>> {
         self.program.find(text, from, last).map_err(|_| {
-            Error::data(format!("the regular expression \"{}\" takes too long on a value", self.text))
+            Error::data(format!("the regular expression \"{}\" takes too much time or memory on a value", self.text))
                 .hint("avoid repetitions inside repetitions, such as (a+)+")
         })
     }

@@ -1,5 +1,7 @@
 //! Sets of characters: what `[a-z&&[^b]]`, `\w` and `\p{Lu}` stand for in a Java pattern.
 
+use std::sync::Arc;
+
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
 /// The characters after which a line begins, as `.`, `^` and `$` see them.
@@ -10,13 +12,13 @@ pub(super) const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2
 pub(super) struct Set {
     /// Bit per ASCII character.
     ascii: u128,
-    /// Sorted, apart from each other.
-    ranges: Vec<(char, char)>,
+    /// Sorted, apart from each other; shared by the repetitions of a set, which `\p{L}` makes large.
+    ranges: Arc<[(char, char)]>,
 }
 
 impl Set {
     pub(super) fn new(class: &ClassUnicode) -> Self {
-        let ranges: Vec<_> = class.ranges().iter().map(|range| (range.start(), range.end())).collect();
+        let ranges: Arc<[_]> = class.ranges().iter().map(|range| (range.start(), range.end())).collect();
         let within = |c: u32| ranges.iter().any(|(from, to)| (u32::from(*from)..=u32::from(*to)).contains(&c));
         let ascii = (0..128_u32).filter(|c| within(*c)).fold(0, |bits, c| bits | 1_u128 << c);
         Self { ascii, ranges }
@@ -36,7 +38,7 @@ impl Set {
             return out.push_str("[a&&b]");
         }
         out.push('[');
-        for (from, to) in &self.ranges {
+        for (from, to) in self.ranges.iter() {
             out.push_str(&format!("\\x{{{:x}}}-\\x{{{:x}}}", u32::from(*from), u32::from(*to)));
         }
         out.push(']');

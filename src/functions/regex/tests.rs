@@ -71,6 +71,29 @@ fn what_takes_too_long_is_an_error() {
 }
 
 #[test]
+fn what_takes_too_much_memory_is_an_error() {
+    let pattern = Pattern::new("(a)*\\1").unwrap().unwrap();
+    assert!(pattern.occurs(&"a".repeat(1_000_000)).unwrap());
+    assert!(pattern.occurs(&"a".repeat(1_500_000)).is_err());
+    // what is kept around a look-ahead counts in it, and no longer than that
+    let pattern = Pattern::new("(?:a(?=a|$))*").unwrap().unwrap();
+    assert!(pattern.occurs(&"a".repeat(4_000)).unwrap());
+    let error = Pattern::new(&"\\p{L}".repeat(20_000)).unwrap_err();
+    assert_eq!(error.message(), "a regular expression has more than 65536 bytes");
+}
+
+#[test]
+fn repetitions_of_nothing_are_compiled_at_once() {
+    for (pattern, text, all) in
+        [("(?:(?:(?:){10000}){10000}){10000}a", "ba", "a"), ("(?:(?:(?:){10000,}){9999,10000}){10000}b", "ba", "b")]
+    {
+        assert_eq!(found(pattern, text).as_deref(), Some(all), "{pattern}");
+    }
+    let many = format!("(?:{}a){{10000}}", "(?:)".repeat(1_000));
+    assert!(Pattern::new(&many).is_err(), "so many parts are refused");
+}
+
+#[test]
 fn like_goes_through_a_text_and_back_to_its_last_percent() {
     let like =
         |pattern: &str, escape: Option<char>, text: &str| Like::new(pattern, escape).map(|like| like.matches(text));

@@ -10,10 +10,12 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int32Type};
 use datafusion::error::Result;
 
+use super::bounded::{Bounded, too_long};
 use super::regex::digit_value;
 use super::regex::pattern::Pattern;
 use super::scalar::Takes::{Any, Integer, IntegerOrText, Text, TextOrBytes};
 use super::scalar::{At, Call, Entry, Types, boolean};
+use crate::limits::RESULT_BYTES_MAX;
 
 const fn text1(
     name: &'static str,
@@ -364,19 +366,12 @@ fn right(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-/// Most bytes a function may make of one value: a wrong number must not take the machine's memory.
-const RESULT_BYTES_MAX: usize = 16 << 20;
-
-fn too_long(name: &str) -> datafusion::error::DataFusionError {
-    crate::error::Error::data(format!("{name} would give a text of more than {RESULT_BYTES_MAX} bytes")).into()
-}
-
 fn repeat(call: &Call<'_>) -> Result<ArrayRef> {
     let (texts, times) = (call.text(0)?, call.integers(1)?);
     call.build_text(|row| {
         let Some((text, times)) = texts.at(row).zip(times.at(row)) else { return Ok(None) };
         if text.len().saturating_mul(count(times)) > RESULT_BYTES_MAX {
-            return Err(too_long("REPEAT"));
+            return Err(too_long("REPEAT").into());
         }
         Ok(Some(if text.is_empty() { String::new() } else { text.repeat(count(times)) }))
     })
@@ -386,8 +381,21 @@ fn replace(call: &Call<'_>) -> Result<ArrayRef> {
     let (texts, searches, replacements) = (call.text(0)?, call.text(1)?, call.text(2)?);
     call.build_text(|row| {
         let parts = texts.at(row).zip(searches.at(row)).zip(replacements.at(row));
-        Ok(parts.map(|((text, search), replacement)| text.replace(search, replacement)))
+        Ok(parts.map(|((text, search), replacement)| replaced(text, search, replacement)).transpose()?)
     })
+}
+
+/// Every occurrence replaced; an empty text is found around every character.
+fn replaced(text: &str, search: &str, replacement: &str) -> crate::error::Result<String> {
+    let mut out = Bounded::new("REPLACE");
+    let mut done = 0;
+    for (start, found) in text.match_indices(search) {
+        out.push(text.get(done..start).unwrap_or(""))?;
+        out.push(replacement)?;
+        done = start + found.len();
+    }
+    out.push(text.get(done..).unwrap_or(""))?;
+    Ok(out.finish())
 }
 
 /// Java counts UTF-16 units here; a cut inside a pair leaves `?`, as encoding it to UTF-8 does there.
@@ -397,7 +405,7 @@ fn pad(text: &str, length: i64, pad: &str, before: bool) -> Result<Option<String
     }
     let length = count(length);
     if length > RESULT_BYTES_MAX {
-        return Err(too_long("LPAD or RPAD"));
+        return Err(too_long("LPAD or RPAD").into());
     }
     let text: Vec<u16> = text.encode_utf16().collect();
     let missing = length.saturating_sub(text.len());

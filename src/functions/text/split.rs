@@ -1,5 +1,6 @@
 //! Texts in parts: SPLIT_INDEX, SPLIT, STR_TO_MAP.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array, ListBuilder, MapBuilder, StringArray, StringBuilder};
@@ -104,6 +105,8 @@ pub(super) fn str_to_map(call: &Call<'_>) -> Result<ArrayRef> {
             continue;
         };
         let mut read: Vec<(&str, Option<&str>)> = Vec::new();
+        // of equal keys the last one counts, at its place
+        let mut last = HashMap::new();
         if !text.is_empty() {
             for pair in parts(text, separator(&mut between_entries, entry)?, None)? {
                 let halves = parts(pair, separator(&mut before_value, value)?, Some(2))?;
@@ -111,11 +114,12 @@ pub(super) fn str_to_map(call: &Call<'_>) -> Result<ArrayRef> {
                     [key, given] => (key, Some(given)),
                     _ => (pair, None),
                 };
-                read.retain(|(known, _)| *known != key);
+                last.insert(key, read.len());
                 read.push((key, given));
             }
         }
-        for (key, given) in read {
+        let counts = |(place, (key, _)): &(usize, (&str, _))| last.get(key) == Some(place);
+        for (_, (key, given)) in read.into_iter().enumerate().filter(counts) {
             maps.keys().append_value(key);
             maps.values().append_option(given);
         }

@@ -47,11 +47,14 @@ pub(in crate::functions) enum Reading {
 /// Letters that have a meaning here; Java has more, which are refused by name.
 const LETTERS: &str = "yuYMLQqdDwWecHhkKmsSnNAaEG";
 
+/// How often one letter may stand side by side, as in `DateTimeFormatter`.
+const LETTER_COUNT_MAX: usize = 19;
+
 impl Pattern {
     /// A pattern from its text.
     ///
     /// # Errors
-    /// `Data` with the letter that is not supported or the quote that is not closed.
+    /// `Data` with the letter that is not supported or stands too often, or the quote that is not closed.
     pub(in crate::functions) fn parse(text: &str) -> Result<Self> {
         let mut pieces: Vec<Piece> = Vec::new();
         let mut rest = text.chars().peekable();
@@ -64,6 +67,10 @@ impl Pattern {
                 let mut count = 1;
                 while rest.next_if_eq(&c).is_some() {
                     count += 1;
+                }
+                if count > LETTER_COUNT_MAX {
+                    return Err(Error::data(format!("a pattern of dates has the letter \"{c}\" {count} times"))
+                        .hint(format!("write it at most {LETTER_COUNT_MAX} times")));
                 }
                 pieces.push(Piece::Field(c, count));
             } else {
