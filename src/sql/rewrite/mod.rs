@@ -87,6 +87,12 @@ impl VisitorMut for Preparation {
                     *expr = call("flink_digits", vec![take(expr), digits]);
                 }
             }
+            ast::Expr::TypedString(text) => {
+                if let Some(digits) = literal_digits(text) {
+                    let digits = ast::Expr::value(Value::Number(digits.to_string(), false));
+                    *expr = call("flink_digits", vec![take(expr), digits]);
+                }
+            }
             ast::Expr::Function(function) => name_unit(function),
             ast::Expr::Overlay { expr: text, overlay_what, overlay_from, overlay_for } => {
                 let mut arguments = vec![take(text), take(overlay_what), take(overlay_from)];
@@ -128,6 +134,14 @@ fn digits(data_type: &ast::DataType) -> Option<u32> {
         None => kept,
     };
     (digits < kept).then_some(digits)
+}
+
+/// The digits of the fraction of a TIMESTAMP literal, which are those of its type, if they are fewer than Arrow's.
+fn literal_digits(text: &ast::TypedString) -> Option<usize> {
+    let (ast::DataType::Timestamp(..), Value::SingleQuotedString(value)) = (&text.data_type, &text.value.value) else {
+        return None;
+    };
+    Some(value.rsplit_once('.').map_or(0, |(_, fraction)| fraction.trim_end().len())).filter(|digits| *digits < 6)
 }
 
 /// `FLOOR(ts TO HOUR)` as a call.
