@@ -335,3 +335,54 @@ fn queries_from_a_pipe_and_from_the_command_line() {
         assert!(output.stdout.is_empty());
     }
 }
+
+/// Without keys a window has one instance at any parallelism, so a window behind it goes on at the usual one.
+#[test]
+fn a_window_over_a_window_without_keys_goes_on_after_a_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "input/a.json", &rows());
+    let query = format!(
+        "{TABLE}CREATE VIEW tens AS SELECT window_time AS t, COUNT(*) AS c
+FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end, window_time;
+SELECT window_start, SUM(c) AS n FROM TABLE(TUMBLE(TABLE tens, DESCRIPTOR(t), INTERVAL '30' SECOND))
+GROUP BY window_start, window_end;"
+    );
+    write(directory.path(), "q.sql", &query);
+    let arguments = ["run", "q.sql", "--state", "state", "--batch-rows", "2", "--parallelism", "2"];
+    let stopped = run(directory.path(), &[&arguments[..], &["--rows", "2"]].concat());
+    assert!(stopped.status.success() && stopped.stdout.is_empty(), "{}", text(&stopped));
+    let done = run(directory.path(), &arguments);
+    assert!(done.status.success(), "{}", text(&done));
+    let rows = String::from_utf8_lossy(&done.stdout);
+    let expected =
+        "{\"window_start\":\"2026-01-01 00:00:00\",\"n\":5}\n{\"window_start\":\"2026-01-01 00:00:30\",\"n\":1}\n";
+    assert_eq!(rows, expected, "{}", text(&done));
+}
+
+#[test]
+fn rows_are_stamped_with_the_time_they_are_read_at() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "input/a.json", "{\"n\": 1}\n{\"n\": 2}\n{\"n\": 4}\n");
+    let table = "CREATE TABLE t (n INT, proc AS PROCTIME())
+WITH ('connector' = 'filesystem', 'path' = 'input', 'format' = 'json');
+";
+    let query = format!(
+        "{table}SELECT COUNT(*) AS c, SUM(n) AS s, MIN(proc) > TIMESTAMP '2026-01-01 00:00:00' AS later
+FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(proc), INTERVAL '99' DAY)) GROUP BY window_start, window_end;"
+    );
+    write(directory.path(), "q.sql", &query);
+    let output = run(directory.path(), &["run", "q.sql"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "{\"c\":3,\"s\":7,\"later\":true}\n", "{}", text(&output));
+    write(directory.path(), "t.sql", table);
+    let adhoc = [
+        "sql",
+        "-f",
+        "t.sql",
+        "--format",
+        "csv",
+        "-c",
+        "SELECT SUM(n) AS s FROM t WHERE proc > TIMESTAMP '2026-01-01 00:00:00'",
+    ];
+    let output = run(directory.path(), &adhoc);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "s\n7\n", "{}", text(&output));
+}

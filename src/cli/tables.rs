@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -26,6 +27,7 @@ use crate::plan::Source;
 use crate::runtime::ledger::{self, LEDGER_KINDS};
 use crate::sql::{Script, Session, session};
 use crate::table::{OptionValue, TableSpec};
+use crate::time::{Clock, system_clock};
 
 /// A session over the script's tables and the ledger of its job.
 pub(super) fn open(script: &Script, layout: &StateLayout) -> Result<Session> {
@@ -111,13 +113,14 @@ impl PartitionStream for Reading {
         let mut builder = RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.schema), 2);
         let (rows, table) = (builder.tx(), self.table.clone());
         let (source, schema) = (self.source.clone(), Arc::clone(&self.schema));
+        let clock = system_clock();
         builder.spawn(async move {
             let mut open =
                 connectors::open_source(&table, &JobContext { pipeline: "sql".into(), ..JobContext::default() })?;
             for split in open.splits().await? {
                 let mut reader = open.open(&split, StartAt::Configured).await?;
                 while let Fetched::Rows(batch) = reader.next().await? {
-                    let declared = declared(&source, &schema, &batch.rows)?;
+                    let declared = declared(&source, &schema, &batch.rows, &clock)?;
                     if declared.num_rows() > 0 && rows.send(Ok(declared)).await.is_err() {
                         return Ok(());
                     }
@@ -129,14 +132,16 @@ impl PartitionStream for Reading {
     }
 }
 
-/// The declared columns of rows that the connector delivered.
-fn declared(source: &Source, schema: &SchemaRef, rows: &RecordBatch) -> Result<RecordBatch> {
-    let columns = source
-        .columns
-        .iter()
-        .map(|column| Ok(column.expr.evaluate(rows)?.into_array(rows.num_rows())?))
-        .collect::<Result<Vec<_>>>()?;
-    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+/// The declared columns of rows that the connector delivered; a `PROCTIME()` column has the time of this query.
+fn declared(source: &Source, schema: &SchemaRef, rows: &RecordBatch, clock: &Clock) -> Result<RecordBatch> {
+    let count = rows.num_rows();
+    let columns = source.columns.iter().enumerate().map(|(place, column)| match source.proctime == Some(place) {
+        true => {
+            Ok(ScalarValue::TimestampMillisecond(Some(clock.now_ms()), Some("UTC".into())).to_array_of_size(count)?)
+        }
+        false => Ok(column.expr.evaluate(rows)?.into_array(count)?),
+    });
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<Vec<_>>>()?)?)
 }
 
 #[derive(Debug)]

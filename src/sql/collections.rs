@@ -7,8 +7,10 @@ use datafusion::common::{DFSchema, Result as DfResult};
 use datafusion::logical_expr::expr::{BinaryExpr, InList};
 use datafusion::logical_expr::utils::disjunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
-use datafusion::sql::sqlparser::ast::{self, Ident};
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
+use crate::sql::parser::dialect;
 use crate::sql::planner::context::Registry;
 
 /// `GROUP BY (a, b)` groups by both.
@@ -25,22 +27,7 @@ pub(super) fn flatten_keys(group_by: &mut ast::GroupByExpr) {
 /// `(a, b)` as the call `row(a, b)`.
 pub(super) fn name_row(expr: &mut ast::Expr) {
     let ast::Expr::Tuple(values) = expr else { return };
-    let argument = |value| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value));
-    let args = std::mem::take(values).into_iter().map(argument).collect();
-    *expr = ast::Expr::Function(ast::Function {
-        name: ast::ObjectName::from(vec![Ident::new("row")]),
-        uses_odbc_syntax: false,
-        parameters: ast::FunctionArguments::None,
-        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
-            duplicate_treatment: None,
-            args,
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    });
+    *expr = dialect::call("row", TokenSpan::empty(), std::mem::take(values));
 }
 
 /// `a[1].f` in the form DataFusion reads: the name of a field as a text. The names before the first bracket, as in

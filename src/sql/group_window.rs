@@ -11,9 +11,10 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{self, Expr, GroupByExpr, Ident, TableFactor, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
 use crate::error::Error;
-use crate::sql::parser::dialect::TABLE_ARGUMENT;
+use crate::sql::parser::dialect::{TABLE_ARGUMENT, call_with};
 use crate::sql::planner::errors::span_of;
 use crate::sql::planner::window::{WINDOW_COLUMNS, is_window_function};
 
@@ -131,20 +132,7 @@ fn named(name: Ident) -> ast::TableAlias {
 }
 
 fn call(name: &str, args: Vec<ast::FunctionArg>) -> Expr {
-    Expr::Function(ast::Function {
-        name: ast::ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: ast::FunctionArguments::None,
-        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
-            duplicate_treatment: None,
-            args,
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
+    call_with(name, TokenSpan::empty(), args)
 }
 
 /// Replaces `TUMBLE_START(…)` and the like by the column of the window, if the arguments are those of the window.

@@ -477,6 +477,12 @@ fn windows_and_overs_that_do_not_fit() {
     refused(&window("TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL ⟦'1'⟧ MONTH)"), "cannot be months", "DAY");
     refused(&window("TUMBLE(TABLE readings, DESCRIPTOR(ts), ⟦60⟧)"), "must be an INTERVAL", "INTERVAL '30' SECOND");
     refused(&window("TUMBLE(⟦readings⟧, DESCRIPTOR(ts), INTERVAL '1' MINUTE)"), "must be a table", "TABLE readings");
+    let both = "CREATE TABLE clicks (proc AS PROCTIME(), ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen');\n";
+    refused(
+        &format!("{both}{}", window("TUMBLE(TABLE clicks, DESCRIPTOR(⟦proc⟧), INTERVAL '1' MINUTE)")),
+        "column \"proc\" is PROCTIME(), and its table goes by event time",
+        "WATERMARK FOR",
+    );
     refused(&window("⟦TUMBLE⟧(TABLE readings, DESCRIPTOR(ts))"), "misses its argument SIZE", "TUMBLE(TABLE t");
     refused("SELECT AVG(v) OVER (PARTITION BY site) FROM readings", "OVER needs ORDER BY", "ORDER BY ts");
     refused("SELECT AVG(v) OVER (ORDER BY ⟦ts DESC⟧) FROM readings", "DESC", "ORDER BY ts");

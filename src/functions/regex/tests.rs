@@ -1,3 +1,5 @@
+//! Patterns as the `java.util.regex` of JDK 17 runs them: matches and groups, refusals, and the bounds of time and memory.
+
 use super::like::{Like, to_java};
 use super::pattern::Pattern;
 use super::syntax::{Wrong, parse};

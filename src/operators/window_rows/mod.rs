@@ -29,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::limits::{BATCH_ROWS_MAX, PRUNE_ROWS_MIN};
 use crate::plan::{WindowJoin, WindowRank};
 use crate::stream::{LateRow, Origin, PartitionId, with_origin};
+use crate::time::zone::Zone;
 use crate::time::{EventTime, WATERMARK_MIN};
 
 /// What is done with the rows of a window. Order of the rows: that of arrival within each partition.
@@ -51,12 +52,19 @@ struct Held {
     pruned: usize,
 }
 
+/// Where the times of a row are.
+struct Places {
+    /// The end of its window.
+    window_end: usize,
+    /// Its event time; `None`: a window has made it.
+    rowtime: Option<usize>,
+}
+
 /// Waits for the end of windows.
 pub struct WindowRows {
     name: &'static str,
     window: Box<dyn Window>,
-    window_end: usize,
-    rowtime: Option<usize>,
+    places: Places,
     keys: Vec<Arc<dyn PhysicalExpr>>,
     clock: WindowClock,
     /// Of the input, with origin columns.
@@ -76,19 +84,9 @@ impl WindowRows {
     /// # Errors
     /// `Internal` if plan and schemas do not fit.
     pub fn rank(plan: &WindowRank, input: &SchemaRef, schema: &SchemaRef) -> Result<Self> {
-        Ok(Self {
-            name: "window_rank",
-            window: Box::new(Rank::new(plan, input)?),
-            window_end: plan.window_end,
-            rowtime: plan.rowtime,
-            keys: plan.keys.iter().map(|key| Arc::clone(&key.expr)).collect(),
-            clock: WindowClock::new(plan.zone),
-            input: with_origin(input),
-            schema: with_origin(schema),
-            windows: BTreeMap::new(),
-            unsaved: None,
-            watermark: WATERMARK_MIN,
-        })
+        let keys = plan.keys.iter().map(|key| Arc::clone(&key.expr)).collect();
+        let places = Places { window_end: plan.window_end, rowtime: plan.rowtime };
+        Ok(Self::new("window_rank", Box::new(Rank::new(plan, input)?), places, keys, plan.zone, [input, schema]))
     }
 
     /// As [`WindowRows::rank`].
@@ -96,23 +94,35 @@ impl WindowRows {
     /// # Errors
     /// `Internal` if plan and schemas do not fit.
     pub fn join(plan: &WindowJoin, input: &SchemaRef, schema: &SchemaRef) -> Result<Self> {
-        Ok(Self {
-            name: "window_join",
-            window: Box::new(Join::new(plan, input, schema)?),
-            window_end: WindowJoin::WINDOW_END,
-            rowtime: Some(WindowJoin::ROWTIME),
-            keys: super::join_keys(plan),
-            clock: WindowClock::new(plan.zone),
+        let window = Box::new(Join::new(plan, input, schema)?);
+        let places = Places { window_end: WindowJoin::WINDOW_END, rowtime: Some(WindowJoin::ROWTIME) };
+        Ok(Self::new("window_join", window, places, super::join_keys(plan), plan.zone, [input, schema]))
+    }
+
+    fn new(
+        name: &'static str,
+        window: Box<dyn Window>,
+        places: Places,
+        keys: Vec<Arc<dyn PhysicalExpr>>,
+        zone: Option<Zone>,
+        [input, schema]: [&SchemaRef; 2],
+    ) -> Self {
+        Self {
+            name,
+            window,
+            places,
+            keys,
+            clock: WindowClock::new(zone),
             input: with_origin(input),
             schema: with_origin(schema),
             windows: BTreeMap::new(),
             unsaved: None,
             watermark: WATERMARK_MIN,
-        })
+        }
     }
 
     fn ends(&self, batch: &RecordBatch) -> Result<Int64Array> {
-        event_millis(batch.column(self.window_end))
+        event_millis(batch.column(self.places.window_end))
     }
 
     /// Files the rows under their windows.
@@ -146,7 +156,7 @@ impl WindowRows {
         if on_time.len() == batch.num_rows() {
             return Ok(batch);
         }
-        let times = match self.rowtime {
+        let times = match self.places.rowtime {
             Some(rowtime) => event_millis(batch.column(rowtime))?,
             None => return Err(Error::internal("a row that a window has made is late")),
         };

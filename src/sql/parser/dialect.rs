@@ -221,7 +221,11 @@ pub(super) fn word_at(parser: &Parser<'_>, ahead: usize, keyword: &str) -> bool 
 
 /// `name(arguments)`, at the place of the words it stands for.
 pub(crate) fn call(name: &str, span: TokenSpan, arguments: Vec<Expr>) -> Expr {
-    let args = arguments.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect();
+    call_with(name, span, arguments.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect())
+}
+
+/// [`call`] with arguments that are more than expressions.
+pub(crate) fn call_with(name: &str, span: TokenSpan, args: Vec<FunctionArg>) -> Expr {
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::with_span(span, name)]),
         uses_odbc_syntax: false,

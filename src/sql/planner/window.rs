@@ -151,6 +151,25 @@ pub(crate) fn is_time_attribute(plan: &LogicalPlan, index: usize) -> bool {
     }
 }
 
+/// Whether column `index` of `plan` is, through nothing but renaming, the `PROCTIME()` column of a table.
+fn is_proctime(plan: &LogicalPlan, index: usize) -> bool {
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            let table = scan.source.downcast_ref::<Relation>().and_then(|relation| relation.table.as_ref());
+            table.is_some_and(|table| table.proctime == Some(index))
+        }
+        LogicalPlan::Projection(p) => match p.expr.get(index).map(unaliased) {
+            Some(Expr::Column(column)) => {
+                p.input.schema().index_of_column(column).is_ok_and(|i| is_proctime(&p.input, i))
+            }
+            _ => false,
+        },
+        LogicalPlan::SubqueryAlias(a) => is_proctime(&a.input, index),
+        LogicalPlan::Filter(f) => is_proctime(&f.input, index),
+        _ => false,
+    }
+}
+
 /// Which of [`WINDOW_COLUMNS`] column `index` of `plan` is, through nothing but renaming and what keeps windows, and
 /// of which function.
 pub(crate) fn window_column(plan: &LogicalPlan, index: usize) -> Option<(usize, &WindowTvf)> {
@@ -421,6 +440,11 @@ impl Call {
             return Ok(index);
         }
         let column = &ident.value;
+        if is_proctime(input, index) {
+            return Err(Error::sql(format!("column \"{column}\" is PROCTIME(), and its table goes by event time"))
+                .or_at(place)
+                .hint("use the column of WATERMARK FOR, or declare the table without it"));
+        }
         Err(match fields[index].data_type() {
             DataType::Timestamp(..) => Error::sql(format!("column \"{column}\" is not an event-time column"))
                 .detail("A window needs the column of WATERMARK FOR; a CAST or any expression over it makes it an ordinary column.")

@@ -21,9 +21,11 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit};
 use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
 use crate::error::Error;
 use crate::sql::collections;
+use crate::sql::parser::dialect::call;
 use crate::sql::parser::types::arrow_type_of;
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::span_of;
@@ -84,20 +86,20 @@ impl VisitorMut for Preparation {
             ast::Expr::Cast { data_type, .. } => {
                 if let Some(digits) = digits(data_type) {
                     let digits = ast::Expr::value(Value::Number(digits.to_string(), false));
-                    *expr = call("flink_digits", vec![take(expr), digits]);
+                    *expr = call("flink_digits", TokenSpan::empty(), vec![take(expr), digits]);
                 }
             }
             ast::Expr::TypedString(text) => {
                 if let Some(digits) = literal_digits(text) {
                     let digits = ast::Expr::value(Value::Number(digits.to_string(), false));
-                    *expr = call("flink_digits", vec![take(expr), digits]);
+                    *expr = call("flink_digits", TokenSpan::empty(), vec![take(expr), digits]);
                 }
             }
             ast::Expr::Function(function) => name_unit(function),
             ast::Expr::Overlay { expr: text, overlay_what, overlay_from, overlay_for } => {
                 let mut arguments = vec![take(text), take(overlay_what), take(overlay_from)];
                 arguments.extend(overlay_for.as_mut().map(|length| take(length)));
-                *expr = call("overlay", arguments);
+                *expr = call("overlay", TokenSpan::empty(), arguments);
             }
             ast::Expr::Value(value) if matches!(&value.value, Value::Number(n, _) if n.contains(['e', 'E'])) => {
                 if let Value::Number(number, _) = &value.value {
@@ -151,30 +153,11 @@ fn rounded(function: &str, value: &ast::Expr, field: &ast::CeilFloorKind) -> Opt
         return None;
     }
     let unit = ast::Expr::value(Value::SingleQuotedString(unit.to_string()));
-    Some(call(function, vec![value.clone(), unit]))
+    Some(call(function, TokenSpan::empty(), vec![value.clone(), unit]))
 }
 
 fn take(expr: &mut ast::Expr) -> ast::Expr {
     std::mem::replace(expr, ast::Expr::value(Value::Null))
-}
-
-/// `name(arguments)`.
-fn call(name: &str, arguments: Vec<ast::Expr>) -> ast::Expr {
-    let args = arguments.into_iter().map(|a| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(a))).collect();
-    ast::Expr::Function(ast::Function {
-        name: ast::ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: ast::FunctionArguments::None,
-        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
-            duplicate_treatment: None,
-            args,
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }
 
 /// The unit of `TIMESTAMPADD(MONTH, …)` is a word, not a column.
