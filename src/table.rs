@@ -11,7 +11,7 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use crate::error::{Error, Result, Span};
-use crate::time::{parse_bytes, parse_duration};
+use crate::time::{EventTime, WATERMARK_MIN, parse_bytes, parse_duration};
 
 /// Key of the metadata of a field that says how many digits the fraction of a TIME or time stamp is declared with,
 /// which Arrow's units cannot.
@@ -141,6 +141,17 @@ impl TableSpec {
     /// [`TableSpec::sink_columns`] as a schema.
     pub fn sink_schema(&self) -> SchemaRef {
         Arc::new(Schema::new(self.sink_columns().map(ColumnSpec::field).collect::<Vec<_>>()))
+    }
+
+    /// Watermarks up to this are not told.
+    ///
+    /// # Source
+    /// Flink `WatermarkAssignerOperator`, which begins at 0; a Kafka source makes its watermarks itself.
+    pub fn watermarks_above(&self) -> EventTime {
+        match self.connector() {
+            "kafka" => WATERMARK_MIN,
+            _ => 0,
+        }
     }
 
     /// The value of `connector`.

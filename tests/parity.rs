@@ -23,19 +23,27 @@ fn pending() -> BTreeMap<String, String> {
     lines.filter_map(|line| line.split_once(char::is_whitespace)).map(|(n, r)| (n.into(), r.trim().into())).collect()
 }
 
-/// Straight, at another parallelism, and stopped in the middle and gone on from the state: the same rows.
+/// What a run says whose state cannot be cut up for another number of instances.
+const SAME_PARALLELISM: &str = "the state was stored with parallelism";
+
+/// Straight, at another parallelism, and stopped in the middle and gone on from the state at yet another, where the
+/// plan allows it: the same rows.
 fn check(case: &Case, pending: Option<&str>) -> Result<(), String> {
     let program = Path::new(env!("CARGO_BIN_EXE_streamer"));
     let middle = (case.input_rows() / 2).max(1).to_string();
     let small = ["--parallelism", "4", "--batch-rows", "3"];
     let stopped = [&small[..], &["--rows", &middle]].concat();
+    let other = ["--parallelism", "3", "--batch-rows", "3"];
     let ways: [(&str, &[&[&str]]); 3] = [
         ("parallelism 1", &[&["--parallelism", "1"]]),
         ("parallelism 4, batches of 3 rows", &[&small]),
-        ("stopped in the middle", &[&stopped, &small]),
+        ("stopped in the middle", &[&stopped, &other]),
     ];
     for (way, runs) in ways.into_iter().filter(|(_, runs)| runs.len() == 1 || !case.fails()) {
-        let differences = case.differences(program, runs).map_err(|e| e.to_string())?;
+        let mut differences = case.differences(program, runs).map_err(|e| e.to_string())?;
+        if differences.iter().any(|difference| difference.contains(SAME_PARALLELISM)) {
+            differences = case.differences(program, &[&stopped, &small]).map_err(|e| e.to_string())?;
+        }
         match pending {
             Some(_) if !differences.is_empty() => return Ok(()),
             None if !differences.is_empty() => return Err(format!("{way}: {}", differences.join("\n"))),
@@ -59,6 +67,12 @@ fn main() {
         assert!(gone.is_empty(), "no such cases in tests/parity/pending.txt: {gone:?}");
     }
     assert!(!cases.is_empty(), "no cases");
+    let ends_early: Vec<&str> =
+        cases.iter().filter(|case| !case.fails() && !case.has_middle()).map(|case| case.name.as_str()).collect();
+    eprintln!(
+        "not told to have stopped in the middle, for they have few rows or end with SELECT: {}",
+        ends_early.join(" ")
+    );
     let trials = cases.into_iter().map(|case| {
         let reason = pending.get(&case.name).cloned();
         let kind = if reason.is_some() { "pending" } else { "" };

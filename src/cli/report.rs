@@ -14,6 +14,8 @@ use crate::sql::{Job, JobKind};
 use crate::stream::{RowCounts, SourcePosition};
 use crate::table::TableSpec;
 
+/// How a job has ended that can go on.
+pub(super) const STOPPED: &str = "stopped";
 /// The last line of a banner.
 pub(super) const HOW_TO_STOP: &str =
     "  stop        Ctrl-C ends the epoch, commits and tells where the rows are; a second one leaves at once";
@@ -118,7 +120,7 @@ pub(super) fn nothing_left(loaded: &LoadedScript, plan: &StreamPlan, layout: &St
 pub(super) fn summary(summary: &Summary, loaded: &LoadedScript, plan: &StreamPlan, layout: &StateLayout) -> String {
     let how = match summary.outcome {
         Outcome::Finished => "finished: every input has ended",
-        Outcome::Stopped | Outcome::PartitionsAdded => "stopped",
+        Outcome::Stopped | Outcome::PartitionsAdded => STOPPED,
     };
     let mut text = format!("{how} · epoch {} committed\n", summary.epoch);
     text.push_str(&ledger_table(summary.partitions.iter().map(|p| (p.topic.as_str(), p.partition, p.counts))));

@@ -7,24 +7,30 @@
 //! accumulators and merges them, in the order of their making, when it ends: the last bit does not depend on how
 //! often the watermark was told.
 //!
+//! A watermark costs what it lets go: rows wait in the order of their turns, a key is looked at when the end has passed
+//! that one of its sessions had at the last look, and accumulators are kept in blocks.
+//!
 //! # Source
 //! Flink `MergingWindowSet` and `TimeWindow.intersects`: windows that touch are one, and lateness is judged after
 //! merging.
 
+mod parts;
 mod state;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMillisecondArray, UInt32Array};
-use arrow::compute::{interleave_record_batch, take_record_batch};
+use arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::accumulate::{GroupSpec, Groups, take_rows};
+use self::parts::Parts;
+use self::waiting::Waiting;
 use super::columns::{evaluate_all, row_times};
 use super::windows::{WindowClock, made_origin, time_column};
 use super::{KeyFilter, Operator, Output, Snapshot};
@@ -35,6 +41,9 @@ use crate::stream::{LateRow, Origin, PartitionId, with_origin};
 use crate::time::{EventTime, WATERMARK_MIN};
 
 const NAME: &str = "session_aggregate";
+
+/// Keys of a row as bytes, equal for equal keys.
+type Key = Arc<[u8]>;
 
 /// A window `[start, end)` of a key, in the time of the clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +59,7 @@ struct Session {
 struct Ended {
     end: i64,
     start: i64,
-    key: Box<[u8]>,
+    key: Key,
     parts: Vec<i64>,
 }
 
@@ -62,8 +71,6 @@ pub struct SessionAggregate {
     keys: Vec<Arc<dyn PhysicalExpr>>,
     key_fields: Vec<FieldRef>,
     converter: Option<RowConverter>,
-    /// Keyed by the number of an accumulator.
-    spec: Arc<GroupSpec>,
     output: Vec<WindowOutput>,
     /// Of the input, with origin columns.
     input: SchemaRef,
@@ -71,16 +78,17 @@ pub struct SessionAggregate {
     schema: SchemaRef,
 
     /// Rows whose partition's watermark has not been passed.
-    waiting: Vec<RecordBatch>,
-    sessions: BTreeMap<Box<[u8]>, Vec<Session>>,
-    groups: Groups,
-    parts: i64,
+    waiting: Waiting,
+    sessions: BTreeMap<Key, Vec<Session>>,
+    /// When to look at a key: for each of its sessions there is a time no later than its end.
+    due: BTreeSet<(i64, Key)>,
+    parts: Parts,
     /// Of event time.
     watermark: EventTime,
     /// Rows that came since the last snapshot; `None` until there is one.
     unsaved: Option<Vec<RecordBatch>>,
     /// Keys whose sessions have changed since the last snapshot.
-    changed: BTreeSet<Box<[u8]>>,
+    changed: BTreeSet<Key>,
 }
 
 impl SessionAggregate {
@@ -98,8 +106,6 @@ impl SessionAggregate {
         };
         let key_fields = keys.iter().enumerate().map(key_field).collect::<Result<Vec<_>>>()?;
         let sort = key_fields.iter().map(|field| SortField::new(field.data_type().clone())).collect();
-        let number = Arc::new(Field::new("part", DataType::Int64, false)) as FieldRef;
-        let spec = Arc::new(GroupSpec::new(vec![number], &plan.aggregates)?);
         Ok(Self {
             gap_ms,
             clock: WindowClock::new(plan.window.zone),
@@ -107,58 +113,24 @@ impl SessionAggregate {
             converter: if keys.is_empty() { None } else { Some(RowConverter::new(sort)?) },
             keys,
             key_fields,
-            groups: Groups::new(&spec)?,
-            spec,
             output: plan.output.clone(),
             input: with_origin(input),
             schema: with_origin(schema),
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
             sessions: BTreeMap::new(),
-            parts: 0,
+            due: BTreeSet::new(),
+            parts: Parts::new(&plan.aggregates)?,
             watermark: WATERMARK_MIN,
             unsaved: None,
             changed: BTreeSet::new(),
         })
     }
 
-    /// Keys of rows as bytes, equal for equal keys.
-    fn key_bytes(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Box<[u8]>>> {
+    fn key_bytes(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Key>> {
         match &self.converter {
-            None => Ok(vec![Box::default(); rows]),
+            None => Ok(vec![Key::default(); rows]),
             Some(converter) => Ok(converter.convert_columns(columns)?.iter().map(|row| row.data().into()).collect()),
         }
-    }
-
-    /// Takes the rows whose partition's watermark `watermark` has passed out of those that wait, in order.
-    fn take_ready(&mut self, watermark: EventTime) -> Result<Option<RecordBatch>> {
-        let mut ready: Vec<(i64, i32, i64, usize, usize)> = Vec::new();
-        let mut rest = Vec::new();
-        for (number, batch) in self.waiting.iter().enumerate() {
-            let origin = Origin::of(batch)?;
-            let (mut left, mut taken) = (Vec::new(), false);
-            for (row, &before) in origin.watermark.values().iter().enumerate() {
-                if before < watermark {
-                    ready.push((before, origin.partition.value(row), origin.offset.value(row), number, row));
-                    taken = true;
-                } else {
-                    left.push(row as u32);
-                }
-            }
-            match (taken, left.is_empty()) {
-                (false, _) => rest.push(batch.clone()),
-                (true, false) => rest.push(take_record_batch(batch, &UInt32Array::from(left))?),
-                (true, true) => {}
-            }
-        }
-        if ready.is_empty() {
-            return Ok(None);
-        }
-        ready.sort_unstable();
-        let places: Vec<(usize, usize)> = ready.iter().map(|&(.., number, row)| (number, row)).collect();
-        let batches: Vec<&RecordBatch> = self.waiting.iter().collect();
-        let batch = interleave_record_batch(&batches, &places)?;
-        self.waiting = rest;
-        Ok(Some(batch))
     }
 
     /// Puts rows into sessions, and those that are late to `output`.
@@ -171,7 +143,7 @@ impl SessionAggregate {
         let (mut rows, mut parts) = (Vec::new(), Vec::new());
         for (row, key) in keys.into_iter().enumerate() {
             let watermark = origin.watermark.value(row);
-            match self.part_of(&key, times.value(row), self.clock.watermark(watermark)) {
+            match self.part_of(&key, times.value(row), self.clock.watermark(watermark))? {
                 Some(part) => {
                     rows.push(row as u32);
                     parts.push(part);
@@ -192,12 +164,12 @@ impl SessionAggregate {
             return Ok(());
         }
         let batch = take_record_batch(batch, &UInt32Array::from(rows))?;
-        let arguments = self.spec.arguments.columns(&batch)?;
-        self.groups.update(&[Arc::new(Int64Array::from(parts))], &arguments, batch.num_rows())
+        let arguments = self.parts.spec().arguments.columns(&batch)?;
+        self.parts.update(&parts, &arguments)
     }
 
     /// The accumulator of a row at `time` that was read at `watermark`; `None` if it is late.
-    fn part_of(&mut self, key: &[u8], time: i64, watermark: i64) -> Option<i64> {
+    fn part_of(&mut self, key: &Key, time: i64, watermark: i64) -> Result<Option<i64>> {
         let (mut start, mut end) = (time, time.saturating_add(self.gap_ms));
         let touches = |s: &Session| s.end.saturating_sub(1) > watermark && s.start <= end && s.end >= start;
         let known = self.sessions.get_mut(key);
@@ -206,7 +178,7 @@ impl SessionAggregate {
             None => Vec::new(),
         };
         if joined.is_empty() && end.saturating_sub(1) <= watermark {
-            return None;
+            return Ok(None);
         }
         // A row that makes one of several comes after all of theirs: it begins an accumulator of its own.
         let begins = joined.len() != 1;
@@ -216,58 +188,42 @@ impl SessionAggregate {
             parts.extend(session.parts);
         }
         parts.sort_unstable();
+        if parts.is_empty() {
+            self.due.insert((end, Arc::clone(key)));
+        }
         if begins {
-            parts.push(self.parts);
-            self.parts += 1;
+            parts.push(self.parts.begin()?);
         }
         let part = parts.last().copied();
-        self.sessions.entry(key.into()).or_default().push(Session { start, end, parts });
-        part
+        self.sessions.entry(Arc::clone(key)).or_default().push(Session { start, end, parts });
+        Ok(part)
     }
 
     /// Lets the sessions leave that `watermark`, a time of the clock, has completed.
     fn fire(&mut self, watermark: i64, output: &mut Output) -> Result<()> {
+        let over = |end: i64| end.saturating_sub(1) <= watermark;
         let mut ended = Vec::new();
-        self.sessions.retain(|key, sessions| {
-            let done = sessions.extract_if(.., |session| session.end.saturating_sub(1) <= watermark);
-            ended.extend(done.map(|Session { start, end, parts }| Ended { end, start, key: key.clone(), parts }));
-            !sessions.is_empty()
-        });
+        while let Some((_, key)) = self.due.first().filter(|(time, _)| over(*time)).cloned() {
+            self.due.pop_first();
+            let Some(sessions) = self.sessions.get_mut(&key) else { continue };
+            let done = sessions.extract_if(.., |session| over(session.end));
+            ended.extend(done.map(|Session { start, end, parts }| Ended { end, start, key: Arc::clone(&key), parts }));
+            match sessions.iter().map(|session| session.end).min() {
+                Some(next) => drop(self.due.insert((next, key))),
+                None => drop(self.sessions.remove(&key)),
+            }
+        }
         if ended.is_empty() {
             return Ok(());
         }
         ended.sort_unstable();
-        let results = self.take_results(ended.iter().map(|session| session.parts.as_slice()))?;
+        let results = self.parts.take_results(ended.iter().map(|session| session.parts.as_slice()))?;
         for from in (0..ended.len()).step_by(BATCH_ROWS_MAX) {
             let to = ended.len().min(from + BATCH_ROWS_MAX);
             let results: Vec<ArrayRef> = results.iter().map(|column| column.slice(from, to - from)).collect();
             output.batches.push(self.rows(&ended[from..to], &results)?);
         }
         Ok(())
-    }
-
-    /// Results of sessions given by their accumulators, in their order; these accumulators are gone then.
-    fn take_results<'a>(&mut self, sessions: impl Iterator<Item = &'a [i64]>) -> Result<Vec<ArrayRef>> {
-        let groups = std::mem::replace(&mut self.groups, Groups::new(&self.spec)?);
-        let (columns, count) = groups.into_partial()?;
-        let numbers = column_of_numbers(&columns)?;
-        let place: BTreeMap<i64, u32> = numbers.values().iter().copied().zip(0u32..).collect();
-        let (mut rows, mut session_of) = (Vec::new(), Vec::new());
-        for (session, parts) in (0i64..).zip(sessions) {
-            for part in parts {
-                rows.push(*place.get(part).ok_or_else(|| Error::internal("a session without its accumulator"))?);
-                session_of.push(session);
-            }
-        }
-        let mut taken = vec![false; count];
-        rows.iter().for_each(|row| taken[*row as usize] = true);
-        let left: Vec<u32> = (0u32..).zip(&taken).filter(|(_, taken)| !**taken).map(|(row, _)| row).collect();
-        self.groups.merge(&take_rows(&columns, &left)?, left.len())?;
-        let mut merged = Groups::new(&self.spec)?;
-        let mut partial = take_rows(&columns, &rows)?;
-        partial[0] = Arc::new(Int64Array::from(session_of));
-        merged.merge(&partial, rows.len())?;
-        Ok(merged.into_results()?.1)
     }
 
     /// The rows of ended sessions.
@@ -305,13 +261,6 @@ impl SessionAggregate {
     }
 }
 
-/// The numbers of accumulators in a partial.
-fn column_of_numbers(columns: &[ArrayRef]) -> Result<&Int64Array> {
-    use arrow::array::AsArray;
-    let numbers = columns.first().and_then(|column| column.as_primitive_opt());
-    numbers.ok_or_else(|| Error::internal("accumulators without numbers"))
-}
-
 impl Operator for SessionAggregate {
     fn name(&self) -> &str {
         NAME
@@ -321,15 +270,14 @@ impl Operator for SessionAggregate {
         if let Some(unsaved) = &mut self.unsaved {
             unsaved.push(batch.clone());
         }
-        self.waiting.push(batch);
-        Ok(())
+        self.waiting.push(batch)
     }
 
     fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
         if watermark <= self.watermark {
             return Ok(());
         }
-        if let Some(ready) = self.take_ready(watermark)? {
+        if let Some(ready) = self.waiting.take(watermark)? {
             self.assign(&ready, output)?;
         }
         self.watermark = watermark;
@@ -345,8 +293,7 @@ impl Operator for SessionAggregate {
     }
 
     fn state_bytes(&self) -> usize {
-        let waiting: usize = self.waiting.iter().map(RecordBatch::get_array_memory_size).sum();
         let sessions: usize = self.sessions.iter().map(|(key, s)| key.len() + s.len() * size_of::<Session>()).sum();
-        waiting + sessions + self.groups.bytes()
+        self.waiting.bytes() + sessions + self.parts.bytes()
     }
 }

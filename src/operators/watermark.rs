@@ -75,6 +75,8 @@ struct Rule {
     rowtime: usize,
     expr: Arc<dyn PhysicalExpr>,
     max_future_skew_ms: Option<i64>,
+    /// Watermarks up to this are not told.
+    above: EventTime,
 }
 
 /// Watermark and declared columns of one partition.
@@ -128,6 +130,7 @@ impl WatermarkAssigner {
             rowtime: w.rowtime,
             expr: Arc::clone(&w.expr.expr),
             max_future_skew_ms: w.max_future_skew.map(millis),
+            above: source.table.watermarks_above(),
         });
         let rowtime_missing = rule.as_ref().is_some_and(|r| r.rowtime >= declared.fields().len());
         if source.columns.len() != declared.fields().len() || rowtime_missing {
@@ -224,7 +227,9 @@ impl WatermarkAssigner {
             let time = times.is_valid(row).then(|| times.value(row));
             let record_time = stamp(place);
             match rule.refuse(time, record_time) {
-                None if marks.is_valid(row) => watermark = watermark.max(marks.value(row).min(EVENT_TIME_MAX)),
+                None if marks.is_valid(row) && marks.value(row) > rule.above => {
+                    watermark = watermark.max(marks.value(row).min(EVENT_TIME_MAX));
+                }
                 None => {}
                 Some((kind, code, message)) => {
                     keep[row] = false;
@@ -371,7 +376,7 @@ mod tests {
     use super::*;
     use crate::plan::{PlanExpr, WatermarkSpec};
     use crate::stream::Origin;
-    use crate::table::{ColumnKind, ColumnSpec, Options, TableSpec};
+    use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
     use arrow::array::{AsArray, TimestampMillisecondArray};
     use arrow::datatypes::{DataType, Int64Type, TimeUnit};
     use datafusion::common::ScalarValue;
@@ -387,6 +392,7 @@ mod tests {
     /// `ts TIMESTAMP(3), v BIGINT, share AS 100 / v, WATERMARK FOR ts AS ts - INTERVAL '10' MILLISECOND`.
     fn source(with_watermark: bool) -> plan::Source {
         let millis = DataType::Timestamp(TimeUnit::Millisecond, None);
+        let kafka = OptionValue { value: "kafka".into(), span: None };
         let table = TableSpec {
             name: "t".into(),
             columns: vec![
@@ -396,7 +402,7 @@ mod tests {
             ],
             primary_key: vec![],
             partitioned_by: vec![],
-            options: Options::default(),
+            options: Options([("connector".to_owned(), kafka)].into()),
             span: None,
         };
         let plan = |expr: Arc<dyn PhysicalExpr>| PlanExpr { expr, text: String::new() };
@@ -443,6 +449,17 @@ mod tests {
         event_time.at(500);
         assert_eq!(event_time.watermark(), 100, "event time does not follow the clock");
         Ok(())
+    }
+
+    #[test]
+    fn watermarks_of_files_begin_after_1970() {
+        let mut file = source(true);
+        Arc::make_mut(&mut file.table).options = Options::default();
+        let mut assigner = WatermarkAssigner::new(&file, P, WATERMARK_MIN).unwrap();
+        for (time, watermark) in [(-50, WATERMARK_MIN), (10, WATERMARK_MIN), (11, 1), (-50, 1)] {
+            assigner.assign(&rows(&[(Some(time), 1)]), &offsets(0, 1), None).unwrap();
+            assert_eq!(assigner.watermark(), watermark, "after {time}");
+        }
     }
 
     #[test]

@@ -88,6 +88,9 @@ impl fmt::Display for WindowSpec {
             WindowKind::Hop { slide_ms, size_ms } => {
                 write!(f, "HOP(${}, slide {slide_ms} ms, size {size_ms} ms", self.rowtime)?;
             }
+            WindowKind::GroupHop { slide_ms, size_ms } => {
+                write!(f, "GROUP HOP(${}, slide {slide_ms} ms, size {size_ms} ms", self.rowtime)?;
+            }
             WindowKind::Cumulate { step_ms, size_ms } => {
                 write!(f, "CUMULATE(${}, step {step_ms} ms, size {size_ms} ms", self.rowtime)?;
             }

@@ -152,8 +152,15 @@ pub enum WindowKind {
         /// Length.
         size_ms: i64,
     },
-    /// Windows of `size_ms`, a new one every `slide_ms`; `size_ms` is a multiple of `slide_ms`.
+    /// Windows of `size_ms`, a new one every `slide_ms`.
     Hop {
+        /// Distance between two starts.
+        slide_ms: i64,
+        /// Length.
+        size_ms: i64,
+    },
+    /// HOP in GROUP BY: windows like those of [`WindowKind::Hop`], whose partials are merged from their start on.
+    GroupHop {
         /// Distance between two starts.
         slide_ms: i64,
         /// Length.
@@ -477,11 +484,11 @@ impl WindowKind {
     /// Most windows one row can be in.
     pub fn windows_max(&self) -> u64 {
         let (size, slice) = match *self {
-            Self::Hop { slide_ms, size_ms } => (size_ms, slide_ms),
+            Self::Hop { slide_ms, size_ms } | Self::GroupHop { slide_ms, size_ms } => (size_ms, slide_ms),
             Self::Cumulate { step_ms, size_ms } => (size_ms, step_ms),
             Self::Tumble { .. } | Self::Session { .. } | Self::Attached { .. } => (1, 1),
         };
-        size.checked_div(slice).and_then(|windows| u64::try_from(windows).ok()).unwrap_or(1)
+        u64::try_from(size).ok().zip(u64::try_from(slice).ok().filter(|n| *n > 0)).map_or(1, |(a, b)| a.div_ceil(b))
     }
 }
 

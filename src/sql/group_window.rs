@@ -116,11 +116,8 @@ fn windowed(relation: &mut TableFactor, name: &str, time: Ident, lengths: &[Expr
         return None;
     }
     let descriptor = call("DESCRIPTOR", vec![unnamed(Expr::Identifier(time))]);
-    let mut rows = vec![unnamed(rows)];
-    if name == "SESSION" {
-        // sessions are those of the keys of GROUP BY
-        rows.push(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard));
-    }
+    // sessions are those of the keys of GROUP BY, and HOP may leave gaps
+    let rows = vec![unnamed(rows), ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard)];
     let mut args = vec![unnamed(call(TABLE_ARGUMENT, rows)), unnamed(descriptor)];
     args.extend(lengths.iter().cloned().map(unnamed));
     *relation = TableFactor::TableFunction { expr: call(name, args), alias };

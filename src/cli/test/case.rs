@@ -10,8 +10,13 @@ use serde::Deserialize;
 use super::compare;
 use super::value::Type;
 use crate::cli::BUG;
+use crate::cli::report::STOPPED;
 use crate::error::{Error, Result};
 
+/// Said of a run that read all there was, though another was to go on from where it stops.
+const NOT_STOPPED: &str = "a run that should have stopped in the middle read everything";
+/// Rows of the largest input of a case with a middle.
+const MIDDLE_ROWS_MIN: usize = 12;
 const POLL: Duration = Duration::from_millis(5);
 /// Looks at a script before it is ended: two minutes, longer than one over files may take.
 const POLLS_MAX: usize = 24_000;
@@ -129,6 +134,12 @@ impl Case {
         lines.max().unwrap_or(0)
     }
 
+    /// Whether a run that is to stop in the middle tells that it has: one over fewer rows reads on for a batch or two
+    /// before it stops, and a final SELECT tells nothing but its rows.
+    pub fn has_middle(&self) -> bool {
+        self.input_rows() >= MIDDLE_ROWS_MIN && self.spec.outputs.iter().all(|output| output.kind != OutputKind::Query)
+    }
+
     /// Whether the script is expected to be refused, or to fail.
     pub fn fails(&self) -> bool {
         self.spec.compare == Compare::Error
@@ -151,13 +162,19 @@ impl Case {
         differences
     }
 
-    /// How the last run ended, or the first that failed.
+    /// How the last run ended, or the first that failed; one that should have left something to the next and did not
+    /// has no code.
     fn run_all(&self, work: &Path, program: &Path, runs: &[&[&str]]) -> Result<Ended> {
         let mut ended = Ended { code: Some(0), errors: String::new() };
-        for options in runs {
+        for (number, options) in runs.iter().enumerate() {
+            let told = ended.errors.len();
             ended = self.run(work, program, options)?;
             if ended.code != Some(0) {
                 break;
+            }
+            let stopped = ended.errors.get(told..).is_some_and(|text| text.contains(&format!("{STOPPED} · ")));
+            if number + 1 < runs.len() && self.has_middle() && !stopped {
+                return Ok(Ended { code: None, errors: NOT_STOPPED.to_owned() });
             }
         }
         Ok(ended)

@@ -9,22 +9,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::{Session, SessionAggregate, column_of_numbers};
+use super::{Key, Session, SessionAggregate};
 use crate::error::Result;
-use crate::operators::accumulate::{Groups, take_rows};
 use crate::operators::columns::{evaluate_all, int64, misfit};
 use crate::operators::windows::{progress, take_progress};
 use crate::operators::{KeyFilter, Snapshot, hash_keys};
-use crate::stream::Origin;
 
 impl SessionAggregate {
     /// Keys, then number, start and end, then states.
     fn stored(&self) -> SchemaRef {
         let own = ["$session", "$start", "$end"].map(|name| Arc::new(Field::new(name, DataType::Int64, false)));
-        let states = self.spec.partial[1..].iter().cloned();
+        let states = self.parts.spec().partial[1..].iter().cloned();
         Arc::new(Schema::new(self.key_fields.iter().cloned().chain(own).chain(states).collect::<Vec<_>>()))
     }
 
@@ -33,14 +31,14 @@ impl SessionAggregate {
         let changed = std::mem::take(&mut self.changed);
         let (mut batches, keys) = match (how, unsaved) {
             (Snapshot::Changes, Some(unsaved)) => (unsaved, Some(changed)),
-            _ => (self.waiting.clone(), None),
+            _ => (self.waiting.batches().cloned().collect(), None),
         };
         batches.extend(self.write_sessions(keys.as_ref())?);
         batches.push(progress(self.watermark, 0)?);
         Ok(batches)
     }
 
-    fn write_sessions(&mut self, keys: Option<&BTreeSet<Box<[u8]>>>) -> Result<Option<RecordBatch>> {
+    fn write_sessions(&mut self, keys: Option<&BTreeSet<Key>>) -> Result<Option<RecordBatch>> {
         let (mut names, mut numbers, mut parts) = (Vec::new(), Vec::<[i64; 3]>::new(), Vec::new());
         for (key, sessions) in self.sessions.iter().filter(|(key, _)| keys.is_none_or(|keys| keys.contains(*key))) {
             // In the order of their making, in which they are merged, should their sessions become one.
@@ -61,20 +59,14 @@ impl SessionAggregate {
         let mut columns = self.key_columns(names.into_iter())?;
         columns
             .extend((0..3).map(|i| Arc::new(Int64Array::from_iter_values(numbers.iter().map(|n| n[i]))) as ArrayRef));
-        // An empty accumulator that takes a state is that state: reading it leaves no trace.
-        let groups = std::mem::replace(&mut self.groups, Groups::new(&self.spec)?);
-        let (partial, count) = groups.into_partial()?;
-        self.groups.merge(&partial, count)?;
-        let place: BTreeMap<i64, u32> = column_of_numbers(&partial)?.values().iter().copied().zip(0u32..).collect();
-        let rows: Vec<u32> = parts.iter().filter_map(|part| place.get(part).copied()).collect();
-        columns.extend(take_rows(&partial[1..], &rows)?);
+        columns.extend(self.parts.states(&parts, true)?);
         Ok(Some(RecordBatch::try_new(self.stored(), columns)?))
     }
 
     pub(super) fn read(&mut self, mut snapshot: Vec<RecordBatch>, owns: &KeyFilter) -> Result<()> {
         let watermark = take_progress(&mut snapshot)?;
         let stored = self.stored();
-        let mut replaced = BTreeSet::new();
+        let (mut replaced, mut waiting) = (BTreeSet::new(), Vec::new());
         for batch in snapshot {
             let is = |schema: &SchemaRef| {
                 let (found, expected) = (batch.schema_ref().fields(), schema.fields());
@@ -85,29 +77,24 @@ impl SessionAggregate {
             } else if is(&self.input) {
                 let hashes = hash_keys(&evaluate_all(&self.keys, &batch)?, batch.num_rows())?;
                 let own = take_record_batch(&batch, &owned(&hashes, owns))?;
-                self.waiting.push(RecordBatch::try_new(Arc::clone(&self.input), own.columns().to_vec())?);
+                waiting.push(RecordBatch::try_new(Arc::clone(&self.input), own.columns().to_vec())?);
             } else {
                 return Err(misfit(&batch));
             }
         }
         self.unsaved = Some(Vec::new());
         self.watermark = watermark.map_or(self.watermark, |watermark| watermark.max(self.watermark));
-        self.drop_passed()
+        self.drop_passed(waiting)
     }
 
-    fn read_sessions(
-        &mut self,
-        batch: &RecordBatch,
-        owns: &KeyFilter,
-        replaced: &mut BTreeSet<Box<[u8]>>,
-    ) -> Result<()> {
+    fn read_sessions(&mut self, batch: &RecordBatch, owns: &KeyFilter, replaced: &mut BTreeSet<Key>) -> Result<()> {
         let width = self.keys.len();
         let hashes = hash_keys(&batch.columns()[..width], batch.num_rows())?;
         let batch = take_record_batch(batch, &owned(&hashes, owns))?;
         let keys = self.key_bytes(&batch.columns()[..width], batch.num_rows())?;
         let [numbers, starts, ends] = [int64(&batch, width)?, int64(&batch, width + 1)?, int64(&batch, width + 2)?];
         let mut parts = Vec::with_capacity(batch.num_rows());
-        let mut places: BTreeMap<(Box<[u8]>, i64), usize> = BTreeMap::new();
+        let mut places: BTreeMap<(Key, i64), usize> = BTreeMap::new();
         for (row, key) in keys.into_iter().enumerate() {
             if replaced.insert(key.clone()) {
                 self.sessions.remove(&key);
@@ -117,36 +104,29 @@ impl SessionAggregate {
                 sessions.push(Session { start: starts.value(row), end: ends.value(row), parts: Vec::new() });
                 sessions.len() - 1
             });
-            sessions[place].parts.push(self.parts);
-            parts.push(self.parts);
-            self.parts += 1;
+            let part = self.parts.begin()?;
+            sessions[place].parts.push(part);
+            parts.push(part);
         }
-        let mut partial: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(parts))];
-        partial.extend_from_slice(&batch.columns()[width + 3..]);
-        self.groups.merge(&partial, batch.num_rows())
+        self.parts.insert(&parts, &batch.columns()[width + 3..])
     }
 
     /// Forgets what had been taken and what had left before the snapshot.
-    fn drop_passed(&mut self) -> Result<()> {
+    fn drop_passed(&mut self, waiting: Vec<RecordBatch>) -> Result<()> {
         let (watermark, shown) = (self.watermark, self.clock.watermark(self.watermark));
-        for batch in &mut self.waiting {
-            let waits = Origin::of(batch)?.watermark.values().iter().map(|before| Some(*before >= watermark));
-            *batch = filter_record_batch(batch, &waits.collect())?;
+        for batch in waiting {
+            self.waiting.push(batch)?;
         }
-        self.waiting.retain(|batch| batch.num_rows() > 0);
+        // of this snapshot and of earlier ones
+        self.waiting.take(watermark)?;
         self.sessions.retain(|_, sessions| {
             sessions.retain(|session| session.end.saturating_sub(1) > shown);
             !sessions.is_empty()
         });
-        let live: BTreeSet<i64> = self.sessions.values().flatten().flat_map(|s| s.parts.iter().copied()).collect();
-        let groups = std::mem::replace(&mut self.groups, Groups::new(&self.spec)?);
-        let (partial, _) = groups.into_partial()?;
-        let rows: Vec<u32> = (0u32..)
-            .zip(column_of_numbers(&partial)?.values())
-            .filter(|(_, part)| live.contains(part))
-            .map(|(row, _)| row)
-            .collect();
-        self.groups.merge(&take_rows(&partial, &rows)?, rows.len())
+        let ends =
+            |(key, sessions): (&Key, &Vec<Session>)| Some((sessions.iter().map(|s| s.end).min()?, Arc::clone(key)));
+        self.due = self.sessions.iter().filter_map(ends).collect();
+        self.parts.retain(&self.sessions.values().flatten().flat_map(|s| s.parts.iter().copied()).collect())
     }
 }
 

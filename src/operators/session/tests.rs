@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
 
-use super::{Session, SessionAggregate};
+use super::{Key, Session, SessionAggregate};
 use crate::operators::testing::{Drive, Row, aggregates, assert_same, drives, plan_expr, rows, run, schema, stamp};
 use crate::plan::{Node, NodeKind, WindowAggregate, WindowKind, WindowOutput, WindowSpec};
 
@@ -93,7 +93,7 @@ fn a_row_that_joins_sessions_is_merged_after_their_rows() {
     let node = node(true);
     let NodeKind::WindowAggregate(plan) = &node.kind else { panic!("{}", node.kind) };
     let mut operator = SessionAggregate::new(plan, &schema(), &node.schema).unwrap();
-    let parts = [0, 18, 9, 10].map(|time| operator.part_of(b"a", time, i64::MIN));
+    let parts = [0, 18, 9, 10].map(|time| operator.part_of(&Key::from(*b"a"), time, i64::MIN).unwrap());
     assert_eq!(parts, [0, 1, 2, 2].map(Some));
     let [session] = &operator.sessions[b"a".as_slice()][..] else { panic!("one session") };
     assert_eq!(session, &Session { start: 0, end: 28, parts: vec![0, 1, 2] });

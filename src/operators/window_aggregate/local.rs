@@ -71,6 +71,7 @@ impl LocalWindowAggregate {
                 Some(from_end) => {
                     panes.entry((from_end, slice_end, origin.partition.value(row))).or_default().push(row as u32);
                 }
+                None if !self.query.slices.has_window(slice_end) => {}
                 None => output.late.push(LateRow {
                     partition: PartitionId(origin.partition.value(row)),
                     offset: origin.offset.value(row),

@@ -157,7 +157,7 @@ fn naive(kind: WindowKind, offset: i64, rows: &[Row]) -> (Totals, usize) {
             WindowKind::Hop { slide_ms, size_ms } => {
                 (1..=size_ms / slide_ms).map(|k| floor(slide_ms) + k * slide_ms).collect()
             }
-            WindowKind::Session { .. } | WindowKind::Attached { .. } => vec![],
+            WindowKind::GroupHop { .. } | WindowKind::Session { .. } | WindowKind::Attached { .. } => vec![],
             WindowKind::Cumulate { step_ms, size_ms } => {
                 (1..=size_ms / step_ms).map(|k| floor(size_ms) + k * step_ms).filter(|end| *end > row.time).collect()
             }

@@ -37,6 +37,12 @@ trait Window: Send {
     /// What leaves when the window ends: columns of the node, in a defined order.
     fn fire(&self, rows: &RecordBatch) -> Result<Vec<RecordBatch>>;
 
+    /// Where rows that leave have the end of their window, if those of several windows may leave together: a window
+    /// for each moment has a row or two.
+    fn end_column(&self) -> Option<usize> {
+        None
+    }
+
     /// The rows that can still matter, whatever comes; `None`: all.
     fn prune(&self, _rows: &RecordBatch) -> Result<Option<RecordBatch>> {
         Ok(None)
@@ -50,6 +56,8 @@ struct Held {
     rows: usize,
     /// Rows left by the last pruning.
     pruned: usize,
+    /// Of memory; batches may share some.
+    bytes: usize,
 }
 
 /// Where the times of a row are.
@@ -128,20 +136,27 @@ impl WindowRows {
     /// Files the rows under their windows.
     fn insert(&mut self, batch: &RecordBatch) -> Result<()> {
         let ends = self.ends(batch)?;
-        let mut places: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
-        for (row, end) in (0u32..).zip(ends.values()) {
-            places.entry(*end).or_default().push(row);
-        }
-        let one = places.len() == 1;
-        for (end, rows) in places {
-            let part = if one { batch.clone() } else { take_record_batch(batch, &UInt32Array::from(rows))? };
-            let held = self.windows.entry(end).or_default();
-            held.rows += part.num_rows();
-            held.batches.push(part);
+        let mut rows: Vec<u32> = (0..batch.num_rows() as u32).collect();
+        rows.sort_by_key(|row| ends.value(*row as usize));
+        let sorted = if ends.values().is_sorted() {
+            batch.clone()
+        } else {
+            take_record_batch(batch, &UInt32Array::from(rows.clone()))?
+        };
+        let bytes = sorted.get_array_memory_size() / sorted.num_rows().max(1);
+        let mut from = 0;
+        for of_window in rows.chunk_by(|a, b| ends.value(*a as usize) == ends.value(*b as usize)) {
+            let count = of_window.len();
+            let held = self.windows.entry(ends.value(of_window[0] as usize)).or_default();
+            held.rows += count;
+            held.bytes += bytes * count;
+            held.batches.push(sorted.slice(from, count));
+            from += count;
             if held.rows > 2 * held.pruned + PRUNE_ROWS_MIN {
                 let all = concat_batches(&self.input, &held.batches)?;
                 let all = self.window.prune(&all)?.unwrap_or(all);
-                *held = Held { rows: all.num_rows(), pruned: all.num_rows(), batches: vec![all] };
+                let (rows, bytes) = (all.num_rows(), all.get_array_memory_size());
+                *held = Held { rows, pruned: rows, bytes, batches: vec![all] };
             }
         }
         Ok(())
@@ -170,15 +185,19 @@ impl WindowRows {
         Ok(take_record_batch(&batch, &UInt32Array::from(on_time))?)
     }
 
-    /// What leaves of a window that ends at `end`.
-    fn fire(&self, end: i64, held: &Held, output: &mut Output) -> Result<()> {
-        let rows = concat_batches(&self.input, &held.batches)?;
-        let complete = self.clock.event_time(end.saturating_sub(1)).saturating_add(1);
+    /// What leaves of these windows, of which there is one unless what leaves tells them apart.
+    fn fire(&self, windows: &mut Vec<RecordBatch>, end: i64, output: &mut Output) -> Result<()> {
+        let rows = concat_batches(&self.input, &std::mem::take(windows))?;
+        let complete = |end: i64| self.clock.event_time(end.saturating_sub(1)).saturating_add(1);
         for made in self.window.fire(&rows)? {
             let count = made.num_rows();
             let users = self.schema.fields().len() - crate::stream::ORIGIN_COLUMNS;
             let mut columns: Vec<ArrayRef> = made.columns()[..users].to_vec();
-            columns.extend(made_origin(&columns, std::iter::repeat_n(complete, count), count)?);
+            let ends = match self.window.end_column() {
+                Some(column) => event_millis(made.column(column))?,
+                None => Int64Array::from_value(end, count),
+            };
+            columns.extend(made_origin(&columns, ends.values().iter().map(|end| complete(*end)), count)?);
             let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
             output.batches.extend(
                 (0..count).step_by(BATCH_ROWS_MAX).map(|from| batch.slice(from, BATCH_ROWS_MAX.min(count - from))),
@@ -212,9 +231,19 @@ impl Operator for WindowRows {
 
     fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
         let watermark = self.clock.watermark(watermark).max(self.watermark);
+        let together = self.window.end_column().is_some();
+        let (mut ended, mut rows, mut last) = (Vec::new(), 0, 0);
         while let Some(first) = self.windows.first_entry().filter(|first| *first.key() - 1 <= watermark) {
             let (end, held) = first.remove_entry();
-            self.fire(end, &held, output)?;
+            (rows, last) = (rows + held.rows, end);
+            ended.extend(held.batches);
+            if !together || rows >= BATCH_ROWS_MAX {
+                self.fire(&mut ended, end, output)?;
+                rows = 0;
+            }
+        }
+        if !ended.is_empty() {
+            self.fire(&mut ended, last, output)?;
         }
         self.watermark = watermark;
         Ok(())
@@ -253,8 +282,7 @@ impl Operator for WindowRows {
     }
 
     fn state_bytes(&self) -> usize {
-        let bytes = |held: &Held| held.batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
-        self.windows.values().map(bytes).sum()
+        self.windows.values().map(|held| held.bytes).sum()
     }
 }
 

@@ -14,8 +14,9 @@ use crate::error::Result;
 use crate::operators::columns::{evaluate, evaluate_all};
 use crate::plan::{PlanExpr, WindowRank};
 
-/// The rows numbered `first` to `last` per window start and key.
+/// The rows numbered `first` to `last` per window and key.
 pub(super) struct Rank {
+    window_end: usize,
     window_start: usize,
     keys: Vec<Arc<dyn PhysicalExpr>>,
     key_rows: RowConverter,
@@ -29,7 +30,8 @@ pub(super) struct Rank {
 impl Rank {
     pub(super) fn new(plan: &WindowRank, input: &SchemaRef) -> Result<Self> {
         let field = |expr: &PlanExpr, options| Ok(SortField::new_with_options(expr.expr.data_type(input)?, options));
-        let start = SortField::new(input.field(plan.window_start).data_type().clone());
+        let bounds =
+            [plan.window_end, plan.window_start].map(|place| SortField::new(input.field(place).data_type().clone()));
         let keys = plan.keys.iter().map(|key| field(key, SortOptions::default())).collect::<Result<Vec<_>>>()?;
         let order = plan
             .order
@@ -37,9 +39,10 @@ impl Rank {
             .map(|key| field(&key.expr, SortOptions { descending: key.descending, nulls_first: key.nulls_first }));
         let order = order.collect::<Result<Vec<_>>>()?;
         Ok(Self {
+            window_end: plan.window_end,
             window_start: plan.window_start,
             keys: plan.keys.iter().map(|key| Arc::clone(&key.expr)).collect(),
-            key_rows: RowConverter::new(std::iter::once(start).chain(keys).collect())?,
+            key_rows: RowConverter::new(bounds.into_iter().chain(keys).collect())?,
             order: plan.order.iter().map(|key| Arc::clone(&key.expr.expr)).collect(),
             order_rows: RowConverter::new(order)?,
             latest_first: plan.latest_first,
@@ -50,7 +53,7 @@ impl Rank {
 
     /// Places of the rows numbered up to `last` and their numbers, in the order of the keys.
     fn numbered(&self, rows: &RecordBatch) -> Result<Vec<(u32, u64)>> {
-        let mut columns = vec![Arc::clone(rows.column(self.window_start))];
+        let mut columns = vec![Arc::clone(rows.column(self.window_end)), Arc::clone(rows.column(self.window_start))];
         columns.extend(evaluate_all(&self.keys, rows)?);
         let keys = self.key_rows.convert_columns(&columns)?;
         // without an order that of arrival counts; the converter makes no rows of no columns
@@ -93,6 +96,10 @@ impl Window for Rank {
         Ok(vec![RecordBatch::try_from_iter_with_nullable(
             columns.into_iter().map(|(name, column)| (name, column, true)),
         )?])
+    }
+
+    fn end_column(&self) -> Option<usize> {
+        Some(self.window_end)
     }
 
     fn prune(&self, rows: &RecordBatch) -> Result<Option<RecordBatch>> {

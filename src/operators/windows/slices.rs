@@ -14,28 +14,37 @@ use crate::plan::{WindowKind, WindowSpec};
 #[derive(Debug, Clone, Copy)]
 pub(in crate::operators) struct Slices {
     slice_ms: i64,
+    /// From the end of a window to that of the next.
+    step_ms: i64,
     size_ms: i64,
     offset_ms: i64,
     /// Windows share their start and grow.
     cumulative: bool,
+    newest_first: bool,
 }
 
 impl Slices {
     pub(in crate::operators) fn new(window: &WindowSpec) -> Result<Self> {
-        let (slice_ms, size_ms, cumulative) = match window.kind {
+        let (step_ms, size_ms, cumulative) = match window.kind {
             WindowKind::Tumble { size_ms } => (size_ms, size_ms, false),
-            WindowKind::Hop { slide_ms, size_ms } => (slide_ms, size_ms, false),
+            WindowKind::Hop { slide_ms, size_ms } | WindowKind::GroupHop { slide_ms, size_ms } => {
+                (slide_ms, size_ms, false)
+            }
             WindowKind::Cumulate { step_ms, size_ms } => (step_ms, size_ms, true),
             // Every ms may be the last of a window, whatever its start.
             WindowKind::Attached { .. } => (1, 1, false),
             WindowKind::Session { .. } => return Err(Error::internal("sessions have no slices")),
         };
-        if slice_ms <= 0 || size_ms <= 0 || size_ms % slice_ms != 0 {
-            return Err(Error::internal(format!(
-                "a window of {size_ms} ms cannot be cut into slices of {slice_ms} ms"
-            )));
+        if step_ms <= 0 || size_ms <= 0 || cumulative && size_ms % step_ms != 0 {
+            return Err(Error::internal(format!("windows of {size_ms} ms have no ends {step_ms} ms apart")));
         }
-        Ok(Self { slice_ms, size_ms, offset_ms: window.offset_ms, cumulative })
+        // Windows begin and end with slices.
+        let (mut slice_ms, mut rest) = (step_ms, size_ms % step_ms);
+        while rest != 0 {
+            (slice_ms, rest) = (rest, slice_ms % rest);
+        }
+        let newest_first = matches!(window.kind, WindowKind::Hop { .. });
+        Ok(Self { slice_ms, step_ms, size_ms, offset_ms: window.offset_ms, cumulative, newest_first })
     }
 
     /// End of the slice that contains `time`.
@@ -52,40 +61,51 @@ impl Slices {
     }
 
     /// End of the first window with this slice that `watermark` has not completed (`end - 1 > watermark`);
-    /// `None` if all are complete.
+    /// `None` if all are complete, or there is none.
     pub(in crate::operators) fn first_open(&self, slice_end: i64, watermark: i64) -> Option<i64> {
-        // The smallest `slice_end + k * slice` above `watermark + 1`, k >= 0.
-        let beyond = i128::from(watermark) + 1 - i128::from(slice_end);
-        let end = match beyond < 0 {
+        let open = i128::from(watermark) + 2;
+        let end = match i128::from(slice_end) >= open && self.slice_ms == self.step_ms {
             true => i128::from(slice_end),
-            false => {
-                let slice = i128::from(self.slice_ms);
-                i128::from(slice_end) + (beyond.div_euclid(slice) + 1) * slice
-            }
+            false => self.next_end(open.max(i128::from(slice_end))),
         };
         (end <= i128::from(self.last_window(slice_end))).then_some(end as i64)
     }
 
-    /// Ends of all windows that contain `time`.
-    pub(in crate::operators) fn window_ends(&self, time: i64) -> Result<impl Iterator<Item = i64>> {
-        let first = self.slice_end(time)?;
-        Ok((first..=self.last_window(first)).step_by(usize::try_from(self.slice_ms).unwrap_or(usize::MAX)))
+    /// Whether a slice is in a window at all: HOP may leave gaps.
+    pub(in crate::operators) fn has_window(&self, slice_end: i64) -> bool {
+        self.last_window(slice_end) >= slice_end
     }
 
-    /// End of the last window with this slice.
+    /// End of the first window that ends at `time` or later.
+    fn next_end(&self, time: i128) -> i128 {
+        time + (i128::from(self.offset_ms) + i128::from(self.size_ms) - time).rem_euclid(i128::from(self.step_ms))
+    }
+
+    /// Ends of all windows that contain `time`.
+    pub(in crate::operators) fn window_ends(&self, time: i64) -> Result<impl Iterator<Item = i64>> {
+        let slice_end = self.slice_end(time)?;
+        let (first, last) = (self.next_end(i128::from(slice_end)) as i64, self.last_window(slice_end));
+        Ok((first..=last).step_by(usize::try_from(self.step_ms).unwrap_or(usize::MAX)))
+    }
+
+    /// End of the last window with this slice; before the slice, if it is in none.
     pub(in crate::operators) fn last_window(&self, slice_end: i64) -> i64 {
         match self.cumulative {
             true => self.window_start(slice_end).saturating_add(self.size_ms),
-            false => slice_end.saturating_add(self.size_ms - self.slice_ms),
+            false => {
+                let start = slice_end.saturating_sub(self.slice_ms);
+                let into = (i128::from(start) - i128::from(self.offset_ms)).rem_euclid(i128::from(self.step_ms));
+                start.saturating_sub(into as i64).saturating_add(self.size_ms)
+            }
         }
     }
 
     /// Whether slices of one window are merged from its end: Flink does so for HOP, which shows in the order of
-    /// collected values.
+    /// collected values; but not for HOP in GROUP BY.
     ///
     /// # Source  Flink `SliceAssigners.HoppingSliceAssigner#mergeSlices`
     pub(in crate::operators) fn newest_first(&self) -> bool {
-        !self.cumulative
+        self.newest_first
     }
 
     /// First instant of the window that ends at `end`.
@@ -114,10 +134,10 @@ mod tests {
         let floor = |t: i64, n: i64| (t - offset).div_euclid(n) * n + offset;
         match kind {
             WindowKind::Tumble { size_ms } => vec![(floor(time, size_ms), floor(time, size_ms) + size_ms)],
-            WindowKind::Hop { slide_ms, size_ms } => {
+            WindowKind::Hop { slide_ms, size_ms } | WindowKind::GroupHop { slide_ms, size_ms } => {
                 let last = floor(time, slide_ms);
-                let starts = (0..size_ms / slide_ms).rev().map(|k| last - k * slide_ms);
-                starts.map(|s| (s, s + size_ms)).collect()
+                let starts = (0..size_ms).rev().map(|k| last - k * slide_ms);
+                starts.map(|s| (s, s + size_ms)).filter(|(_, end)| *end > time).collect()
             }
             WindowKind::Session { .. } | WindowKind::Attached { .. } => vec![],
             WindowKind::Cumulate { step_ms, size_ms } => {
@@ -129,9 +149,10 @@ mod tests {
     }
 
     fn kinds() -> impl Strategy<Value = WindowKind> {
-        (1i64..50, 1i64..8, 0..3).prop_map(|(unit, times, kind)| match kind {
+        (1i64..50, 1i64..8, 1i64..50, 0..4).prop_map(|(unit, times, size_ms, kind)| match kind {
             0 => WindowKind::Tumble { size_ms: unit },
             1 => WindowKind::Hop { slide_ms: unit, size_ms: unit * times },
+            2 => WindowKind::Hop { slide_ms: unit, size_ms },
             _ => WindowKind::Cumulate { step_ms: unit, size_ms: unit * times },
         })
     }
@@ -142,7 +163,10 @@ mod tests {
             let slices = slices(kind, offset);
             let slice_end = slices.slice_end(time).unwrap();
             let expected = windows(kind, offset, time);
-            prop_assert_eq!(slices.last_window(slice_end), expected.last().unwrap().1);
+            match expected.last() {
+                Some((_, last)) => prop_assert_eq!(slices.last_window(slice_end), *last),
+                None => prop_assert!(slices.last_window(slice_end) < slice_end),
+            }
             let open = expected.iter().find(|(_, end)| end - 1 > watermark).map(|(_, end)| *end);
             prop_assert_eq!(slices.first_open(slice_end, watermark), open);
             prop_assert_eq!(slices.window_ends(time).unwrap().collect::<Vec<_>>(), expected.iter().map(|(_, end)| *end).collect::<Vec<_>>());
@@ -160,14 +184,9 @@ mod tests {
         assert!(s.slice_end(i64::MIN).is_err());
         assert_eq!(s.first_open(1000, i64::MIN), Some(1000));
         assert_eq!(s.first_open(1000, i64::MAX), None);
-        assert!(
-            Slices::new(&WindowSpec {
-                kind: WindowKind::Hop { slide_ms: 7, size_ms: 10 },
-                offset_ms: 0,
-                rowtime: 0,
-                zone: None
-            })
-            .is_err()
-        );
+        let gaps = slices(WindowKind::Hop { slide_ms: 10, size_ms: 4 }, 0);
+        assert!(gaps.has_window(4) && !gaps.has_window(6), "windows [0, 4) and [10, 14)");
+        let uneven = WindowKind::Cumulate { step_ms: 7, size_ms: 10 };
+        assert!(Slices::new(&WindowSpec { kind: uneven, offset_ms: 0, rowtime: 0, zone: None }).is_err());
     }
 }

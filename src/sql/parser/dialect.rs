@@ -5,7 +5,7 @@
 //! | in the script | in the AST |
 //! |---|---|
 //! | `TABLE t` as argument of a function | call of [`TABLE_ARGUMENT`] with the table's name as identifier |
-//! | `TABLE t PARTITION BY a, b` as argument | the same call, with `a`, `b` as further arguments |
+//! | `TABLE t PARTITION BY a, b`, `(SELECT …) PARTITION BY a, b` as argument | the same call, with `a`, `b` as further arguments |
 //! | `MAP[k, v, …]` | call of [`MAP_CONSTRUCTOR`] with all keys and values |
 //! | `JSON_VALUE(…)` and its like, `x IS JSON` | calls with plain arguments, see [`super::json`] |
 //! | `CAST(x AS type)`, `TRY_CAST` | `Expr::Cast`; a type sqlparser does not know is `DataType::Custom` with Flink's canonical text, which [`super::types::arrow_type_of`] reads |
@@ -82,22 +82,37 @@ impl FlinkDialect {
             Err(parts) => Expr::CompoundIdentifier(parts),
         }];
         if word_at(parser, 0, "PARTITION") && word_at(parser, 1, "BY") {
-            parser.next_token();
-            parser.next_token();
-            let parenthesised = parser.consume_token(&Token::LParen);
-            loop {
-                arguments.push(Expr::Identifier(parser.parse_identifier()?));
-                // without parentheses the list ends where the next argument of the function begins
-                let next_is_column = parenthesised || self.is_partition_column(parser);
-                if !next_is_column || !parser.consume_token(&Token::Comma) {
-                    break;
-                }
-            }
-            if parenthesised {
-                parser.expect_token(&Token::RParen)?;
-            }
+            arguments.extend(self.partition_columns(parser)?);
         }
         Ok(call(TABLE_ARGUMENT, start, arguments))
+    }
+
+    /// `(SELECT …) PARTITION BY a, b`.
+    fn partitioned(&self, parser: &mut Parser<'_>, query: &Expr) -> Result<Expr, ParserError> {
+        let start = parser.peek_token_ref().span;
+        let mut arguments = vec![query.clone()];
+        arguments.extend(self.partition_columns(parser)?);
+        Ok(call(TABLE_ARGUMENT, start, arguments))
+    }
+
+    /// `PARTITION BY a, b`, as far as it belongs to a table.
+    fn partition_columns(&self, parser: &mut Parser<'_>) -> Result<Vec<Expr>, ParserError> {
+        parser.next_token();
+        parser.next_token();
+        let mut columns = Vec::new();
+        let parenthesised = parser.consume_token(&Token::LParen);
+        loop {
+            columns.push(Expr::Identifier(parser.parse_identifier()?));
+            // without parentheses the list ends where the next argument of the function begins
+            let next_is_column = parenthesised || self.is_partition_column(parser);
+            if !next_is_column || !parser.consume_token(&Token::Comma) {
+                break;
+            }
+        }
+        if parenthesised {
+            parser.expect_token(&Token::RParen)?;
+        }
+        Ok(columns)
     }
 
     /// Behind the comma stands a column alone, not `DESCRIPTOR(…)`, `name => …` or an interval.
@@ -208,6 +223,12 @@ impl FlinkDialect {
         }
     }
 
+    /// The token before closes parentheses, which may be those of a query.
+    fn follows_query(&self, parser: &Parser<'_>) -> bool {
+        let before = self.position(parser).checked_sub(1).and_then(|i| self.tokens.get(i));
+        before.is_some_and(|token| token.token == Token::RParen)
+    }
+
     /// The next token is an argument's first.
     fn starts_argument(&self, parser: &Parser<'_>) -> bool {
         let before = self.position(parser).checked_sub(1).and_then(|i| self.tokens.get(i)).map(|t| &t.token);
@@ -283,6 +304,9 @@ impl Dialect for FlinkDialect {
         if word_at(parser, 0, "OVERLAPS") {
             return Some(self.overlaps(parser, expr));
         }
+        if word_at(parser, 0, "PARTITION") {
+            return matches!(expr, Expr::Subquery(_)).then(|| self.partitioned(parser, expr));
+        }
         let negated = usize::from(word_at(parser, 0, "NOT"));
         let symmetric = word_at(parser, negated + 1, "SYMMETRIC");
         let between = word_at(parser, negated, "BETWEEN") && (symmetric || word_at(parser, negated + 1, "ASYMMETRIC"));
@@ -297,7 +321,8 @@ impl Dialect for FlinkDialect {
         if parser.peek_token_ref().token == Token::Colon {
             return Some(Ok(self.prec_unknown()));
         }
-        word_at(parser, 0, "OVERLAPS").then(|| Ok(self.prec_value(Precedence::Between)))
+        let partitioned = word_at(parser, 0, "PARTITION") && word_at(parser, 1, "BY") && self.follows_query(parser);
+        (partitioned || word_at(parser, 0, "OVERLAPS")).then(|| Ok(self.prec_value(Precedence::Between)))
     }
 
     /// Words whose form is an error when it cannot be read, never a name: the reader sees that error.

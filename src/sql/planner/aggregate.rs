@@ -12,13 +12,14 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
-use datafusion::logical_expr::{Aggregate, Expr, GroupingSet, lit};
+use datafusion::logical_expr::{Aggregate, Expr, GroupingSet, LogicalPlan, lit};
 
 use crate::error::{Error, Result};
 use crate::plan::{Calc, Node, NodeKind, WindowAggregate, WindowKind, WindowOutput, WindowSpec};
+use crate::sql::planner::errors::span_of_columns;
 use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
-use crate::sql::planner::lower::{Lowering, PendingWindow, Stream, Used, contains_mark, marked};
-use crate::sql::planner::window::{WindowTvf, unaliased, window_column_of};
+use crate::sql::planner::lower::{Lowering, PendingWindow, Stream, Used, contains_mark, marked, unsupported};
+use crate::sql::planner::window::{WindowTvf, unaliased, window_column, window_column_of};
 
 /// What is grouped, over the columns of a node: one per output column of the aggregate.
 struct Grouped {
@@ -59,7 +60,10 @@ impl Lowering<'_> {
         }
         let (groups, calls) = (resolved(&groups, &stream)?, resolved(&calls, &stream)?);
         let grouped = match stream.window.take() {
-            Some(window) => self.over_function(stream, &window, &which, groups, calls)?,
+            Some(window) => {
+                tvf.check_aggregated()?;
+                self.over_function(stream, &window, &which, groups, calls)?
+            }
             None => self.over_attached(stream, tvf, &which, groups, calls)?,
         };
         let grouped = match &aggregate.group_expr[..] {
@@ -67,6 +71,20 @@ impl Lowering<'_> {
             _ => grouped,
         };
         self.window_aggregate(grouped, aggregate)
+    }
+
+    /// `SELECT DISTINCT` of columns among which a window is: what a `GROUP BY` of them all would give.
+    pub(super) fn distinct(&mut self, input: &Arc<LogicalPlan>) -> Result<Stream> {
+        let schema = input.schema();
+        let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+        if !(0..columns.len()).any(|column| window_column(input, column).is_some()) {
+            let listed = match input.as_ref() {
+                LogicalPlan::Projection(projection) => span_of_columns(projection.expr.first()),
+                _ => None,
+            };
+            return Err(unsupported("SELECT DISTINCT").or_at(listed).hint("group in a window: SELECT window_start, window_end, k FROM TABLE(TUMBLE(…)) GROUP BY window_start, window_end, k"));
+        }
+        self.aggregate(&Aggregate::try_new(Arc::clone(input), columns, Vec::new())?)
     }
 
     /// Rows that a window function puts into windows.
@@ -81,7 +99,9 @@ impl Lowering<'_> {
         let has = |column| which.contains(&Some(column));
         let told_apart = match window.spec.kind {
             // one end for each start
-            WindowKind::Tumble { .. } | WindowKind::Hop { .. } => has(0) || has(1) || has(2),
+            WindowKind::Tumble { .. } | WindowKind::Hop { .. } | WindowKind::GroupHop { .. } => {
+                has(0) || has(1) || has(2)
+            }
             WindowKind::Cumulate { .. } => has(1) || has(2),
             WindowKind::Session { .. } | WindowKind::Attached { .. } => has(0) && (has(1) || has(2)),
         };

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableScan, Union, Values, Volatility, lit};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, TableScan, Union, Values, Volatility, lit};
 
 use crate::error::{Error, Result, Span};
 use crate::plan::{
@@ -92,6 +92,8 @@ pub(super) struct PendingWindow {
     pub(super) spec: WindowSpec,
     /// Keys of sessions; `None`: those of the `GROUP BY` over it.
     pub(super) partition: Option<Vec<Expr>>,
+    /// How many conditions the rows meet before they come to it.
+    pub(super) conditions: usize,
 }
 
 impl Stream {
@@ -174,7 +176,8 @@ impl Lowering<'_> {
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Window(window) => self.over(window, None),
-            LogicalPlan::Distinct(_) => Err(unsupported("SELECT DISTINCT")),
+            LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
+            LogicalPlan::Distinct(_) => Err(unsupported("DISTINCT ON")),
             LogicalPlan::Sort(sort) => self.sort(sort),
             LogicalPlan::Limit(_) => Err(unsupported("LIMIT")),
             LogicalPlan::Join(join) => self.join(join, used),
@@ -350,9 +353,7 @@ impl Lowering<'_> {
     pub(super) fn attach(&mut self, mut stream: Stream) -> Result<Stream> {
         let Some(mut window) = stream.window.take() else { return Ok(stream) };
         if let WindowKind::Session { .. } = window.spec.kind {
-            return Err(Error::sql("SESSION without GROUP BY window_start, window_end is not supported yet")
-                .detail("The bounds of a session are known when it ends.")
-                .hint("aggregate: SELECT k, window_start, window_end, COUNT(*) FROM TABLE(SESSION(TABLE t PARTITION BY k, …)) GROUP BY k, window_start, window_end"));
+            return self.session_rows(stream, window);
         }
         let of_columns = stream.columns.iter().flat_map(places);
         let kept: BTreeSet<usize> = of_columns.chain([window.spec.rowtime]).collect();
@@ -456,7 +457,7 @@ impl Lowering<'_> {
             .map(|places| places.iter().filter_map(|place| stream.columns.get(*place).cloned()).collect());
         stream.columns.extend((0..WINDOW_COLUMNS.len()).map(window_mark));
         let spec = WindowSpec { rowtime, zone: self.zone(tvf)?, ..tvf.spec };
-        stream.window = Some(PendingWindow { spec, partition });
+        stream.window = Some(PendingWindow { spec, partition, conditions: stream.predicate.len() });
         Ok(stream)
     }
 

@@ -14,6 +14,7 @@ mod over;
 mod rank;
 pub(crate) mod refuse;
 mod relabel;
+mod session_rows;
 pub(crate) mod sink;
 pub(crate) mod unnest;
 pub(crate) mod values;

@@ -108,10 +108,6 @@ impl Refusals<'_> {
     }
 
     fn select(&mut self, select: &Select) {
-        if select.distinct.is_some() {
-            let place = select.projection.first().and_then(span_of).or_else(|| span_of(select));
-            self.refuse("SELECT DISTINCT", place, "group in a window: SELECT window_start, window_end, k FROM TABLE(TUMBLE(…)) GROUP BY window_start, window_end, k");
-        }
         self.expressions(&select.qualify);
         if !select.lateral_views.is_empty() {
             self.refuse("LATERAL VIEW", span_of(select), "leave it out");

@@ -12,9 +12,10 @@ use arrow::array::{ArrayRef, Int32Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, Values};
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    self, CastKind, ExactNumberInfo, Ident, Query, SelectItem, SetExpr, TableFactor, TableWithJoins, UnaryOperator,
-    Value, VisitMut, VisitorMut,
+    self, CastKind, ExactNumberInfo, GroupByExpr, Ident, Query, SelectFlavor, SelectItem, SetExpr, TableFactor,
+    TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
 use crate::connectors;
@@ -80,22 +81,37 @@ fn named(values: &ast::Values) -> Option<SetExpr> {
         expr: ast::Expr::Identifier(Ident::new(format!("column{}", i + 1))),
         alias: Ident::new(format!("EXPR${i}")),
     };
-    let mut select = selecting((0..width).map(column).collect())?;
-    select.from = vec![TableWithJoins { relation, joins: Vec::new() }];
-    Some(SetExpr::Select(Box::new(select)))
+    let from = vec![TableWithJoins { relation, joins: Vec::new() }];
+    Some(SetExpr::Select(Box::new(selecting((0..width).map(column).collect(), from))))
 }
 
-/// A `SELECT` of these items and of nothing else: sqlparser gives the many other parts.
-fn selecting(items: Vec<SelectItem>) -> Option<ast::Select> {
-    use datafusion::sql::sqlparser::dialect::GenericDialect;
-    use datafusion::sql::sqlparser::parser::Parser;
-    let mut parsed = Parser::new(&GenericDialect {}).try_with_sql("SELECT 1").ok()?;
-    match *parsed.parse_query().ok()?.body {
-        SetExpr::Select(mut select) => {
-            select.projection = items;
-            Some(*select)
-        }
-        _ => None,
+/// A `SELECT` of these items and of nothing else.
+fn selecting(projection: Vec<SelectItem>, from: Vec<TableWithJoins>) -> ast::Select {
+    ast::Select {
+        select_token: AttachedToken::empty(),
+        optimizer_hints: Vec::new(),
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        projection,
+        exclude: None,
+        into: None,
+        from,
+        lateral_views: Vec::new(),
+        prewhere: None,
+        selection: None,
+        connect_by: Vec::new(),
+        group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
+        cluster_by: Vec::new(),
+        distribute_by: Vec::new(),
+        sort_by: Vec::new(),
+        having: None,
+        named_window: Vec::new(),
+        qualify: None,
+        window_before_qualify: false,
+        value_table_mode: None,
+        flavor: SelectFlavor::Standard,
     }
 }
 

@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, JoinType, Result as DfResult, TableReference};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore, Window};
+use datafusion::logical_expr::{Distinct, Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore, Window};
 use datafusion::sql::sqlparser::ast::{self, TableFactor};
 
 use crate::error::{Error, Result, Span};
@@ -33,11 +33,13 @@ pub(crate) struct WindowTvf {
     pub(crate) spec: WindowSpec,
     /// `PARTITION BY` of a session, as places in the input; `None`: by the keys of the `GROUP BY` over it.
     pub(crate) partition: Option<Vec<usize>>,
+    /// Where the function is called.
+    pub(crate) span: Option<Span>,
     schema: DFSchemaRef,
 }
 
 impl WindowTvf {
-    fn new(input: LogicalPlan, spec: WindowSpec, partition: Option<Vec<usize>>) -> Result<Self> {
+    fn new(input: LogicalPlan, spec: WindowSpec, partition: Option<Vec<usize>>, span: Option<Span>) -> Result<Self> {
         let rowtime = input.schema().field(spec.rowtime).data_type().clone();
         let mut fields: Vec<(Option<TableReference>, Arc<Field>)> =
             input.schema().fields().iter().map(|f| (None, Arc::clone(f))).collect();
@@ -50,13 +52,26 @@ impl WindowTvf {
             fields.push((None, Arc::new(Field::new(name, data_type, false))));
         }
         let schema = DFSchema::new_with_metadata(fields, Default::default())?;
-        Ok(Self { input: Arc::new(input), spec, partition, schema: Arc::new(schema) })
+        Ok(Self { input: Arc::new(input), spec, partition, span, schema: Arc::new(schema) })
     }
 
     /// Whether the bounds of both windows are the same for the same times: kind, lengths and clock.
     pub(crate) fn same_windows(&self, other: &Self) -> bool {
         let zoned = |tvf: &Self| matches!(tvf.rowtime_type(), DataType::Timestamp(_, Some(_)));
         self.spec.kind == other.spec.kind && self.spec.offset_ms == other.spec.offset_ms && zoned(self) == zoned(other)
+    }
+
+    /// HOP whose windows do not begin and end together, which only group windows aggregate.
+    ///
+    /// # Errors
+    /// `Sql` for such a HOP.
+    pub(crate) fn check_aggregated(&self) -> Result<()> {
+        match self.spec.kind {
+            WindowKind::Hop { slide_ms, size_ms } if size_ms % slide_ms != 0 => {
+                Err(not_multiple("HOP", size_ms, "slide", slide_ms).or_at(self.span))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Type of the event time.
@@ -102,7 +117,7 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
 
     fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> DfResult<Self> {
         match inputs.into_iter().next() {
-            Some(input) => Ok(Self::new(input, self.spec, self.partition.clone())?),
+            Some(input) => Ok(Self::new(input, self.spec, self.partition.clone(), self.span)?),
             None => Err(Error::internal("a window function without input").into()),
         }
     }
@@ -137,7 +152,9 @@ pub(crate) fn is_time_attribute(plan: &LogicalPlan, index: usize) -> bool {
         }
         LogicalPlan::Join(_) => window_column(plan, index).is_some_and(|(which, _)| which == 2),
         LogicalPlan::Window(w) => index < w.input.schema().fields().len() && is_time_attribute(&w.input, index),
-        LogicalPlan::Aggregate(_) => window_column(plan, index).is_some_and(|(which, _)| which == 2),
+        LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) => {
+            window_column(plan, index).is_some_and(|(which, _)| which == 2)
+        }
         _ => match (window_tvf(plan), unnest_rows(plan)) {
             (Some(tvf), _) => {
                 let columns = tvf.input.schema().fields().len();
@@ -177,6 +194,7 @@ pub(crate) fn window_column(plan: &LogicalPlan, index: usize) -> Option<(usize, 
         LogicalPlan::Projection(p) => window_column_of(&p.input, p.expr.get(index)?),
         LogicalPlan::SubqueryAlias(a) => window_column(&a.input, index),
         LogicalPlan::Filter(f) => window_column(&f.input, index),
+        LogicalPlan::Distinct(Distinct::All(input)) => window_column(input, index),
         LogicalPlan::Window(w) if ranks_window(w) => window_column(&w.input, index),
         LogicalPlan::Aggregate(a) => {
             window_column_of(&a.input, grouping_set_to_exprlist(&a.group_expr).ok()?.get(index)?)
@@ -349,7 +367,7 @@ impl Call {
         };
         let size_ms = match kind {
             WindowKind::Tumble { size_ms } => size_ms,
-            WindowKind::Hop { slide_ms, .. } => slide_ms,
+            WindowKind::Hop { slide_ms, .. } | WindowKind::GroupHop { slide_ms, .. } => slide_ms,
             WindowKind::Cumulate { step_ms, .. } => step_ms,
             WindowKind::Session { .. } | WindowKind::Attached { .. } => 1,
         };
@@ -358,18 +376,28 @@ impl Call {
         }
         let spec = WindowSpec { kind, offset_ms, rowtime, zone: None };
         let partition = self.partition(&input)?;
-        WindowTvf::new(input, spec, partition).map_err(|e| e.or_at(self.span).into())
+        let span = self.arg("SIZE").and_then(span_of).or(self.span);
+        WindowTvf::new(input, spec, partition, span).map_err(|e| e.or_at(self.span).into())
+    }
+
+    /// Whether a group window has become this call.
+    fn is_group_window(&self) -> bool {
+        let Some(ast::Expr::Function(table)) = self.arg("DATA") else { return false };
+        let ast::FunctionArguments::List(list) = &table.args else { return false };
+        matches!(list.args.get(1), Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard)))
     }
 
     /// The columns of `PARTITION BY`; `None` if a group window has become this call: it has the keys of its query.
     fn partition(&self, input: &LogicalPlan) -> Result<Option<Vec<usize>>> {
+        if self.is_group_window() {
+            return Ok(None);
+        }
         let Some(ast::Expr::Function(table)) = self.arg("DATA") else { return Ok(Some(Vec::new())) };
         let ast::FunctionArguments::List(list) = &table.args else { return Ok(Some(Vec::new())) };
         let mut places = Vec::new();
         for key in list.args.iter().skip(1) {
             let name = match key {
                 ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Identifier(ident))) => &ident.value,
-                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard) => return Ok(None),
                 _ => return Err(self.error("DATA", "PARTITION BY takes columns of the table")),
             };
             let fields = input.schema().fields();
@@ -394,7 +422,7 @@ impl Call {
                 let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(table)), rest @ ..] = &list.args[..] else {
                     return Err(wrong());
                 };
-                if !rest.is_empty() && self.function != "SESSION" {
+                if !rest.is_empty() && self.function != "SESSION" && !self.is_group_window() {
                     return Err(self
                         .error("DATA", format!("PARTITION BY is not possible in {}", self.function))
                         .hint("write the keys into GROUP BY"));
@@ -467,24 +495,14 @@ impl Call {
         let size_ms = self.millis("SIZE", false)?;
         let part = |name: &str| -> Result<i64> {
             let part = self.millis(name, false)?;
-            if size_ms % part != 0 {
-                return Err(self
-                    .error(
-                        "SIZE",
-                        format!(
-                            "the size of the window ({size_ms} ms) is not a multiple of its {} ({part} ms)",
-                            name.to_ascii_lowercase()
-                        ),
-                    )
-                    .hint(format!(
-                        "{0} comes first: {1}(TABLE t, DESCRIPTOR(ts), {0}, size)",
-                        name.to_ascii_lowercase(),
-                        self.function
-                    )));
+            if size_ms % part != 0 && self.function != "HOP" {
+                let place = self.arg("SIZE").and_then(span_of).or(self.span);
+                return Err(not_multiple(&self.function, size_ms, &name.to_ascii_lowercase(), part).or_at(place));
             }
             Ok(part)
         };
         Ok(match self.function.as_str() {
+            "HOP" if self.is_group_window() => WindowKind::GroupHop { slide_ms: part("SLIDE")?, size_ms },
             "HOP" => WindowKind::Hop { slide_ms: part("SLIDE")?, size_ms },
             "CUMULATE" => WindowKind::Cumulate { step_ms: part("STEP")?, size_ms },
             _ => WindowKind::Tumble { size_ms },
@@ -508,6 +526,11 @@ impl Call {
                 .hint("use INTERVAL '30' DAY")),
         }
     }
+}
+
+fn not_multiple(function: &str, size_ms: i64, part: &str, part_ms: i64) -> Error {
+    Error::sql(format!("the size of the window ({size_ms} ms) is not a multiple of its {part} ({part_ms} ms)"))
+        .hint(format!("{part} comes first: {function}(TABLE t, DESCRIPTOR(ts), {part}, size)"))
 }
 
 fn derived(query: &ast::Query) -> TableFactor {
