@@ -1,4 +1,4 @@
-//! The two aggregates of the main job, each alone: rows decoded and stamped before, results thrown away.
+//! The two aggregates of the main job, and sessions, each alone: rows decoded and stamped before, results thrown away.
 //!
 //! The plan is the planner's. Partitions take turns batch by batch, as their tasks do, and the watermark
 //! after each round is the least of theirs, as the runtime tells it.
@@ -29,6 +29,15 @@ const WINDOW: &str = "CREATE TABLE device_windows (
 INSERT INTO device_windows
 SELECT device_id, window_start, COUNT(*), AVG(`data`), STDDEV_POP(`data`), MIN(`data`), MAX(`data`)
 FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(event_time), INTERVAL '30' SECOND))
+GROUP BY device_id, window_start, window_end;";
+
+/// A device is silent that long now and then: sessions of some keys end with every watermark, most go on.
+const SESSION: &str = "CREATE TABLE device_sessions (
+  device_id STRING, window_start TIMESTAMP(3), readings BIGINT, mean DOUBLE, std DOUBLE
+) WITH ('connector' = 'blackhole');
+INSERT INTO device_sessions
+SELECT device_id, window_start, COUNT(*), AVG(`data`), STDDEV_POP(`data`)
+FROM TABLE(SESSION(TABLE readings PARTITION BY device_id, DESCRIPTOR(event_time), INTERVAL '1' SECOND))
 GROUP BY device_id, window_start, window_end;";
 
 const OVER: &str = "CREATE TABLE rolling (device_id STRING, `data` DOUBLE, mean DOUBLE, std DOUBLE)
@@ -89,7 +98,11 @@ struct Aggregate {
 /// All that are wanted.
 pub(crate) fn subjects(readings: &Readings, wants: impl Fn(&str) -> bool) -> Result<Vec<Box<dyn Subject>>> {
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
-    for (name, query) in [("window aggregate, TUMBLE 30 s", WINDOW), ("over aggregate, last 100 rows", OVER)] {
+    for (name, query) in [
+        ("window aggregate, TUMBLE 30 s", WINDOW),
+        ("session aggregate, 1 s of silence", SESSION),
+        ("over aggregate, last 100 rows", OVER),
+    ] {
         if wants(name) {
             let plan = plan_of(&(readings_table() + query), &|_| None)?;
             subjects.push(Box::new(Aggregate::new(name, &plan, readings)?));
