@@ -1,6 +1,5 @@
 SET 'table.local-time-zone' = 'UTC';
 SET 'pipeline.auto-watermark-interval' = '0';
-CREATE TABLE s (device STRING, ts TIMESTAMP(3), v DOUBLE, n INT, site STRING, q INT, WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector'='filesystem','path'='{{dir}}/input/s.jsonl','format'='json');
 CREATE TABLE z2 (device STRING, ts TIMESTAMP_LTZ(3), v DOUBLE, n INT, site STRING, q INT, WATERMARK FOR ts AS ts - INTERVAL '20' MINUTE) WITH ('connector'='filesystem','path'='{{dir}}/input/z2.jsonl','format'='json','json.timestamp-format.standard'='SQL');
 SET 'table.local-time-zone' = 'America/New_York';
 CREATE TABLE by_day WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/by_day', 'format' = 'json') AS
