@@ -38,7 +38,7 @@ use crate::sql::planner::context::{Registry, Relations};
 use crate::sql::planner::errors::span_of;
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::lower::Lowering;
-use crate::sql::planner::{Planner, refuse};
+use crate::sql::planner::{Planner, locate, refuse};
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
 
 pub use crate::sql::planner::expr::flink_type as type_name;
@@ -305,13 +305,32 @@ impl Planning {
         Planner { registry: &self.registry, relations, database: &self.catalog.database }.stream(&query)
     }
 
+    /// What streams cannot do with a query that was planned, at the expression without which they could; else at its
+    /// GROUP BY, or the whole of it.
+    fn placed(&self, error: Error, query: &Query) -> Error {
+        if error.span().is_some() {
+            return error;
+        }
+        let mut hinted: Option<Relations> = None;
+        let resolved = hints::resolve(query, &self.catalog, &mut hinted).ok();
+        let relations = hinted.as_ref().unwrap_or_else(|| self.catalog.relations());
+        let planner = Planner { registry: &self.registry, relations, database: &self.catalog.database };
+        let found = resolved.and_then(|query| {
+            locate::only(&query, &error.clone().into(), |query: &Query| {
+                self.lowering().lower(&planner.attempt(query)?).map(drop).map_err(Into::into)
+            })
+        });
+        let place = found.and_then(|expr| span_of(&expr));
+        error.or_at(place).or_at(refuse::clause_place(query)).or_at(span_of(query))
+    }
+
     fn create_view(&mut self, create: &CreateView) -> Result<(), Vec<Error>> {
         let (settings, registry) = (self.settings.clone(), self.registry.clone());
-        let place = refuse::clause_place(&create.query);
-        self.catalog.create_view(create, &self.registry, |plan| {
+        let created = self.catalog.create_view(create, &self.registry, |plan| {
             let mut lowering = Lowering { settings: &settings, registry: &registry, builder: PlanBuilder::default() };
-            lowering.lower(plan).map(|_| ()).map_err(|e| vec![e.or_at(place)])
-        })
+            lowering.lower(plan).map(|_| ()).map_err(|e| vec![e])
+        });
+        created.map_err(|errors| errors.into_iter().map(|error| self.placed(error, &create.query)).collect())
     }
 
     /// `CREATE TABLE … AS`: the table with the query's columns, and a job that fills it.
@@ -337,8 +356,7 @@ impl Planning {
         let place = |name: &str| plan.schema().fields().iter().position(|field| field.name() == name);
         let from: Vec<Option<usize>> = table.spec.sink_columns().map(|column| place(&column.name)).collect();
         let mut lowering = self.lowering();
-        let at = refuse::clause_place(query).or_else(|| span_of(query));
-        lowering.sink(&plan, &table.spec, &from, &[]).map_err(|e| vec![e.or_at(at)])?;
+        lowering.sink(&plan, &table.spec, &from, &[]).map_err(|e| vec![self.placed(e, query)])?;
         let builder = lowering.builder;
         self.job(builder, JobKind::Insert, span, format!("INSERT INTO {key}\n{}\n", plan.display_indent()))
     }
@@ -370,8 +388,7 @@ impl Planning {
             if let Err(error) =
                 lowering.sink(&planned.plan, &planned.table.spec, &planned.from, &insert.column_places())
             {
-                let place = refuse::clause_place(&insert.query).or_else(|| span_of(insert.query.as_ref()));
-                errors.push(error.or_at(place));
+                errors.push(self.placed(error, &insert.query));
             }
             logical.push_str(&format!("INSERT INTO {}\n{}\n", planned.table.spec.name, planned.plan.display_indent()));
         }
@@ -498,8 +515,7 @@ impl Planning {
         let table = Arc::new(collected(&plan));
         let from: Vec<Option<usize>> = (0..table.columns.len()).map(Some).collect();
         let mut lowering = self.lowering();
-        let place = refuse::clause_place(query).or_else(|| span_of(query));
-        lowering.sink(&plan, &table, &from, &[]).map_err(|e| vec![e.or_at(place)])?;
+        lowering.sink(&plan, &table, &from, &[]).map_err(|e| vec![self.placed(e, query)])?;
         let builder = lowering.builder;
         let columns = table.columns.iter().map(|c| c.name.clone()).collect();
         self.job(builder, JobKind::Select { columns }, span, format!("{}\n", plan.display_indent()))

@@ -9,7 +9,9 @@ use datafusion::sql::sqlparser::ast::{self, Spanned, Visit, visit_expressions};
 use datafusion::sql::sqlparser::tokenizer;
 
 use crate::error::{Error, Span};
+use crate::sql::planner::locate::Piece;
 use crate::sql::planner::window::ours;
+use crate::sql::planner::wording::{in_sql_types, of_types};
 
 /// Where a piece of syntax stands, if the parser kept it.
 pub(crate) fn span_of<T: Spanned>(node: &T) -> Option<Span> {
@@ -54,11 +56,28 @@ fn from_lines(line: u64, column: u64, end_line: u64, end_column: u64) -> Option<
 }
 
 /// The error as one of ours. `syntax` is what was planned: places that DataFusion forgot are looked up in it.
-pub(crate) fn translate<V: Visit + Spanned>(error: &DataFusionError, tables: &[&str], syntax: &V) -> Error {
-    let (error, place) = unwrap(error);
+/// `piece` is the part of it that the error is about.
+pub(crate) fn translate<V: Visit + Spanned>(
+    error: &DataFusionError,
+    tables: &[&str],
+    piece: Option<&Piece>,
+    syntax: &V,
+) -> Error {
+    let (error, given) = unwrap(error);
+    let place = piece.and_then(|piece| span_of(&piece.expr)).or(given);
     let whole = || span_of(syntax);
     if let Some(own) = ours(error) {
+        if own.message().contains("does not take (")
+            && let Some(told) = piece.and_then(|piece| of_types(piece, own.message()))
+        {
+            return told.or_at(own.span()).or_at(place).or_at(whole());
+        }
         return own.clone().or_at(place).or_at(whole());
+    }
+    if !matches!(error, DataFusionError::SchemaError(..))
+        && let Some(told) = piece.and_then(|piece| about_types(&error.strip_backtrace(), piece))
+    {
+        return told.or_at(place).or_at(whole());
     }
     match error {
         DataFusionError::SchemaError(schema, _) => schema_error(schema, place, syntax),
@@ -68,6 +87,16 @@ pub(crate) fn translate<V: Visit + Spanned>(error: &DataFusionError, tables: &[&
         DataFusionError::ArrowError(e, _) => Error::sql(clean(&e.to_string())).or_at(place).or_at(whole()),
         other => Error::sql(clean(&other.strip_backtrace())).or_at(place).or_at(whole()),
     }
+}
+
+/// What an error about types says, where the piece tells which these are.
+fn about_types(text: &str, piece: &Piece) -> Option<Error> {
+    let says = |word: &&str| text.contains(*word);
+    ["coerce", "oercion", "non-boolean", "common argument types", "Cannot infer", "compatible", "signature", "does not support", "argument", "common type"]
+        .iter()
+        .any(says)
+        .then(|| of_types(piece, text))
+        .flatten()
 }
 
 /// The innermost error, and the first place given on the way.
@@ -212,12 +241,13 @@ fn clean(text: &str) -> String {
     }
     let line = text.lines().next().unwrap_or(text).trim().trim_end_matches('.');
     let mut chars = line.chars();
-    match chars.next() {
+    let lower = match chars.next() {
         Some(first) if !line.chars().nth(1).is_some_and(char::is_uppercase) => {
             first.to_lowercase().chain(chars).collect()
         }
         _ => line.to_owned(),
-    }
+    };
+    in_sql_types(&lower)
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {

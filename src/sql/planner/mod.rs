@@ -9,7 +9,9 @@ pub(crate) mod errors;
 pub(crate) mod expr;
 pub(crate) mod interval;
 mod join;
+pub(crate) mod locate;
 pub(crate) mod lower;
+pub(crate) mod mark;
 mod over;
 mod rank;
 pub(crate) mod refuse;
@@ -18,6 +20,7 @@ pub(crate) mod sink;
 pub(crate) mod unnest;
 pub(crate) mod values;
 pub(crate) mod window;
+mod wording;
 
 use std::sync::Arc;
 
@@ -33,13 +36,14 @@ use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
-use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::ast::{self, Spanned, Visit};
 
 use crate::error::{Error, Result};
 use crate::sql::catalog::renamed;
 use crate::sql::parser::ast::CreateView;
 use crate::sql::planner::context::{Context, Registry, Relation, Relations, parser_options};
 use crate::sql::planner::errors::translate;
+use crate::sql::planner::locate::Piece;
 use crate::sql::{group_window, length, rewrite};
 
 /// Steps of one query, views filled in; bounds the time of planning.
@@ -52,6 +56,9 @@ pub(crate) struct Planner<'a> {
     /// Where names without a database are looked up.
     pub(crate) database: &'a str,
 }
+
+/// What is wrong with a query, and where.
+type Mistakes = Vec<(DataFusionError, Option<Piece>)>;
 
 impl Planner<'_> {
     /// The analysed plan of a query on streams.
@@ -68,6 +75,19 @@ impl Planner<'_> {
         self.query(&query)
     }
 
+    /// [`Planner::stream`] of a query that was planned before, with some pieces left out: its first error, unexplained.
+    ///
+    /// # Errors
+    /// Whatever is wrong without these pieces.
+    pub(crate) fn attempt(&self, query: &ast::Query) -> Result<LogicalPlan, DataFusionError> {
+        let mut query = query.clone();
+        let refused = group_window::to_table_functions(&mut query);
+        match refused.into_iter().chain(refuse::query(&query, self.registry)).next() {
+            Some(error) => Err(error.into()),
+            None => self.planned(self.prepared(&query).0),
+        }
+    }
+
     /// The analysed plan of a view, with the names of its columns.
     ///
     /// # Errors
@@ -82,18 +102,14 @@ impl Planner<'_> {
     /// # Errors
     /// The first thing that does not resolve.
     pub(crate) fn query(&self, query: &ast::Query) -> Result<LogicalPlan, Vec<Error>> {
-        let mut prepared = query.clone();
-        values::name_columns(&mut prepared);
-        length::split_casts(&mut prepared);
-        let errors = rewrite::prepare(&mut prepared);
+        let (prepared, errors) = self.prepared(query);
         if !errors.is_empty() {
             return Err(errors);
         }
-        let context = Context::new(self.registry, self.relations, self.database);
-        let planned = SqlToRel::new_with_options(&context, parser_options())
-            .sql_statement_to_plan(ast::Statement::Query(Box::new(prepared)))
-            .and_then(|plan| self.analyze(plan));
-        let plan = planned.map_err(|e| vec![translate(&e, &self.table_names(), query)])?;
+        let plan = self.planned(prepared).map_err(|error| {
+            let found = locate::all(query, error, |query: &ast::Query| self.planned(self.prepared(query).0).map(drop));
+            self.told(&found, query)
+        })?;
         match steps(&plan) {
             n if n <= QUERY_STEPS_MAX => Ok(plan),
             n => Err(vec![
@@ -102,6 +118,27 @@ impl Planner<'_> {
                     .hint("write intermediate results into a table"),
             ]),
         }
+    }
+
+    /// The query as DataFusion can plan it, and what cannot be read in it.
+    fn prepared(&self, query: &ast::Query) -> (ast::Query, Vec<Error>) {
+        let mut prepared = query.clone();
+        values::name_columns(&mut prepared);
+        length::split_casts(&mut prepared);
+        let errors = rewrite::prepare(&mut prepared, self.registry);
+        (prepared, errors)
+    }
+
+    fn planned(&self, prepared: ast::Query) -> Result<LogicalPlan, DataFusionError> {
+        let context = Context::new(self.registry, self.relations, self.database);
+        SqlToRel::new_with_options(&context, parser_options())
+            .sql_statement_to_plan(ast::Statement::Query(Box::new(prepared)))
+            .and_then(|plan| self.analyze(plan))
+    }
+
+    fn told<V: Visit + Spanned>(&self, found: &Mistakes, syntax: &V) -> Vec<Error> {
+        let tables = self.table_names();
+        found.iter().map(|(error, piece)| translate(error, &tables, piece.as_ref(), syntax)).collect()
     }
 
     /// Expressions over the columns of `source`, analysed: computed columns and watermarks.
@@ -134,7 +171,7 @@ impl Planner<'_> {
             .project(planned)
             .and_then(LogicalPlanBuilder::build)
             .and_then(|plan| self.analyze(plan))
-            .map_err(|e| vec![translate(&e, &[], &all)])
+            .map_err(|e| vec![translate(&e, &[], None, &all)])
     }
 
     /// A constant as a value of a type.
@@ -166,11 +203,11 @@ impl Planner<'_> {
         }
         let mut prepared = expr.clone();
         length::split_casts(&mut prepared);
-        let errors = rewrite::prepare(&mut prepared);
+        let errors = rewrite::prepare(&mut prepared, self.registry);
         if !errors.is_empty() {
             return Err(errors);
         }
-        planner.sql_to_expr(prepared, schema, &mut PlannerContext::new()).map_err(|e| vec![translate(&e, &[], expr)])
+        planner.sql_to_expr(prepared, schema, &mut PlannerContext::new()).map_err(|e| vec![translate(&e, &[], None, expr)])
     }
 
     /// Flink's literals and casts, types that fit, constants folded.
