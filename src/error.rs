@@ -168,6 +168,13 @@ impl Error {
         self
     }
 
+    /// The same error, its message in other words.
+    #[must_use]
+    pub fn reworded(mut self, words: impl FnOnce(&str) -> String) -> Self {
+        self.0.message = words(&self.0.message);
+        self
+    }
+
     /// The same errors, so many lines further down.
     #[must_use]
     pub fn moved_down(mut self, lines: u32) -> Self {

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray};
-use arrow::compute::kernels::arity::try_binary;
 use arrow::compute::cast;
+use arrow::compute::kernels::arity::try_binary;
 use arrow::datatypes::{DataType, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type, i256};
 use arrow::error::ArrowError;
 use datafusion::error::Result;

@@ -118,7 +118,8 @@ pub fn check_time_zone(name: &str) -> Result<()> {
 pub fn usage(name: &str) -> Option<String> {
     let of = |known: &str| known.eq_ignore_ascii_case(name);
     let scalar = scalar_entries().find(|entry| of(entry.name) || entry.aliases.iter().any(|alias| of(alias)));
-    let aggregate = || aggregate::ENTRIES.iter().find(|entry| of(entry.name) || entry.aliases.iter().any(|alias| of(alias)));
+    let aggregate =
+        || aggregate::ENTRIES.iter().find(|entry| of(entry.name) || entry.aliases.iter().any(|alias| of(alias)));
     scalar.map(|entry| entry.usage.to_owned()).or_else(|| aggregate().map(aggregate::Entry::usage)).or_else(|| {
         let others = condition::DOCS.iter().copied().chain(aggregate::other_docs());
         let mut usages = others.map(|(usage, _)| usage);

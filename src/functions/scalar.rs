@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Float64Array, Int64Array,
-    PrimitiveArray, StringArray, StringBuilder,
+    PrimitiveArray, StringArray, StringBuilder, new_empty_array,
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use datafusion::error::Result;
@@ -427,6 +427,10 @@ impl ScalarUDFImpl for Scalar {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
+        // a branch that no row takes; kernels read their options from the first row
+        if rows == 0 {
+            return Ok(ColumnarValue::Array(new_empty_array(args.return_field.data_type())));
+        }
         let column = |arg: &ColumnarValue| -> Result<ArrayRef> {
             if let ColumnarValue::Scalar(constant) = arg {
                 Room::new().take(bytes_of(constant).saturating_mul(rows))?;

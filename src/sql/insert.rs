@@ -32,10 +32,14 @@ pub(super) fn written(
             return Ok(from);
         }
         let types: Vec<String> = sink.iter().map(|c| format!("{} {}", c.name, c.sql_type)).collect();
-        return Err(Error::sql(format!("the query has {width} columns, table \"{}\" takes {open}", spec.name))
-            .detail(format!("It takes {}.", types.join(", ")))
-            .or_at(place)
-            .hint("list the columns: INSERT INTO t (a, b) SELECT …"));
+        return Err(Error::sql(format!(
+            "the query has {width} column{}, table \"{}\" takes {open}",
+            if width == 1 { "" } else { "s" },
+            spec.name
+        ))
+        .detail(format!("It takes {}.", types.join(", ")))
+        .or_at(place)
+        .hint("list the columns: INSERT INTO t (a, b) SELECT …"));
     }
     if insert.columns.len() != width {
         let last = insert.columns.last().map(|c| c.span);

@@ -14,6 +14,7 @@ mod hints;
 mod insert;
 mod length;
 mod planner;
+mod rehearsal;
 mod rewrite;
 mod session;
 mod settings;
@@ -63,6 +64,8 @@ pub struct Script {
     pub notes: Vec<Note>,
     /// What is wrong with the options of tables that no job uses: as in Flink, it stops no job.
     pub unused: Vec<Error>,
+    /// Constants that cannot be computed: as in Flink, they stop a job when its first row comes.
+    pub failing: Vec<Error>,
     catalog: Catalog,
 }
 
@@ -84,8 +87,6 @@ pub struct Job {
     pub kind: JobKind,
     /// The statement.
     pub span: Span,
-    /// Logical plan, one tree per query, for `streamer explain`.
-    pub logical: String,
 }
 
 /// The statement a job came from.
@@ -156,6 +157,8 @@ struct Planning {
     jobs: Vec<Job>,
     notes: Vec<Note>,
     errors: Vec<Error>,
+    /// Constants that cannot be computed.
+    failing: Vec<Error>,
     /// Names that statements declare, where some statement could not be read.
     unread: BTreeSet<String>,
     /// Tables validated already, per usage.
@@ -172,6 +175,7 @@ impl Planning {
             jobs: Vec::new(),
             notes: Vec::new(),
             errors,
+            failing: Vec::new(),
             unread,
             validated: Vec::new(),
         }
@@ -198,6 +202,7 @@ impl Planning {
             settings: self.settings,
             notes: self.notes,
             unused,
+            failing: self.failing,
             catalog: self.catalog,
         })
     }
@@ -206,7 +211,7 @@ impl Planning {
     fn unused(&self) -> Vec<Error> {
         let planned = |name: &str| self.validated.iter().any(|(table, _)| table.name == name);
         let tables = self.catalog.tables().filter(|table| !planned(&table.spec.name));
-        tables.flat_map(|table| catalog::option_errors(&table.spec)).collect()
+        tables.flat_map(|table| table.option_errors()).collect()
     }
 
     /// What a statement that could not be read would have declared is missed by others: that is no mistake of theirs.
@@ -298,7 +303,11 @@ impl Planning {
 
     /// The analysed plan of a query, hints and all.
     fn plan(&self, query: &Query) -> Result<LogicalPlan, Vec<Error>> {
-        self.catalog.check_relations(query).map_err(|e| vec![e])?;
+        if let Err(missing) = self.catalog.check_relations(query) {
+            let mut errors = missing.flatten();
+            errors.extend(self.catalog.planner(&self.registry).accepted(query).1);
+            return Err(errors);
+        }
         let mut hinted: Option<Relations> = None;
         let query = hints::resolve(query, &self.catalog, &mut hinted)?;
         let relations = hinted.as_ref().unwrap_or_else(|| self.catalog.relations());
@@ -358,7 +367,7 @@ impl Planning {
         let mut lowering = self.lowering();
         lowering.sink(&plan, &table.spec, &from, &[]).map_err(|e| vec![self.placed(e, query)])?;
         let builder = lowering.builder;
-        self.job(builder, JobKind::Insert, span, format!("INSERT INTO {key}\n{}\n", plan.display_indent()))
+        self.job(builder, JobKind::Insert, span)
     }
 
     /// Whether the statement reads or writes what was declared wrongly: then its errors are known already.
@@ -383,14 +392,12 @@ impl Planning {
             }
         }
         let mut lowering = self.lowering();
-        let mut logical = String::new();
         for (insert, planned) in &planned {
             if let Err(error) =
                 lowering.sink(&planned.plan, &planned.table.spec, &planned.from, &insert.column_places())
             {
                 errors.push(self.placed(error, &insert.query));
             }
-            logical.push_str(&format!("INSERT INTO {}\n{}\n", planned.table.spec.name, planned.plan.display_indent()));
         }
         let builder = lowering.builder;
         if !errors.is_empty() {
@@ -399,16 +406,19 @@ impl Planning {
         if planned.is_empty() {
             return Ok(());
         }
-        self.job(builder, kind, span, logical)
+        self.job(builder, kind, span)
     }
 
-    fn job(&mut self, builder: PlanBuilder, kind: JobKind, span: Span, logical: String) -> Result<(), Vec<Error>> {
+    fn job(&mut self, builder: PlanBuilder, kind: JobKind, span: Span) -> Result<(), Vec<Error>> {
         let plan = builder.finish(self.settings.clone());
-        let errors = self.validate(&plan);
+        let mut errors = self.validate(&plan);
+        let rehearsed = rehearsal::of(&plan);
+        errors.extend(rehearsed.impossible);
         if !errors.is_empty() {
             return Err(errors);
         }
-        self.jobs.push(Job { plan, kind, span, logical });
+        self.failing.extend(rehearsed.failing);
+        self.jobs.push(Job { plan, kind, span });
         Ok(())
     }
 
@@ -424,7 +434,12 @@ impl Planning {
             let known = self.validated.iter().any(|(other, used)| *used == usage && other == table);
             if !known && table.connector() != connectors::values::CONNECTOR {
                 self.validated.push((Arc::clone(table), usage));
-                errors.extend(connectors::validate(table, usage).into_iter().map(|e| e.or_at(table.span)));
+                let declared = self.catalog.table(&table.name);
+                let place = |e: Error| {
+                    let column = declared.and_then(|declared| declared.column_place(&e));
+                    e.or_at(column).or_at(table.span)
+                };
+                errors.extend(connectors::validate(table, usage).into_iter().map(place));
             }
         }
         errors
@@ -518,7 +533,7 @@ impl Planning {
         lowering.sink(&plan, &table, &from, &[]).map_err(|e| vec![self.placed(e, query)])?;
         let builder = lowering.builder;
         let columns = table.columns.iter().map(|c| c.name.clone()).collect();
-        self.job(builder, JobKind::Select { columns }, span, format!("{}\n", plan.display_indent()))
+        self.job(builder, JobKind::Select { columns }, span)
     }
 }
 

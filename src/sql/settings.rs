@@ -340,7 +340,14 @@ mod tests {
     #[test]
     fn neutral_and_foreign_keys_are_noted() -> Result<()> {
         let mut settings = Settings::default();
-        for key in ["table.exec.mini-batch.enabled", "state.backend", "pipeline.jars", "pipeline.max-parallelism", "taskmanager.numberOfTaskSlots", "my.own.key"] {
+        for key in [
+            "table.exec.mini-batch.enabled",
+            "state.backend",
+            "pipeline.jars",
+            "pipeline.max-parallelism",
+            "taskmanager.numberOfTaskSlots",
+            "my.own.key",
+        ] {
             assert!(set(&mut settings, key, "x")?.is_some(), "{key}");
         }
         assert_eq!(settings, Settings::default());

@@ -13,7 +13,9 @@ use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::sql::sqlparser::ast::{self, Expr, Ident, SelectItem, Value, Visit, VisitMut, Visitor, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, Ident, SelectItem, Spanned, Value, Visit, VisitMut, Visitor, VisitorMut,
+};
 use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
 use crate::error::Error;
@@ -33,8 +35,8 @@ pub(crate) struct Piece {
     pub(crate) parts: Vec<(Expr, DataType)>,
     /// The type it has itself, if it has one.
     pub(crate) own: Option<DataType>,
-    /// No other expression holds it: it is a column of SELECT, or the condition of WHERE.
-    pub(crate) outermost: bool,
+    /// What directly holds it, with its parts; `None`: it is a column of SELECT, or the condition of WHERE.
+    pub(crate) around: Option<(Expr, Vec<(Expr, DataType)>)>,
 }
 
 /// Every error of `syntax` that `plan` finds, with the piece it is about, where there is one. `first` is the first.
@@ -46,20 +48,21 @@ where
     let mut search = Search::new(syntax, plan);
     let (mut found, mut next) = (Vec::new(), Some(first));
     while let Some(error) = next.take() {
-        let Some((expr, outermost)) = search.piece(&error) else {
+        // either of two would do: the second is the one too many, which the error names
+        let twice = error.strip_backtrace().contains("unique expression names");
+        let Some(place) = search.piece(&error).filter(|_| !twice) else {
             if found.is_empty() {
                 found.push((error, None));
             }
             break;
         };
         // what is wrong only because a piece was left out is no mistake of the user's
-        if found.is_empty() || !holds_null(&expr) {
-            let parts = search.parts(&expr);
-            let own = search.types(&expr, vec![expr.clone()]).pop();
-            found.push((error, Some(Piece { parts, own, expr: expr.clone(), outermost })));
+        if found.is_empty() || !holds_null(&place.expr) {
+            let piece = search.told(&place);
+            found.push((error, Some(piece)));
         }
         if found.len() < ERRORS_MAX {
-            leave_out(&mut search.syntax, &expr);
+            leave_out(&mut search.syntax, &place.expr);
             next = search.attempt(&search.syntax.clone()).flatten();
         }
     }
@@ -73,14 +76,23 @@ where
     F: Fn(&V) -> DfResult<()>,
 {
     let mut search = Search::new(syntax, plan);
-    let (expr, _) = search.piece(error)?;
-    search.without(&expr)?.is_empty().then_some(expr)
+    let place = search.piece(error)?;
+    search.without(&place.within, &place.expr)?.is_empty().then_some(place.expr)
 }
 
 struct Search<V, F> {
     syntax: V,
     plan: F,
     attempts: usize,
+}
+
+/// Where an error was found.
+struct Found<V> {
+    expr: Expr,
+    /// What directly holds it, if an expression does.
+    around: Option<Expr>,
+    /// The syntax in which no other piece has the error.
+    within: V,
 }
 
 impl<V, F> Search<V, F>
@@ -101,65 +113,100 @@ where
     }
 
     /// What is said without `expr`; an empty text if nothing is.
-    fn without(&mut self, expr: &Expr) -> Option<String> {
-        let mut syntax = self.syntax.clone();
+    fn without(&mut self, within: &V, expr: &Expr) -> Option<String> {
+        let mut syntax = within.clone();
         leave_out(&mut syntax, expr);
         Some(self.attempt(&syntax)?.map_or_else(String::new, |error| error.strip_backtrace()))
     }
 
-    /// The smallest expression whose absence makes the error go away, and whether no other holds it.
-    fn piece(&mut self, error: &DataFusionError) -> Option<(Expr, bool)> {
-        let text = error.strip_backtrace();
-        let mut best: Option<(Expr, String)> = None;
-        for expr in outermost(&self.syntax) {
-            let left = self.without(&expr)?;
-            if left.is_empty() {
-                best = Some((expr, left));
-                break;
-            }
-            if left != text && best.is_none() {
-                best = Some((expr, left));
-            }
-        }
-        let (mut expr, left) = best?;
-        let mut is_outermost = true;
+    /// The smallest expression whose absence makes the error go away.
+    fn piece(&mut self, error: &DataFusionError) -> Option<Found<V>> {
+        let (mut expr, left, within) = self.outermost(&error.strip_backtrace())?;
+        let mut around = None;
         loop {
             let mut inner = None;
             for part in parts_of(&expr) {
-                if self.without(&part)? == left {
+                if self.without(&within, &part)? == left {
                     if inner.is_some() {
                         // each of two would do: they do not go together
-                        return Some((expr, is_outermost));
+                        return Some(Found { expr, around, within });
                     }
                     inner = Some(part);
                 }
             }
             match inner {
-                Some(part) => (expr, is_outermost) = (part, false),
-                None => return Some((expr, is_outermost)),
+                Some(part) => around = Some(std::mem::replace(&mut expr, part)),
+                None => return Some(Found { expr, around, within }),
             }
         }
     }
 
+    /// The expression that no other holds whose absence changes what is said, what is said then, and the syntax.
+    fn outermost(&mut self, text: &str) -> Option<(Expr, String, V)> {
+        let all = outermost(&self.syntax);
+        let syntax = self.syntax.clone();
+        let mut best: Option<(Expr, String)> = None;
+        for expr in &all {
+            let left = self.without(&syntax, expr)?;
+            if left.is_empty() {
+                return Some((expr.clone(), left, syntax));
+            }
+            if left != text && best.is_none() {
+                best = Some((expr.clone(), left));
+            }
+        }
+        if let Some((expr, left)) = best {
+            return Some((expr, left, syntax));
+        }
+        // several have the same error: the last of them is the one whose absence counts without those before it
+        let mut within = syntax;
+        for expr in all {
+            let left = self.without(&within, &expr)?;
+            if left != text {
+                return Some((expr, left, within));
+            }
+            leave_out(&mut within, &expr);
+        }
+        None
+    }
+
+    /// The piece with the types of its parts.
+    fn told(&mut self, place: &Found<V>) -> Piece {
+        Piece {
+            parts: self.parts(place, &place.expr),
+            own: self.types(place, &place.expr, vec![place.expr.clone()]).pop(),
+            around: place.around.as_ref().map(|around| (around.clone(), self.parts(place, around))),
+            expr: place.expr.clone(),
+        }
+    }
+
     /// The parts of an expression with their types.
-    fn parts(&mut self, expr: &Expr) -> Vec<(Expr, DataType)> {
-        let parts = parts_of(expr);
-        let types = self.types(expr, parts.clone());
+    fn parts(&mut self, place: &Found<V>, expr: &Expr) -> Vec<(Expr, DataType)> {
+        let parts = match expr {
+            // a field of a row, where the row is the column
+            Expr::CompoundIdentifier(names) => names.first().cloned().map(Expr::Identifier).into_iter().collect(),
+            _ => parts_of(expr),
+        };
+        let types = self.types(place, expr, parts.clone());
         if types.len() == parts.len() { parts.into_iter().zip(types).collect() } else { Vec::new() }
     }
 
     /// The types of expressions, in the place of `at`; none if they have errors themselves.
-    fn types(&mut self, at: &Expr, exprs: Vec<Expr>) -> Vec<DataType> {
+    fn types(&mut self, place: &Found<V>, at: &Expr, exprs: Vec<Expr>) -> Vec<DataType> {
         if exprs.is_empty() {
             return Vec::new();
         }
-        let mut syntax = self.syntax.clone();
         let asked = call(ASK, TokenSpan::empty(), exprs);
-        replace(&mut syntax, at, &asked);
-        match self.attempt(&syntax).flatten() {
-            Some(error) => told(&error).unwrap_or_default(),
-            None => Vec::new(),
+        let mut asking = place.within.clone();
+        replace(&mut asking, at, &asked);
+        if let Some(types) = self.attempt(&asking).flatten().as_ref().and_then(told) {
+            return types;
         }
+        // another error came first: without all else there is none
+        for other in outermost(&place.within).into_iter().filter(|other| !holds(other, at)) {
+            leave_out(&mut asking, &other);
+        }
+        self.attempt(&asking).flatten().as_ref().and_then(told).unwrap_or_default()
     }
 }
 
@@ -221,14 +268,29 @@ impl Visitor for Collecting {
     }
 }
 
+fn holds(expr: &Expr, part: &Expr) -> bool {
+    let found = ast::visit_expressions(expr, |e| match same(e, part) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
 fn holds_null(expr: &Expr) -> bool {
     let null = |e: &Expr| matches!(e, Expr::Value(value) if value.value == Value::Null);
-    let found = ast::visit_expressions(expr, |e| if null(e) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
+    let found =
+        ast::visit_expressions(expr, |e| if null(e) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
     found.is_break()
 }
 
 fn leave_out<V: VisitMut>(syntax: &mut V, expr: &Expr) {
     replace(syntax, expr, &Expr::value(Value::Null));
+}
+
+/// Whether two expressions are one thing: calls are wherever they stand, names and values only at the same place.
+fn same(expr: &Expr, other: &Expr) -> bool {
+    let leaf = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_));
+    expr == other && (!leaf || expr.span() == other.span())
 }
 
 /// Every expression equal to `from`: what SELECT says again of GROUP BY is one thing.
@@ -238,7 +300,7 @@ fn replace<V: VisitMut>(syntax: &mut V, from: &Expr, to: &Expr) {
         type Break = Infallible;
 
         fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Infallible> {
-            if expr == self.0 {
+            if same(expr, self.0) {
                 *expr = self.1.clone();
             }
             ControlFlow::Continue(())

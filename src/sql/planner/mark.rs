@@ -37,7 +37,7 @@ pub(crate) fn marker(name: &str) -> Option<Arc<ScalarUDF>> {
     let mut number = || numbers.next()?.ok();
     let place = Span { line: number()?, column: number()?, end_line: number()?, end_column: number()? };
     let signature = Signature::any(1, Volatility::Immutable);
-    Some(Arc::new(ScalarUDF::new_from_impl(Marker { place, signature })))
+    Some(Arc::new(ScalarUDF::new_from_impl(Marker { name: name.to_owned(), place, signature })))
 }
 
 /// What a marked expression is without its mark, its functions told where they stand; `Err`: it has no mark.
@@ -62,12 +62,19 @@ fn placed(expr: Expr, place: Span) -> Expr {
             }
             None => Expr::ScalarFunction(call),
         },
+        // casts in aggregates have names
+        Expr::Alias(mut named) => {
+            *named.expr = placed(*named.expr, place);
+            Expr::Alias(named)
+        }
         other => other,
     }
 }
 
 #[derive(Debug)]
 struct Marker {
+    /// As it is called: DataFusion would put a name of its own over a function called by another.
+    name: String,
     place: Span,
     signature: Signature,
 }
@@ -88,7 +95,13 @@ impl Hash for Marker {
 
 impl ScalarUDFImpl for Marker {
     fn name(&self) -> &str {
-        "__at"
+        &self.name
+    }
+
+    /// One for all places: a column of `GROUP BY` is found again by it.
+    fn schema_name(&self, args: &[Expr]) -> DfResult<String> {
+        let inner: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
+        Ok(format!("{PREFIX}({})", inner.join(", ")))
     }
 
     fn signature(&self) -> &Signature {
@@ -123,7 +136,9 @@ mod tests {
         let one = marker(&function.name.to_string()).unwrap();
         assert_eq!(one.inner().downcast_ref::<Marker>().map(|marker| marker.place), Some(place));
         let other = marker("__at_1_1_1_2").unwrap();
-        assert_eq!(one.call(vec![lit(1)]), other.call(vec![lit(1)]));
+        let (a, b) = (one.call(vec![lit(1)]), other.call(vec![lit(1)]));
+        assert_eq!(a, b);
+        assert_eq!(a.schema_name().to_string(), b.schema_name().to_string());
         assert_ne!(one.call(vec![lit(1)]), other.call(vec![lit(2)]));
         assert!(marker("upper").is_none() && marker("__at_x").is_none());
     }

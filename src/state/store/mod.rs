@@ -50,8 +50,8 @@ pub struct CheckpointStore {
 impl CheckpointStore {
     /// Opens the state in `dir`, making it if need be, and locks it for this process.
     ///
+    /// # Errors
     /// `Unavailable` if another process holds it, or if it cannot be made or written.
-    /// `State` if another process holds it; `Unavailable` if it cannot be made or written.
     pub fn open(dir: &Path) -> Result<Self> {
         for part in [dir, &dir.join(MANIFESTS), &dir.join(OBJECTS)] {
             create_dir(part)?;
