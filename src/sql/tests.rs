@@ -526,7 +526,7 @@ fn types_and_sinks_that_do_not_fit() {
         "1 columns are listed, the query has 2",
         "list one column",
     );
-    refused("SELECT ts + 1 FROM readings", "", "");
+    refused("SELECT ⟦ts⟧ + 1 FROM readings", "+ does not take TIMESTAMP(3) and INT", "INTERVAL '1' SECOND");
     refused(
         "SELECT site, v FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, site",
         "column \"v\" is neither in GROUP BY",

@@ -98,10 +98,9 @@ impl ScalarUDFImpl for Marker {
         &self.name
     }
 
-    /// One for all places: a column of `GROUP BY` is found again by it.
+    /// That of the expression inside: by it a column of `GROUP BY` is found again.
     fn schema_name(&self, args: &[Expr]) -> DfResult<String> {
-        let inner: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
-        Ok(format!("{PREFIX}({})", inner.join(", ")))
+        Ok(args.iter().map(|arg| arg.schema_name().to_string()).collect())
     }
 
     fn signature(&self) -> &Signature {

@@ -161,7 +161,11 @@ fn of_operator(left: &Expr, op: &BinaryOperator, right: &Expr, one: &str, other:
         }
         _ => {
             let error = Error::sql(format!("{op} does not take {one} and {other}"));
+            let time = |of: &str| of.starts_with("TIMESTAMP") || of.starts_with("DATE") || of.starts_with("TIME(");
             match (one, other) {
+                _ if time(one) && matches!(op, B::Plus | B::Minus) => {
+                    error.hint(format!("add or take away an interval: {left} {op} INTERVAL '1' SECOND"))
+                }
                 ("STRING", "STRING") if *op == B::Plus => error.hint(format!("join texts with {left} || {right}")),
                 ("STRING", _) => {
                     error.hint(format!("convert the text: CAST({left} AS {}) {op} {right}", numeric(other)))
