@@ -168,6 +168,13 @@ impl Error {
         self
     }
 
+    /// The same error, asking something else of its reader.
+    #[must_use]
+    pub fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// The same error, its message in other words.
     #[must_use]
     pub fn reworded(mut self, words: impl FnOnce(&str) -> String) -> Self {

@@ -84,7 +84,7 @@ fn a_value_that_stops_a_job_is_told_with_place_and_row() {
         ),
         ("", format!("SELECT window_start,\n  SUM(CAST(dev AS INT)) {tumble};"), "q.sql:4:12", "offset 2"),
         ("", "SELECT SUM(v / (v - 1)) OVER (ORDER BY ts) FROM r;".to_owned(), "q.sql:3:12", "offset 0"),
-        ("n AS CAST(dev AS INT), ", "SELECT n FROM r;".to_owned(), "q.sql:1:45", "offset 2"),
+        ("n AS CAST(dev AS INT), ", "SELECT n FROM r;".to_owned(), "q.sql:1:46", "offset 2"),
     ];
     for (computed, select, place, row) in cases {
         std::fs::write(directory.path().join("q.sql"), table(computed) + &select).unwrap();
@@ -155,7 +155,7 @@ INSERT INTO o SELECT a FROM t;
     let output = run(directory.path(), &["run", "q.sql"]);
     let shown = text(&output);
     assert_eq!(output.status.code(), Some(3), "{shown}");
-    assert!(shown.contains("\"out\" is a file") && shown.contains("q.sql:2:61"), "{shown}");
+    assert!(shown.contains("\"out\" is a file") && shown.contains("q.sql:2:58"), "{shown}");
 }
 
 /// Wrong options: exit code and a word that helps.

@@ -58,7 +58,8 @@ impl Rehearsed {
             if let Some(error) = one_row().and_then(|row| part.evaluate(&row).err()).map(Error::from)
                 && matches!(error.kind(), ErrorKind::Data | ErrorKind::Sql)
             {
-                self.failing.push(error.reworded(in_sql_types));
+                // no row is to be mended: the script is wrong
+                self.failing.push(error.reworded(in_sql_types).of_kind(ErrorKind::Sql));
             }
             Ok(TreeNodeRecursion::Jump)
         }));
