@@ -102,6 +102,8 @@ struct Inner {
     detail: Option<String>,
     hint: Option<String>,
     span: Option<Span>,
+    /// The row that broke: its partition's number in the origin columns, and its offset.
+    row: Option<(i32, i64)>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     /// Further errors found in the same go.
     more: Vec<Error>,
@@ -116,6 +118,7 @@ impl Error {
             detail: None,
             hint: None,
             span: None,
+            row: None,
             source: None,
             more: Vec::new(),
         }))
@@ -162,6 +165,40 @@ impl Error {
     #[must_use]
     pub fn or_at(mut self, span: Option<Span>) -> Self {
         self.0.span = self.0.span.or(span);
+        self
+    }
+
+    /// The same error, asking something else of its reader.
+    #[must_use]
+    pub fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    /// The same error, its message in other words.
+    #[must_use]
+    pub fn reworded(mut self, words: impl FnOnce(&str) -> String) -> Self {
+        self.0.message = words(&self.0.message);
+        self
+    }
+
+    /// The same errors, so many lines further down.
+    #[must_use]
+    pub fn moved_down(mut self, lines: u32) -> Self {
+        self.0.span = self.0.span.map(|span| Span {
+            line: span.line.saturating_add(lines),
+            end_line: span.end_line.saturating_add(lines),
+            ..span
+        });
+        self.0.more = self.0.more.into_iter().map(|error| error.moved_down(lines)).collect();
+        self
+    }
+
+    /// Adds which row broke, unless the error knows it already: its partition's number in the origin columns, and its
+    /// offset. Who knows what the number stands for makes a sentence of it.
+    #[must_use]
+    pub fn or_row(mut self, partition: i32, offset: i64) -> Self {
+        self.0.row = self.0.row.or(Some((partition, offset)));
         self
     }
 
@@ -227,6 +264,11 @@ impl Error {
     /// Where in the script.
     pub fn span(&self) -> Option<Span> {
         self.0.span
+    }
+
+    /// The row that broke, as [`Error::or_row`] was told.
+    pub fn row(&self) -> Option<(i32, i64)> {
+        self.0.row
     }
 
     /// The hint, if there is one.

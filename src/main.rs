@@ -20,7 +20,20 @@ fn bound_allocator() {
 #[cfg(not(target_env = "gnu"))]
 fn bound_allocator() {}
 
+/// Lets a write beyond `ulimit -f` fail like any other, with its error, instead of ending the process without a word.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "signal is a C function; to ignore a signal runs no code of ours in it")]
+fn ignore_size_limit() {
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
+#[cfg(not(unix))]
+fn ignore_size_limit() {}
+
 fn main() -> ExitCode {
     bound_allocator();
+    ignore_size_limit();
     ExitCode::from(streamer::cli::main(std::env::args_os()))
 }

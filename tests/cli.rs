@@ -4,6 +4,25 @@ use std::path::Path;
 
 use crate::support::{longs, parquet, root, run, start, streamer, text, wait_until};
 
+/// Words of the libraries and types underneath, which say nothing to a reader of SQL.
+const NOT_OURS: &[&str] = &[
+    "panicked",
+    "DataFusion",
+    "Arrow",
+    "Utf8",
+    "Int32",
+    "Int64",
+    "Float64",
+    "List(",
+    "Struct(",
+    "Timestamp(",
+    "coerc",
+    "Internal error",
+    "likely caused by a bug",
+    "EXPR$",
+    "__",
+];
+
 /// Each `tests/wrong/x.sql` gives exactly the text of `tests/wrong/x.stderr`; `UPDATE_EXPECT=1` rewrites it.
 #[test]
 fn wrong_scripts_get_helpful_errors() {
@@ -21,8 +40,12 @@ fn wrong_scripts_get_helpful_errors() {
         let output = run(&directory, &["run", name]);
         let shown = String::from_utf8(output.stderr.clone()).unwrap();
         assert_eq!(output.status.code(), Some(3), "{name}: {}", text(&output));
-        assert!(!shown.contains("panicked"), "{name}: {shown}");
+        for word in NOT_OURS {
+            assert!(!shown.contains(word), "{name} says {word:?}: {shown}");
+        }
         assert!(shown.contains("error: "), "{name}: {shown}");
+        let checked = run(&directory, &["check", name]);
+        assert_eq!(String::from_utf8_lossy(&checked.stderr), shown, "check and run differ in {name}");
         if name != "nothing_to_run.sql" {
             assert!(shown.contains(&format!("--> {name}:")), "{name} does not say where:\n{shown}");
         }
@@ -34,6 +57,105 @@ fn wrong_scripts_get_helpful_errors() {
         }
     }
     assert!(differing.is_empty(), "errors have changed; UPDATE_EXPECT=1 accepts them:\n{}", differing.join("\n"));
+}
+
+/// A value that breaks a running job is told with the place of its expression, wherever that stands, and with its row.
+#[test]
+fn a_value_that_stops_a_job_is_told_with_place_and_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let rows = [("1", 1), ("2", 2), ("x3", 3)]
+        .map(|(d, v)| format!("{{\"dev\":\"{d}\",\"v\":{v},\"ts\":\"2024-01-01 00:00:0{v}\"}}\n"));
+    std::fs::write(directory.path().join("in.jsonl"), rows.concat()).unwrap();
+    let table = |computed: &str| {
+        format!(
+            "CREATE TABLE r (dev STRING, v INT, {computed}ts TIMESTAMP(3), WATERMARK FOR ts AS ts)\nWITH ('connector' = 'filesystem', 'path' = 'in.jsonl', 'format' = 'json');\n"
+        )
+    };
+    let tumble = "FROM TABLE(TUMBLE(TABLE r, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end";
+    let cases = [
+        ("", "SELECT dev,\n  CAST(dev AS INT) FROM r;".to_owned(), "q.sql:4:8", "offset 2"),
+        ("", "SELECT dev,\n  100 / (v - 2) FROM r;".to_owned(), "q.sql:4:3", "offset 1"),
+        ("", "SELECT dev FROM r\nWHERE CAST(dev AS INT) > 3;".to_owned(), "q.sql:4:12", "offset 2"),
+        (
+            "",
+            "CREATE VIEW w AS SELECT\n CAST(dev AS INT) AS n FROM r;\nSELECT n FROM w;".to_owned(),
+            "q.sql:4:7",
+            "offset 2",
+        ),
+        ("", format!("SELECT window_start,\n  SUM(CAST(dev AS INT)) {tumble};"), "q.sql:4:12", "offset 2"),
+        ("", "SELECT SUM(v / (v - 1)) OVER (ORDER BY ts) FROM r;".to_owned(), "q.sql:3:12", "offset 0"),
+        ("n AS CAST(dev AS INT), ", "SELECT n FROM r;".to_owned(), "q.sql:1:46", "offset 2"),
+    ];
+    for (computed, select, place, row) in cases {
+        std::fs::write(directory.path().join("q.sql"), table(computed) + &select).unwrap();
+        let output = run(directory.path(), &["run", "q.sql"]);
+        let shown = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{select}: {shown}");
+        assert!(shown.contains(place) && shown.contains(row) && shown.contains("in.jsonl"), "{select}: {shown}");
+    }
+}
+
+/// As in Flink, a constant that fails stops a job when its first row comes; `check` knows before.
+#[test]
+fn check_finds_constants_that_fail() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'number-of-rows' = '3');\nSELECT a, CAST('abc' AS INT),\n  1 / 0 FROM t;\n";
+    std::fs::write(directory.path().join("q.sql"), script).unwrap();
+    let checked = run(directory.path(), &["check", "q.sql"]);
+    let shown = text(&checked);
+    assert_eq!(checked.status.code(), Some(3), "{shown}");
+    for part in ["\"abc\" cannot be cast to INT", "q.sql:2:16", "division by zero", "q.sql:3:3", "2 errors"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(run(directory.path(), &["run", "q.sql"]).status.code(), Some(1));
+}
+
+/// A wrong statement from a pipe has the line it has there.
+#[test]
+fn statements_from_a_pipe_have_their_lines() {
+    let directory = tempfile::tempdir().unwrap();
+    let statements = "SELECT 1;\n\nSELECT\n  UPER('a');\n";
+    std::fs::write(directory.path().join("in.sql"), statements).unwrap();
+    for (verb, place) in [("sql", "stdin:4:3"), ("check -", "stdin:1:1")] {
+        let input = std::fs::File::open(directory.path().join("in.sql")).unwrap();
+        let output = streamer(directory.path()).args(verb.split(' ')).stdin(input).output().unwrap();
+        let shown = text(&output);
+        assert_eq!(output.status.code(), Some(3), "{shown}");
+        assert!(shown.contains(place), "{verb}: {shown}");
+    }
+}
+
+/// A disk that takes no more, here a limit of the shell, is an error with its path and no silent end.
+#[cfg(unix)]
+#[test]
+fn a_file_that_may_not_grow_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "CREATE TABLE t (a STRING) WITH ('connector' = 'datagen', 'number-of-rows' = '20000');
+CREATE TABLE o (a STRING) WITH ('connector' = 'filesystem', 'path' = 'out', 'format' = 'json');
+INSERT INTO o SELECT a FROM t;
+";
+    std::fs::write(directory.path().join("q.sql"), script).unwrap();
+    let command = format!("ulimit -f 8; exec {} run q.sql", env!("CARGO_BIN_EXE_streamer"));
+    let output = std::process::Command::new("sh").arg("-c").arg(command).current_dir(&directory).output().unwrap();
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(4), "{shown}");
+    assert!(shown.contains("error: ") && shown.contains("out"), "{shown}");
+}
+
+/// A folder is written, never a file that is there.
+#[test]
+fn a_sink_does_not_write_over_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'number-of-rows' = '3');
+CREATE TABLE o (a INT) WITH ('connector' = 'filesystem', 'path' = 'out', 'format' = 'json');
+INSERT INTO o SELECT a FROM t;
+";
+    std::fs::write(directory.path().join("q.sql"), script).unwrap();
+    std::fs::write(directory.path().join("out"), "mine").unwrap();
+    let output = run(directory.path(), &["run", "q.sql"]);
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(3), "{shown}");
+    assert!(shown.contains("\"out\" is a file") && shown.contains("q.sql:2:58"), "{shown}");
 }
 
 /// Wrong options: exit code and a word that helps.

@@ -11,10 +11,11 @@ pub(super) struct CheckArguments {
     script: ScriptArguments,
 }
 
-/// Plans the script and says what it would run. Stricter than `run`: tables that nothing uses must be right, too.
+/// Plans the script and says what it would run. Stricter than `run`: tables that nothing uses must be right, too, and
+/// constants computable.
 pub(super) fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
     let loaded = load_runnable(&arguments.script)?;
-    if let Some(error) = Error::collect(loaded.script.unused.iter().cloned()) {
+    if let Some(error) = Error::collect(loaded.script.unused.iter().chain(&loaded.script.failing).cloned()) {
         return Err(Failure { error, script: Some((loaded.path, loaded.text)) });
     }
     let mut text = String::new();
@@ -27,18 +28,12 @@ pub(super) fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Prints logical and stream plan of every job.
+/// Prints the plan of every job, sinks first.
 pub(super) fn explain(arguments: &CheckArguments) -> Result<u8, Failure> {
     let loaded = load_runnable(&arguments.script)?;
     let mut text = String::new();
     for (at, job) in loaded.script.jobs.iter().enumerate() {
-        text += &format!(
-            "== Job {} (line {}) ==\n\n-- Logical plan\n{}\n\n-- Stream plan\n{}\n",
-            at + 1,
-            job.span.line,
-            job.logical.trim_end(),
-            job.plan.explain()
-        );
+        text += &format!("== Job {} (line {}) ==\n\n-- Stream plan\n{}\n", at + 1, job.span.line, job.plan.explain());
     }
     write_out(text.as_bytes())?;
     Ok(0)

@@ -70,7 +70,8 @@ fn read(file: &Path) -> Result<(String, String)> {
     }
     let text =
         String::from_utf8(bytes).map_err(|e| named(format!("byte {} is not UTF-8", e.utf8_error().valid_up_to())))?;
-    Ok((file.display().to_string(), text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
+    let path = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
+    Ok((path, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
 }
 
 fn variables(given: &[String]) -> Result<BTreeMap<String, String>> {

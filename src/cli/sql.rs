@@ -77,6 +77,12 @@ fn at_command(error: Error, text: &str) -> Failure {
     Failure { error, script: Some(("-c".to_owned(), text.to_owned())) }
 }
 
+/// An error in statements read from standard input, `lines` below its first.
+fn at_input(error: Error, text: &str, lines: usize) -> Failure {
+    let above = u32::try_from(lines).unwrap_or(u32::MAX);
+    Failure { error: error.moved_down(above), script: Some(("stdin".to_owned(), "\n".repeat(lines) + text)) }
+}
+
 fn one_result() -> Error {
     Error::config("a Parquet file holds the rows of one query").hint("run one query at a time")
 }
@@ -196,8 +202,12 @@ impl Shell {
     /// first that fails ends the session.
     fn piped(&mut self) -> Result<u8, Failure> {
         let mut statement = String::new();
-        for line in std::io::stdin().lock().lines() {
+        let mut above = 0;
+        for (number, line) in std::io::stdin().lock().lines().enumerate() {
             let line = line.map_err(Error::from)?;
+            if statement.is_empty() {
+                above = number;
+            }
             if statement.trim().is_empty() && line.trim_start().starts_with(['\\', '.']) {
                 match self.command(&line) {
                     Ok(Asked::Leave) => return Ok(0),
@@ -208,10 +218,10 @@ impl Shell {
             statement.push_str(&line);
             statement.push('\n');
             if line.trim_end().ends_with(';') {
-                self.run(&std::mem::take(&mut statement))?;
+                self.run(&std::mem::take(&mut statement), above)?;
             }
         }
-        self.run(&statement).map(|()| 0)
+        self.run(&statement, above).map(|()| 0)
     }
 
     /// A line of a person, who is told what is wrong and goes on.
@@ -235,19 +245,19 @@ impl Shell {
                 super::write_out(if self.timing { b"timing is on\n" } else { b"timing is off\n" })?;
             }
             ("\\f" | ".mode", Some(name)) => self.set_format(name)?,
-            ("\\d" | "\\dt" | ".tables", None) => self.run("SHOW TABLES")?,
-            ("\\d" | ".schema", Some(name)) => self.run(&format!("DESCRIBE {}", quoted(name)))?,
+            ("\\d" | "\\dt" | ".tables", None) => self.run("SHOW TABLES", 0)?,
+            ("\\d" | ".schema", Some(name)) => self.run(&format!("DESCRIBE {}", quoted(name)), 0)?,
             (word, _) if word.starts_with(['\\', '.']) => {
                 let error = Error::config(format!("\"{word}\" is no command, or lacks its argument"));
                 return Err(error.hint("\\? shows the commands").into());
             }
-            _ => self.run(line)?,
+            _ => self.run(line, 0)?,
         }
         Ok(Asked::Done)
     }
 
-    /// Runs statements; Ctrl-C ends them and not the session.
-    fn run(&self, text: &str) -> Result<(), Failure> {
+    /// Runs statements that stand `above` lines below the first; Ctrl-C ends them and not the session.
+    fn run(&self, text: &str, above: usize) -> Result<(), Failure> {
         let clock = system_clock();
         let outcome = self.runtime.block_on(async {
             tokio::select! {
@@ -255,7 +265,7 @@ impl Shell {
                 _ = tokio::signal::ctrl_c(), if self.interactive => Err(Error::unavailable("the query was cancelled")),
             }
         });
-        outcome.map_err(|error| at_command(error, text))?;
+        outcome.map_err(|error| at_input(error, text, above))?;
         if self.timing {
             super::write_out(format!("{} ms\n", clock.elapsed().as_millis()).as_bytes())?;
         }

@@ -67,7 +67,7 @@ pub(super) fn operator_of(name: &str) -> Option<&'static str> {
         "decimal_add" | "time_add" => "+",
         "decimal_subtract" | "time_subtract" => "-",
         "decimal_multiply" | "interval_times" => "*",
-        "decimal_divide" => "/",
+        "decimal_divide" | "integer_divide" => "/",
         "decimal_modulo" => "%",
         "like" => "LIKE",
         "similar_to" => "SIMILAR TO",

@@ -1,8 +1,14 @@
-//! Arithmetic of DECIMALs with Flink's types and rounding; integers beside a DECIMAL count as one. The planner writes
+//! Arithmetic of DECIMALs with Flink's types and rounding; integers beside a DECIMAL count as one. And the quotient of
+//! integers, which has Java's results and fails at its place. The planner writes
 //! these functions for `+ - * / %`. A result with more digits than its type has is NULL.
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Decimal128Type, i256};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray};
+use arrow::compute::cast;
+use arrow::compute::kernels::arity::try_binary;
+use arrow::datatypes::{DataType, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type, i256};
+use arrow::error::ArrowError;
 use datafusion::error::Result;
 
 use super::cast::number::{Number, number_at};
@@ -26,6 +32,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     operation("decimal_subtract", "a - b", sum_type, |call| sum(call, true), "The difference of DECIMALs."),
     operation("decimal_multiply", "a * b", product_type, multiply, "The product of DECIMALs, rounded half up."),
     operation("decimal_divide", "a / b", quotient_type, divide, "The quotient of DECIMALs, rounded half up."),
+    operation("integer_divide", "a / b", widest, divide_integers, "The quotient of integers, cut; fails for 0."),
     operation("decimal_modulo", "a % b", modulo_type, modulo, "The rest of a division of DECIMALs."),
 ];
 
@@ -38,6 +45,35 @@ pub(super) fn as_decimal(data_type: &DataType) -> Option<(i16, i8)> {
         DataType::Int64 => Some((19, 0)),
         DataType::Decimal128(precision, scale) => Some((i16::from(*precision), *scale)),
         _ => None,
+    }
+}
+
+/// The wider of two integer types.
+fn widest(types: &Types<'_>) -> Option<DataType> {
+    let (left, right) = (types.get(0)?, types.get(1)?);
+    let both = [DataType::Int64, DataType::Int32, DataType::Int16, DataType::Int8];
+    both.into_iter().find(|wide| *wide == left || *wide == right)
+}
+
+/// Java's quotient: the smallest number by -1 is itself.
+fn divide_integers(call: &Call<'_>) -> Result<ArrayRef> {
+    fn quotients<T: ArrowPrimitiveType>(left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef>
+    where
+        T::Native: ArrowNativeTypeOp,
+    {
+        let (left, right) = (left.as_primitive::<T>(), right.as_primitive::<T>());
+        let quotient = |a: T::Native, b: T::Native| match b.is_zero() {
+            true => Err(ArrowError::DivideByZero),
+            false => Ok(a.div_wrapping(b)),
+        };
+        Ok(Arc::new(try_binary::<_, _, _, T>(left, right, quotient)?))
+    }
+    let (left, right) = (cast(call.any(0)?, call.return_type)?, cast(call.any(1)?, call.return_type)?);
+    match call.return_type {
+        DataType::Int8 => quotients::<Int8Type>(&left, &right),
+        DataType::Int16 => quotients::<Int16Type>(&left, &right),
+        DataType::Int32 => quotients::<Int32Type>(&left, &right),
+        _ => quotients::<Int64Type>(&left, &right),
     }
 }
 

@@ -33,7 +33,7 @@ use datafusion::functions::core::{coalesce, nullif};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
 use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF};
 
-use crate::error::Result;
+use crate::error::{Result, Span};
 use crate::time::zone::Zone;
 
 /// What functions depend on besides their arguments.
@@ -112,6 +112,25 @@ pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
 /// `Config` if it does not, with how zones are written.
 pub fn check_time_zone(name: &str) -> Result<()> {
     Zone::parse(name).map(drop)
+}
+
+/// How a function is written, by its upper-case name.
+pub fn usage(name: &str) -> Option<String> {
+    let of = |known: &str| known.eq_ignore_ascii_case(name);
+    let scalar = scalar_entries().find(|entry| of(entry.name) || entry.aliases.iter().any(|alias| of(alias)));
+    let aggregate =
+        || aggregate::ENTRIES.iter().find(|entry| of(entry.name) || entry.aliases.iter().any(|alias| of(alias)));
+    scalar.map(|entry| entry.usage.to_owned()).or_else(|| aggregate().map(aggregate::Entry::usage)).or_else(|| {
+        let others = condition::DOCS.iter().copied().chain(aggregate::other_docs());
+        let mut usages = others.map(|(usage, _)| usage);
+        usages.find(|usage| usage.split('(').next().is_some_and(of)).map(str::to_owned)
+    })
+}
+
+/// The same function, told where it is called: what it says of a value has that place. `None` for functions that no
+/// value can make fail.
+pub fn placed(function: &ScalarUDF, place: Span) -> Option<Arc<ScalarUDF>> {
+    scalar::placed(function, place)
 }
 
 /// The operator a function stands for that the planner wrote for it: to show it as it was written.

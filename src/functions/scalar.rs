@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Float64Array, Int64Array,
-    PrimitiveArray, StringArray, StringBuilder,
+    PrimitiveArray, StringArray, StringBuilder, new_empty_array,
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use datafusion::error::Result;
@@ -21,7 +21,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::bounded::Room;
 use super::cast::number::is_number;
-use crate::error::Error;
+use crate::error::{Error, Span};
 use crate::time::zone::Zone;
 
 /// One scalar function.
@@ -309,7 +309,10 @@ impl<T: ArrowPrimitiveType> At for &PrimitiveArray<T> {
 }
 
 /// An [`Entry`] as DataFusion sees it.
+#[derive(Clone)]
 struct Scalar {
+    /// Where it is called, if it is known.
+    place: Option<Span>,
     entry: &'static Entry,
     zone: Arc<Zone>,
     aliases: Vec<String>,
@@ -319,6 +322,7 @@ struct Scalar {
 /// The function of an entry.
 pub(super) fn function(entry: &'static Entry, zone: &Arc<Zone>) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(Scalar {
+        place: None,
         entry,
         zone: Arc::clone(zone),
         aliases: entry.aliases.iter().map(|alias| (*alias).to_owned()).collect(),
@@ -326,7 +330,19 @@ pub(super) fn function(entry: &'static Entry, zone: &Arc<Zone>) -> Arc<ScalarUDF
     }))
 }
 
+/// The function at its place, if it is one of these entries.
+pub(super) fn placed(function: &ScalarUDF, place: Span) -> Option<Arc<ScalarUDF>> {
+    let scalar = function.inner().downcast_ref::<Scalar>()?;
+    let placed = Scalar { place: scalar.place.or(Some(place)), ..scalar.clone() };
+    Some(Arc::new(ScalarUDF::new_from_impl(placed)))
+}
+
 impl Scalar {
+    /// What the kernel says, with the place of the call.
+    fn told(&self, error: datafusion::error::DataFusionError) -> datafusion::error::DataFusionError {
+        Error::from(error).or_at(self.place).into()
+    }
+
     fn refuse(&self, types: &[DataType]) -> datafusion::error::DataFusionError {
         let types: Vec<_> = types.iter().map(ToString::to_string).collect();
         let name = self.entry.name.to_uppercase();
@@ -351,7 +367,7 @@ impl Debug for Scalar {
     }
 }
 
-/// A function is its name and the zone it computes in.
+/// A function is its name and the zone it computes in, wherever it is called.
 impl PartialEq for Scalar {
     fn eq(&self, other: &Self) -> bool {
         self.entry.name == other.entry.name && self.zone == other.zone
@@ -411,6 +427,10 @@ impl ScalarUDFImpl for Scalar {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
+        // a branch that no row takes; kernels read their options from the first row
+        if rows == 0 {
+            return Ok(ColumnarValue::Array(new_empty_array(args.return_field.data_type())));
+        }
         let column = |arg: &ColumnarValue| -> Result<ArrayRef> {
             if let ColumnarValue::Scalar(constant) = arg {
                 Room::new().take(bytes_of(constant).saturating_mul(rows))?;
@@ -419,7 +439,7 @@ impl ScalarUDFImpl for Scalar {
         };
         let arguments: Vec<ArrayRef> = args.args.iter().map(column).collect::<Result<_>>()?;
         let call = Call { arguments: &arguments, rows, return_type: args.return_field.data_type(), zone: &self.zone };
-        let result = (self.entry.kernel)(&call)?;
+        let result = (self.entry.kernel)(&call).map_err(|error| self.told(error))?;
         if constant {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
         }

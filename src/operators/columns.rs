@@ -9,12 +9,27 @@ use arrow::datatypes::{
 };
 use datafusion::physical_expr::PhysicalExpr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::PlanAggregate;
+use crate::stream::Origin;
 
 /// The value of an expression for each row, `[n]`; a constant becomes a column.
 pub(super) fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef> {
-    Ok(expr.evaluate(batch)?.into_array(batch.num_rows())?)
+    match expr.evaluate(batch).and_then(|value| value.into_array(batch.num_rows())) {
+        Ok(values) => Ok(values),
+        Err(error) => Err(with_row(error.into(), expr, batch)),
+    }
+}
+
+/// The error with the first row that makes it, if the batch knows where its rows come from.
+fn with_row(error: Error, expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Error {
+    let Some(origin) = Origin::of(batch).ok().filter(|_| error.kind() == ErrorKind::Data) else { return error };
+    // rows alone: a batch is computed as a whole, which forgets the row
+    let broken = (0..batch.num_rows()).find_map(|row| Some((row, expr.evaluate(&batch.slice(row, 1)).err()?)));
+    match broken {
+        Some((row, alone)) => Error::from(alone).or_row(origin.partition.value(row), origin.offset.value(row)),
+        None => error,
+    }
 }
 
 /// [`evaluate`] for each expression.

@@ -15,7 +15,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::columns::{evaluate, event_millis};
 use super::windows::constant_time;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Span};
 use crate::plan;
 use crate::stream::{PartitionId, with_origin};
 use crate::time::{EventTime, WATERMARK_MIN};
@@ -54,6 +54,8 @@ pub struct Casualty {
     pub message: String,
     /// The column at fault.
     pub field: Option<String>,
+    /// The expression at fault, in the script.
+    pub place: Option<Span>,
     /// Its record's own time stamp in ms, where the system has one.
     pub record_time: Option<i64>,
     /// Its event time in ms, if there is one.
@@ -239,6 +241,7 @@ impl WatermarkAssigner {
                         code,
                         message,
                         field: Some(self.declared.field(rule.rowtime).name().clone()),
+                        place: None,
                         record_time,
                         event_time: time,
                         watermark,
@@ -360,6 +363,7 @@ impl Failed {
             code: COMPUTED_COLUMN,
             message: self.error.to_string(),
             field: self.field,
+            place: self.error.span(),
             record_time,
             event_time: None,
             watermark,

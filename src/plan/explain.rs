@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use arrow::datatypes::Schema;
+
 use crate::plan::{
     Exchange, List, Node, NodeId, NodeKind, OverFrame, SortKey, StreamPlan, WindowKind, WindowOutput, WindowSpec,
 };
@@ -133,6 +135,32 @@ impl fmt::Display for OverFrame {
     }
 }
 
+/// A line with the names of columns for their places (`$3`), which only the fingerprint needs; texts stay as they are.
+fn with_names(line: &str, columns: &Schema) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut in_text = false;
+    let mut rest = line;
+    while let Some(at) = rest.find(['$', '\'']) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let digits = from.char_indices().skip(1).find(|(_, c)| !c.is_ascii_digit()).map_or(from.len(), |(end, _)| end);
+        let place = from.get(1..digits).and_then(|digits| digits.parse::<usize>().ok());
+        match place.and_then(|place| columns.fields().get(place)).filter(|_| !in_text && from.starts_with('$')) {
+            Some(column) => {
+                out.push_str(column.name());
+                rest = &from[digits..];
+            }
+            None => {
+                in_text ^= from.starts_with('\'');
+                out.push_str(&from[..1]);
+                rest = &from[1..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
 impl StreamPlan {
     /// Where rows change key, and so task, between `id` and the nodes that read it.
     pub fn exchange(&self, id: NodeId) -> Option<String> {
@@ -147,41 +175,16 @@ impl StreamPlan {
 
     /// The plan as an indented tree per sink; a shared node is written once and named after that.
     pub fn explain(&self) -> String {
-        let mut text = String::new();
-        let mut seen = vec![false; self.nodes.len()];
-        for (id, _) in self.sinks() {
-            self.explain_node(id, 0, &mut seen, &mut text);
-        }
-        text
+        let mut tree = Tree { plan: self, named: true, seen: vec![false; self.nodes.len()], text: String::new() };
+        tree.sinks();
+        tree.text
     }
 
-    fn explain_node(&self, id: NodeId, depth: usize, seen: &mut [bool], text: &mut String) {
-        let node: &Node = &self.nodes[id];
-        let shared = self.consumers(id).count() > 1;
-        let indent = "  ".repeat(depth);
-        if shared && seen[id] {
-            *text += &format!("{indent}#{id} (as above)\n");
-            return;
-        }
-        seen[id] = true;
-        let mark = if shared { format!("#{id} ") } else { String::new() };
-        *text += &format!("{indent}{mark}{}\n", node.kind);
-        if let Some(state) = state_of(&node.kind) {
-            *text += &format!("{indent}  · state: {state}\n");
-        }
-        if let NodeKind::Source(s) = &node.kind {
-            let idle = s.watermark.as_ref().and_then(|w| w.idle_timeout);
-            if s.watermark.is_some() {
-                let idle = idle.map_or_else(|| "never idle".into(), |d| format!("idle after {d:?}"));
-                *text += &format!("{indent}  · watermark: per partition, minimum over partitions, {idle}\n");
-            }
-        }
-        if let Some(exchange) = self.exchange(id) {
-            *text += &format!("{indent}  ⇄ exchange: {exchange}\n");
-        }
-        for input in &node.inputs {
-            self.explain_node(*input, depth + 1, seen, text);
-        }
+    /// [`StreamPlan::explain`] with columns by place where the plan has them so (`$3`): equal names stay apart.
+    pub fn explain_places(&self) -> String {
+        let mut tree = Tree { plan: self, named: false, seen: vec![false; self.nodes.len()], text: String::new() };
+        tree.sinks();
+        tree.text
     }
 
     /// A text that changes exactly when stored state may no longer fit. Literals of filters are in it:
@@ -213,5 +216,59 @@ fn state_of(kind: &NodeKind) -> Option<String> {
         NodeKind::Source(_) => Some("next offset and watermark per partition".into()),
         NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::WindowAssign(_) => None,
         NodeKind::Union | NodeKind::Sink(_) => None,
+    }
+}
+/// A plan on its way to text.
+struct Tree<'a> {
+    plan: &'a StreamPlan,
+    /// Columns have their names where the plan has places.
+    named: bool,
+    /// Nodes written already.
+    seen: Vec<bool>,
+    text: String,
+}
+
+impl Tree<'_> {
+    fn sinks(&mut self) {
+        let plan = self.plan;
+        for (id, _) in plan.sinks() {
+            self.node(id, 0);
+        }
+    }
+
+    fn node(&mut self, id: NodeId, depth: usize) {
+        let plan = self.plan;
+        let node: &Node = &plan.nodes[id];
+        let shared = self.plan.consumers(id).count() > 1;
+        let indent = "  ".repeat(depth);
+        if shared && self.seen[id] {
+            self.text += &format!("{indent}#{id} (as above)\n");
+            return;
+        }
+        self.seen[id] = true;
+        let mark = if shared { format!("#{id} ") } else { String::new() };
+        let columns = node.inputs.first().map(|input| &self.plan.nodes[*input].schema);
+        let line = node.kind.to_string();
+        let line = match columns.filter(|_| self.named) {
+            Some(columns) => with_names(&line, columns),
+            None => line,
+        };
+        self.text += &format!("{indent}{mark}{line}\n");
+        if let Some(state) = state_of(&node.kind) {
+            self.text += &format!("{indent}  · state: {state}\n");
+        }
+        if let NodeKind::Source(s) = &node.kind {
+            let idle = s.watermark.as_ref().and_then(|w| w.idle_timeout);
+            if s.watermark.is_some() {
+                let idle = idle.map_or_else(|| "never idle".into(), |d| format!("idle after {d:?}"));
+                self.text += &format!("{indent}  · watermark: per partition, minimum over partitions, {idle}\n");
+            }
+        }
+        if let Some(exchange) = self.plan.exchange(id) {
+            self.text += &format!("{indent}  ⇄ exchange: {exchange}\n");
+        }
+        for input in &node.inputs {
+            self.node(*input, depth + 1);
+        }
     }
 }

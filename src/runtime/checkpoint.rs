@@ -350,7 +350,7 @@ pub fn positions(directory: &Path) -> Result<Vec<SourcePosition>> {
 /// Forgets the epochs of a checkpoint directory (`--fresh`); what is not the engine's stays.
 ///
 /// # Errors
-/// `State` if another process uses it or it holds foreign files.
+/// `Unavailable` if another process uses it, `State` if it holds foreign files.
 pub fn clear(directory: &Path) -> Result<()> {
     if directory.exists() { CheckpointStore::clear(directory) } else { Ok(()) }
 }

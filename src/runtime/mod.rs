@@ -201,7 +201,7 @@ impl Pipeline {
                 biased;
                 Some(ended) = tasks.join_next() => match ended {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => break Err(error),
+                    Ok(Err(error)) => break Err(with_row(error, &metrics)),
                     Err(panicked) => break Err(Error::internal(format!("a task failed: {panicked}"))),
                 },
                 ended = &mut coordinator => {
@@ -505,6 +505,18 @@ fn progress_by_source(partitions: &[OpenPartition]) -> BTreeMap<NodeId, Arc<Sour
         watermarks.entry(open.source).or_default().push(open.position.watermark);
     }
     watermarks.into_iter().map(|(source, w)| (source, Arc::new(SourceProgress::new(&w)))).collect()
+}
+
+/// The error with its row in the user's words: the topic or file it was read from.
+fn with_row(error: Error, metrics: &Metrics) -> Error {
+    let Some((partition, offset)) = error.row() else { return error };
+    match metrics.partitions.get(&PartitionId(partition)) {
+        Some(from) => error.detail(format!(
+            "The row has offset {offset} (the first has 0) in partition {} of \"{}\", table \"{}\".",
+            from.partition, from.topic, from.table
+        )),
+        None => error,
+    }
 }
 
 fn partition_metrics(metrics: &Metrics, position: &SourcePosition) -> Arc<PartitionMetrics> {

@@ -310,9 +310,10 @@ impl SourceTask {
 
 fn unusable(position: &SourcePosition, casualty: &Casualty) -> Error {
     Error::data(format!(
-        "row at offset {} of \"{}\" partition {} cannot be used: {}",
+        "row at offset {} (the first has 0) of \"{}\" partition {} cannot be used: {}",
         casualty.offset, position.topic, position.partition, casualty.message
     ))
+    .or_at(casualty.place)
     .hint("mend the row, or set 'bad-records' = 'ledger' to keep such rows apart and go on")
 }
 

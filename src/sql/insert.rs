@@ -32,10 +32,14 @@ pub(super) fn written(
             return Ok(from);
         }
         let types: Vec<String> = sink.iter().map(|c| format!("{} {}", c.name, c.sql_type)).collect();
-        return Err(Error::sql(format!("the query has {width} columns, table \"{}\" takes {open}", spec.name))
-            .detail(format!("It takes {}.", types.join(", ")))
-            .or_at(place)
-            .hint("list the columns: INSERT INTO t (a, b) SELECT …"));
+        return Err(Error::sql(format!(
+            "the query has {width} column{}, table \"{}\" takes {open}",
+            if width == 1 { "" } else { "s" },
+            spec.name
+        ))
+        .detail(format!("It takes {}.", types.join(", ")))
+        .or_at(place)
+        .hint("list the columns: INSERT INTO t (a, b) SELECT …"));
     }
     if insert.columns.len() != width {
         let last = insert.columns.last().map(|c| c.span);
@@ -65,17 +69,22 @@ pub(super) fn written(
     Ok(from)
 }
 
+/// Places of a query's columns; none where `*` hides how many there are.
+pub(super) fn column_places(query: &ast::Query) -> Vec<Option<Span>> {
+    let ast::SetExpr::Select(select) = query.body.as_ref() else { return Vec::new() };
+    let listed = |item: &ast::SelectItem| {
+        matches!(item, ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. })
+    };
+    if !select.projection.iter().all(listed) {
+        return Vec::new();
+    }
+    select.projection.iter().map(span_of).collect()
+}
+
 impl Insert {
     /// Places of the query's columns; none where `*` hides how many there are.
     pub(super) fn column_places(&self) -> Vec<Option<Span>> {
-        let ast::SetExpr::Select(select) = self.query.body.as_ref() else { return Vec::new() };
-        let listed = |item: &ast::SelectItem| {
-            matches!(item, ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. })
-        };
-        if !select.projection.iter().all(listed) {
-            return Vec::new();
-        }
-        select.projection.iter().map(span_of).collect()
+        column_places(&self.query)
     }
 
     /// Place of the first column of the query.

@@ -14,6 +14,7 @@ mod hints;
 mod insert;
 mod length;
 mod planner;
+mod rehearsal;
 mod rewrite;
 mod session;
 mod settings;
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, Query, visit_relations};
 
@@ -38,7 +40,7 @@ use crate::sql::planner::context::{Registry, Relations};
 use crate::sql::planner::errors::span_of;
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::lower::Lowering;
-use crate::sql::planner::{Planner, refuse};
+use crate::sql::planner::{Planner, locate, refuse};
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
 
 pub use crate::sql::planner::expr::flink_type as type_name;
@@ -63,6 +65,8 @@ pub struct Script {
     pub notes: Vec<Note>,
     /// What is wrong with the options of tables that no job uses: as in Flink, it stops no job.
     pub unused: Vec<Error>,
+    /// Constants that cannot be computed: as in Flink, they stop a job when its first row comes.
+    pub failing: Vec<Error>,
     catalog: Catalog,
 }
 
@@ -84,8 +88,6 @@ pub struct Job {
     pub kind: JobKind,
     /// The statement.
     pub span: Span,
-    /// Logical plan, one tree per query, for `streamer explain`.
-    pub logical: String,
 }
 
 /// The statement a job came from.
@@ -156,6 +158,8 @@ struct Planning {
     jobs: Vec<Job>,
     notes: Vec<Note>,
     errors: Vec<Error>,
+    /// Constants that cannot be computed.
+    failing: Vec<Error>,
     /// Names that statements declare, where some statement could not be read.
     unread: BTreeSet<String>,
     /// Tables validated already, per usage.
@@ -172,6 +176,7 @@ impl Planning {
             jobs: Vec::new(),
             notes: Vec::new(),
             errors,
+            failing: Vec::new(),
             unread,
             validated: Vec::new(),
         }
@@ -198,6 +203,7 @@ impl Planning {
             settings: self.settings,
             notes: self.notes,
             unused,
+            failing: self.failing,
             catalog: self.catalog,
         })
     }
@@ -206,7 +212,7 @@ impl Planning {
     fn unused(&self) -> Vec<Error> {
         let planned = |name: &str| self.validated.iter().any(|(table, _)| table.name == name);
         let tables = self.catalog.tables().filter(|table| !planned(&table.spec.name));
-        tables.flat_map(|table| catalog::option_errors(&table.spec)).collect()
+        tables.flat_map(|table| table.option_errors()).collect()
     }
 
     /// What a statement that could not be read would have declared is missed by others: that is no mistake of theirs.
@@ -298,20 +304,43 @@ impl Planning {
 
     /// The analysed plan of a query, hints and all.
     fn plan(&self, query: &Query) -> Result<LogicalPlan, Vec<Error>> {
-        self.catalog.check_relations(query).map_err(|e| vec![e])?;
+        if let Err(missing) = self.catalog.check_relations(query) {
+            let mut errors = missing.flatten();
+            errors.extend(self.catalog.planner(&self.registry).accepted(query).1);
+            return Err(errors);
+        }
         let mut hinted: Option<Relations> = None;
         let query = hints::resolve(query, &self.catalog, &mut hinted)?;
         let relations = hinted.as_ref().unwrap_or_else(|| self.catalog.relations());
         Planner { registry: &self.registry, relations, database: &self.catalog.database }.stream(&query)
     }
 
+    /// What streams cannot do with a query that was planned, at the expression without which they could; else at its
+    /// GROUP BY, or the whole of it.
+    fn placed(&self, error: Error, query: &Query) -> Error {
+        if error.span().is_some() {
+            return error;
+        }
+        let mut hinted: Option<Relations> = None;
+        let resolved = hints::resolve(query, &self.catalog, &mut hinted).ok();
+        let relations = hinted.as_ref().unwrap_or_else(|| self.catalog.relations());
+        let planner = Planner { registry: &self.registry, relations, database: &self.catalog.database };
+        let found = resolved.and_then(|query| {
+            locate::only(&query, &error.clone().into(), |query: &Query| {
+                self.lowering().lower(&planner.attempt(query)?).map(drop).map_err(Into::into)
+            })
+        });
+        let place = found.and_then(|expr| span_of(&expr));
+        error.or_at(place).or_at(refuse::clause_place(query)).or_at(span_of(query))
+    }
+
     fn create_view(&mut self, create: &CreateView) -> Result<(), Vec<Error>> {
         let (settings, registry) = (self.settings.clone(), self.registry.clone());
-        let place = refuse::clause_place(&create.query);
-        self.catalog.create_view(create, &self.registry, |plan| {
+        let created = self.catalog.create_view(create, &self.registry, |plan| {
             let mut lowering = Lowering { settings: &settings, registry: &registry, builder: PlanBuilder::default() };
-            lowering.lower(plan).map(|_| ()).map_err(|e| vec![e.or_at(place)])
-        })
+            lowering.lower(plan).map(|_| ()).map_err(|e| vec![e])
+        });
+        created.map_err(|errors| errors.into_iter().map(|error| self.placed(error, &create.query)).collect())
     }
 
     /// `CREATE TABLE … AS`: the table with the query's columns, and a job that fills it.
@@ -337,10 +366,9 @@ impl Planning {
         let place = |name: &str| plan.schema().fields().iter().position(|field| field.name() == name);
         let from: Vec<Option<usize>> = table.spec.sink_columns().map(|column| place(&column.name)).collect();
         let mut lowering = self.lowering();
-        let at = refuse::clause_place(query).or_else(|| span_of(query));
-        lowering.sink(&plan, &table.spec, &from, &[]).map_err(|e| vec![e.or_at(at)])?;
+        lowering.sink(&plan, &table.spec, &from, &[]).map_err(|e| vec![self.placed(e, query)])?;
         let builder = lowering.builder;
-        self.job(builder, JobKind::Insert, span, format!("INSERT INTO {key}\n{}\n", plan.display_indent()))
+        self.job(builder, JobKind::Insert, span)
     }
 
     /// Whether the statement reads or writes what was declared wrongly: then its errors are known already.
@@ -365,15 +393,12 @@ impl Planning {
             }
         }
         let mut lowering = self.lowering();
-        let mut logical = String::new();
         for (insert, planned) in &planned {
             if let Err(error) =
                 lowering.sink(&planned.plan, &planned.table.spec, &planned.from, &insert.column_places())
             {
-                let place = refuse::clause_place(&insert.query).or_else(|| span_of(insert.query.as_ref()));
-                errors.push(error.or_at(place));
+                errors.push(self.placed(error, &insert.query));
             }
-            logical.push_str(&format!("INSERT INTO {}\n{}\n", planned.table.spec.name, planned.plan.display_indent()));
         }
         let builder = lowering.builder;
         if !errors.is_empty() {
@@ -382,16 +407,19 @@ impl Planning {
         if planned.is_empty() {
             return Ok(());
         }
-        self.job(builder, kind, span, logical)
+        self.job(builder, kind, span)
     }
 
-    fn job(&mut self, builder: PlanBuilder, kind: JobKind, span: Span, logical: String) -> Result<(), Vec<Error>> {
+    fn job(&mut self, builder: PlanBuilder, kind: JobKind, span: Span) -> Result<(), Vec<Error>> {
         let plan = builder.finish(self.settings.clone());
-        let errors = self.validate(&plan);
+        let mut errors = self.validate(&plan);
+        let rehearsed = rehearsal::of(&plan);
+        errors.extend(rehearsed.impossible);
         if !errors.is_empty() {
             return Err(errors);
         }
-        self.jobs.push(Job { plan, kind, span, logical });
+        self.failing.extend(rehearsed.failing);
+        self.jobs.push(Job { plan, kind, span });
         Ok(())
     }
 
@@ -407,7 +435,12 @@ impl Planning {
             let known = self.validated.iter().any(|(other, used)| *used == usage && other == table);
             if !known && table.connector() != connectors::values::CONNECTOR {
                 self.validated.push((Arc::clone(table), usage));
-                errors.extend(connectors::validate(table, usage).into_iter().map(|e| e.or_at(table.span)));
+                let declared = self.catalog.table(&table.name);
+                let place = |e: Error| {
+                    let column = declared.and_then(|declared| declared.column_place(&e));
+                    e.or_at(column).or_at(table.span)
+                };
+                errors.extend(connectors::validate(table, usage).into_iter().map(place));
             }
         }
         errors
@@ -495,14 +528,17 @@ impl Planning {
             return Ok(());
         }
         let plan = self.plan(query)?;
+        let unwritable = unwritable(&plan, &insert::column_places(query));
+        if !unwritable.is_empty() {
+            return Err(unwritable);
+        }
         let table = Arc::new(collected(&plan));
         let from: Vec<Option<usize>> = (0..table.columns.len()).map(Some).collect();
         let mut lowering = self.lowering();
-        let place = refuse::clause_place(query).or_else(|| span_of(query));
-        lowering.sink(&plan, &table, &from, &[]).map_err(|e| vec![e.or_at(place)])?;
+        lowering.sink(&plan, &table, &from, &[]).map_err(|e| vec![self.placed(e, query)])?;
         let builder = lowering.builder;
         let columns = table.columns.iter().map(|c| c.name.clone()).collect();
-        self.job(builder, JobKind::Select { columns }, span, format!("{}\n", plan.display_indent()))
+        self.job(builder, JobKind::Select { columns }, span)
     }
 }
 
@@ -512,6 +548,23 @@ struct PlannedInsert {
     plan: LogicalPlan,
     /// For each column of the table's `sink_schema()`, the query's column; `None`: NULL.
     from: Vec<Option<usize>>,
+}
+
+/// Columns of a result whose types no row can be written with.
+fn unwritable(plan: &LogicalPlan, places: &[Option<Span>]) -> Vec<Error> {
+    let wrong = |data_type: &DataType| match data_type {
+        DataType::Duration(_) | DataType::Interval(_) => Some(
+            Error::sql("a column of a result cannot be an INTERVAL")
+                .hint("take a number: TIMESTAMPDIFF(SECOND, from, to); or a text: CAST(… AS STRING)"),
+        ),
+        DataType::Decimal256(..) => Some(
+            Error::sql("a number has more than 38 digits")
+                .hint("a DECIMAL has at most 38 digits: use a DOUBLE, as in 1e40"),
+        ),
+        _ => None,
+    };
+    let fields = plan.schema().fields().iter().enumerate();
+    fields.filter_map(|(i, field)| Some(wrong(field.data_type())?.or_at(places.get(i).copied().flatten()))).collect()
 }
 
 /// The table a final SELECT writes to.

@@ -223,13 +223,29 @@ pub(crate) fn reset(settings: &mut Settings, key: Option<&str>) -> Result<()> {
 
 /// Whether an unknown key can be let pass.
 fn check(key: &str) -> Result<()> {
-    if NEUTRAL.contains(&key) || !STRICT.iter().any(|prefix| key.starts_with(prefix)) {
+    if NEUTRAL.contains(&key) {
         return Ok(());
+    }
+    if !STRICT.iter().any(|prefix| key.starts_with(prefix)) {
+        return match KEYS.iter().find(|known| slip(key, known.name)) {
+            Some(known) => {
+                Err(Error::sql(format!("unknown setting \"{key}\"")).hint(format!("did you mean \"{}\"?", known.name)))
+            }
+            None => Ok(()),
+        };
     }
     let names = KEYS.iter().map(|k| k.name).chain(NEUTRAL.iter().copied());
     Err(Error::sql(format!("unknown setting \"{key}\""))
         .detail("It could change results, so it is not ignored.")
         .nearest(key, names))
+}
+
+/// Whether a key that may be any of Flink's many is one of ours with a slip of the pen: stricter than [`nearest`].
+///
+/// [`nearest`]: crate::error::nearest
+fn slip(key: &str, known: &str) -> bool {
+    let letters = |key: &str| key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    letters(key) == letters(known) || strsim::damerau_levenshtein(key, known) <= 2
 }
 
 /// A duration where zero means "off".
@@ -324,7 +340,14 @@ mod tests {
     #[test]
     fn neutral_and_foreign_keys_are_noted() -> Result<()> {
         let mut settings = Settings::default();
-        for key in ["table.exec.mini-batch.enabled", "state.backend", "taskmanager.numberOfTaskSlots", "my.own.key"] {
+        for key in [
+            "table.exec.mini-batch.enabled",
+            "state.backend",
+            "pipeline.jars",
+            "pipeline.max-parallelism",
+            "taskmanager.numberOfTaskSlots",
+            "my.own.key",
+        ] {
             assert!(set(&mut settings, key, "x")?.is_some(), "{key}");
         }
         assert_eq!(settings, Settings::default());
@@ -336,6 +359,9 @@ mod tests {
         let mut settings = Settings::default();
         for (key, value, message, hint) in [
             ("table.exec.source.idle-timout", "1 s", "unknown setting", "table.exec.source.idle-timeout"),
+            ("table.local-timezone", "UTC", "unknown setting", "table.local-time-zone"),
+            ("pipeline.nme", "x", "unknown setting", "pipeline.name"),
+            ("Parallelism.Default", "2", "unknown setting", "parallelism.default"),
             ("streamer.max-future-skw", "1 s", "unknown setting", "streamer.max-future-skew"),
             ("execution.runtime-mode", "batch", "'batch' is not supported", "streaming"),
             ("execution.checkpointing.interval", "soon", "\"soon\" is not a duration", "10 s"),

@@ -32,8 +32,13 @@ fn plan(script: &str) -> Result<Script> {
 fn check(script: &str, expected: &str) {
     let planned = plan(script).unwrap_or_else(|e| panic!("{script}\n{e}"));
     let [job] = &planned.jobs[..] else { panic!("{} jobs", planned.jobs.len()) };
-    let text: String =
-        job.plan.explain().lines().filter(|l| !l.contains('·') && !l.contains('⇄')).map(|l| format!("{l}\n")).collect();
+    let text: String = job
+        .plan
+        .explain_places()
+        .lines()
+        .filter(|l| !l.contains('·') && !l.contains('⇄'))
+        .map(|l| format!("{l}\n"))
+        .collect();
     let expected: String = expected
         .trim_start_matches('\n')
         .trim_end()
@@ -187,7 +192,7 @@ fn group_windows_are_window_functions_in_an_older_form() {
             JobKind::Select { columns } => columns.clone(),
             other => panic!("{other:?}"),
         };
-        (script.jobs[0].plan.explain(), columns)
+        (script.jobs[0].plan.explain_places(), columns)
     };
     let (older, columns) = plan_of(
         "SELECT r.site, HOP_START(r.ts, INTERVAL '1' MINUTE, INTERVAL '1' HOUR) AS s, HOP_ROWTIME(r.ts, INTERVAL '1' MINUTE, INTERVAL '1' HOUR) AS t, COUNT(*) AS c \
@@ -291,8 +296,8 @@ fn the_inserts_of_a_set_share_source_and_over() {
     let script = plan(ANOMALY).unwrap();
     let [job] = &script.jobs[..] else { panic!("{} jobs", script.jobs.len()) };
     let count = |is: fn(&NodeKind) -> bool| job.plan.nodes.iter().filter(|n| is(&n.kind)).count();
-    assert_eq!(count(|k| matches!(k, NodeKind::Source(_))), 1, "{}", job.plan.explain());
-    assert_eq!(count(|k| matches!(k, NodeKind::OverAggregate(_))), 1, "{}", job.plan.explain());
+    assert_eq!(count(|k| matches!(k, NodeKind::Source(_))), 1, "{}", job.plan.explain_places());
+    assert_eq!(count(|k| matches!(k, NodeKind::OverAggregate(_))), 1, "{}", job.plan.explain_places());
     assert_eq!(count(|k| matches!(k, NodeKind::WindowAggregate(_))), 1);
     assert_eq!(count(|k| matches!(k, NodeKind::Sink(_))), 3);
     assert_eq!(job.kind, JobKind::StatementSet);
@@ -509,7 +514,7 @@ fn types_and_sinks_that_do_not_fit() {
     );
     refused(
         "INSERT INTO pairs SELECT ⟦device_id⟧ FROM readings",
-        "the query has 1 columns, table \"pairs\" takes 2",
+        "the query has 1 column, table \"pairs\" takes 2",
         "list the columns",
     );
     refused(
@@ -517,7 +522,7 @@ fn types_and_sinks_that_do_not_fit() {
         "1 columns are listed, the query has 2",
         "list one column",
     );
-    refused("SELECT ts + 1 FROM readings", "", "");
+    refused("SELECT ⟦ts⟧ + 1 FROM readings", "+ does not take TIMESTAMP(3) and INT", "INTERVAL '1' SECOND");
     refused(
         "SELECT site, v FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, site",
         "column \"v\" is neither in GROUP BY",

@@ -53,6 +53,10 @@ impl FileSink {
 
     fn with_clock(table: &TableSpec, job: &JobContext, clock: Clock) -> Result<Self> {
         let options = FileOptions::parse(table, Usage::Sink)?;
+        if options.path.is_file() {
+            let message = format!("\"{}\" is a file; a table writes files into a folder", options.path.display());
+            return Err(table.options.error("path", message).hint("give a path that is a folder, or is not there yet"));
+        }
         // two INSERTs may write one table: each writer has names of its own, kept in its state
         let own: String = unique_id().chars().take(8).collect();
         let writer = TableWriter {

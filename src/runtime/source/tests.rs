@@ -288,7 +288,7 @@ async fn rows_without_event_time_and_failing_columns_follow_the_policy() {
         let batches = vec![timed_batch(&[rows[0], row])];
         let error = run_with(timed(), BadRecords::Fail, batches).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Data);
-        let start = "row at offset 1 of \"topic\" partition 3 cannot be used: ";
+        let start = "row at offset 1 (the first has 0) of \"topic\" partition 3 cannot be used: ";
         assert!(error.message().starts_with(start) && error.hint_text().is_some(), "{error}");
         assert!(error.message().contains(what), "{error}");
     }

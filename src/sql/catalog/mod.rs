@@ -7,6 +7,7 @@
 mod alter;
 mod database;
 mod define;
+mod missing;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,7 @@ use crate::sql::planner::context::{Registry, Relation, Relations};
 use crate::sql::planner::errors::span_of;
 
 pub(crate) use define::of_query;
-pub(crate) use table::{Table, option_errors};
+pub(crate) use table::Table;
 
 /// What a table or view is found by: its name, behind its database if that is not the default one.
 pub(crate) fn key(database: &str, name: &str) -> String {
@@ -200,14 +201,13 @@ impl Catalog {
     /// # Errors
     /// `Sql` for the first that does not.
     pub(crate) fn check_relations(&self, query: &Query) -> Result<()> {
-        let found = visit_relations(query, |name| match self.check_relation(name) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error.or_at(span_of(name))),
+        let mut errors = Vec::new();
+        let ControlFlow::Continue(()) = visit_relations(query, |name| {
+            errors.extend(self.check_relation(name).err().map(|error| error.or_at(span_of(name))));
+            ControlFlow::<std::convert::Infallible>::Continue(())
         });
-        match found {
-            ControlFlow::Break(error) => Err(error),
-            ControlFlow::Continue(()) => Ok(()),
-        }
+        errors.extend(self.missing(query));
+        Error::collect(errors).map_or(Ok(()), Err)
     }
 
     fn check_relation(&self, name: &ObjectName) -> Result<()> {

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 use datafusion::sql::sqlparser::ast;
 
 use crate::connectors;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Span};
 use crate::sql::parser::ast::{ColumnDef, ColumnDefKind, CreateTable, OptionList};
 use crate::sql::planner::Planner;
 use crate::sql::planner::context::Relation;
@@ -34,6 +34,8 @@ pub(crate) struct Table {
     pub(crate) idle_timeout: Option<Option<Duration>>,
     /// `scan.watermark.max-future-skew`, if written.
     pub(crate) max_future_skew: Option<Option<Duration>>,
+    /// Where its columns are declared.
+    pub(crate) places: BTreeMap<String, Span>,
 }
 
 impl Table {
@@ -45,6 +47,16 @@ impl Table {
             view: None,
             table: Some(Arc::clone(self)),
         }
+    }
+
+    /// What is wrong with its options, however it is used.
+    pub(crate) fn option_errors(&self) -> Vec<Error> {
+        option_errors(&self.spec, &self.places)
+    }
+
+    /// Where the column is declared that an error is about.
+    pub(crate) fn column_place(&self, error: &Error) -> Option<Span> {
+        column_place(error, &self.places)
     }
 
     /// The same table under a name of its own, so that a plan keeps it apart from the table without the hint.
@@ -91,6 +103,7 @@ fn option_values(options: &OptionList) -> impl Iterator<Item = (String, OptionVa
 /// All that is wrong with it.
 pub(crate) fn compile(name: &str, create: &CreateTable, planner: &Planner<'_>) -> Result<Table, Vec<Error>> {
     let mut errors = check_columns(create);
+    let places = create.columns.iter().map(|c| (c.name.value.clone(), c.name.span)).collect();
     let mut spec = TableSpec {
         name: name.to_owned(),
         columns: Vec::new(),
@@ -111,7 +124,7 @@ pub(crate) fn compile(name: &str, create: &CreateTable, planner: &Planner<'_>) -
         Ok(columns) => columns,
         Err(found) => {
             errors.extend(found);
-            errors.extend(option_errors(&spec));
+            errors.extend(option_errors(&spec, &places));
             return Err(errors);
         }
     };
@@ -123,15 +136,27 @@ pub(crate) fn compile(name: &str, create: &CreateTable, planner: &Planner<'_>) -
         }
     };
     if !errors.is_empty() {
-        errors.extend(option_errors(&spec));
+        errors.extend(option_errors(&spec, &places));
         return Err(errors);
     }
-    Ok(Table { spec: Arc::new(spec), columns, watermark, proctime, idle_timeout, max_future_skew })
+    Ok(Table { spec: Arc::new(spec), columns, watermark, proctime, idle_timeout, max_future_skew, places })
 }
 
 /// What is wrong with the options of a table, however it is used.
-pub(crate) fn option_errors(spec: &TableSpec) -> Vec<Error> {
-    connectors::validate_unused(spec).into_iter().map(|e| e.or_at(spec.span)).collect()
+fn option_errors(spec: &TableSpec, places: &BTreeMap<String, Span>) -> Vec<Error> {
+    let errors = connectors::validate_unused(spec).into_iter();
+    errors
+        .map(|e| {
+            let column = column_place(&e, places);
+            e.or_at(column).or_at(spec.span)
+        })
+        .collect()
+}
+
+/// Where the column is declared that an error begins with; formats know columns by their names only.
+fn column_place(error: &Error, places: &BTreeMap<String, Span>) -> Option<Span> {
+    let (name, _) = error.message().strip_prefix("column \"")?.split_once('"')?;
+    places.get(name).copied()
 }
 
 /// Names that occur twice, or that keys and partitions name and the table has not.
@@ -325,7 +350,14 @@ fn watermark(
             .at(name.span);
         return Err(vec![match column.data_type {
             DataType::Timestamp(..) => error.hint(format!("declare \"{} TIMESTAMP(3)\"", name.value)),
-            _ => error.hint(format!("add a computed column: ts AS TO_TIMESTAMP_LTZ({}, 3)", name.value)),
+            DataType::Utf8 => error.hint(format!(
+                "add a computed column, event_time AS TO_TIMESTAMP({}), and write WATERMARK FOR event_time",
+                name.value
+            )),
+            _ => error.hint(format!(
+                "add a computed column, event_time AS TO_TIMESTAMP_LTZ({}, 3), and write WATERMARK FOR event_time",
+                name.value
+            )),
         }]);
     }
     let schema = spec.schema();

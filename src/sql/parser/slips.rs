@@ -1,7 +1,7 @@
 //! Syntax errors in the reader's words, with a hint for the slip that is behind most of them.
 
 use datafusion::sql::sqlparser::parser::ParserError;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 use super::cursor::{Cursor, is_keyword};
 use super::lexer::span_of;
@@ -42,7 +42,17 @@ fn hint(what: &str, tokens: &[TokenWithSpan], index: usize) -> Option<String> {
             .map(|span| format!("the \"(\" in line {}, column {} is not closed", span.line, span.column));
     };
     let ends = what.contains("the end") || what == "\";\"";
-    if ends && starts_statement(tokens, index) {
+    if let Some(hint) = foreign(token, previous) {
+        return Some(hint);
+    }
+    if ends
+        && let Some(Token::Word(word)) = previous
+        && let Some(meant) = meant(word)
+    {
+        return Some(format!("did you mean {meant} instead of \"{}\"?", word.value));
+    }
+    let query = is_keyword(token, "SELECT") || is_keyword(token, "WITH");
+    if ends && (starts_statement(tokens, index) || query && previous == Some(&Token::RParen)) {
         return Some(format!("is a \";\" missing before {}?", shown(token)));
     }
     if matches!(previous, Some(Token::Comma)) && (*token == Token::RParen || is_keyword(token, "FROM")) {
@@ -70,6 +80,36 @@ fn hint(what: &str, tokens: &[TokenWithSpan], index: usize) -> Option<String> {
     let list = closes || ends || what.contains("\",\"") || what.contains("\"]\"");
     (list && starts_value && !is_clause(token) && previous.is_some_and(ends_value))
         .then(|| format!("is a comma missing before {}?", shown(token)))
+}
+
+/// The clause behind FROM that a word was meant to begin; sqlparser has taken it for an alias.
+fn meant(word: &Word) -> Option<&'static str> {
+    const CLAUSES: [&str; 9] =
+        ["FROM", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "WINDOW", "UNION ALL", "JOIN", "LIMIT"];
+    if word.quote_style.is_some() {
+        return None;
+    }
+    let written = word.value.to_ascii_uppercase();
+    let near = |clause: &&&str| {
+        let first = clause.split(' ').next().unwrap_or_default();
+        **clause != written && clause.replace(' ', "") == written || strsim::damerau_levenshtein(first, &written) == 1
+    };
+    CLAUSES.iter().find(near).copied()
+}
+
+/// What another language writes so, or a word processor.
+fn foreign(token: &Token, previous: Option<&Token>) -> Option<String> {
+    Some(match token {
+        Token::Eq if previous == Some(&Token::Eq) => "write one = to compare".to_owned(),
+        Token::DoubleEq => "write one = to compare".to_owned(),
+        Token::Ampersand | Token::Overlap => "write AND".to_owned(),
+        Token::Char('‘' | '’' | '“' | '”' | '´') => "texts stand in plain quotes: '…'".to_owned(),
+        Token::Char(c) if ('\u{ff01}'..='\u{ff5e}').contains(c) => {
+            let plain = u32::from(*c).checked_sub(0xfee0).and_then(char::from_u32)?;
+            format!("write \"{plain}\": this one is its full-width form")
+        }
+        _ => return None,
+    })
 }
 
 /// A value, a name or a type can end with `token`.
@@ -149,7 +189,21 @@ pub(super) fn translate(error: &ParserError, cursor: &Cursor<'_>) -> Error {
     match what {
         Some(what) => expected(&in_words(what), tokens, index).at(span),
         None if message.starts_with("INTERVAL requires a unit") => {
-            Error::sql("an interval needs a unit").at(span).hint("write it behind the text, as in INTERVAL '5' MINUTE")
+            let units = ["SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "YEAR"];
+            let error = match tokens.get(index).map(|token| &token.token) {
+                Some(Token::Word(word)) if !is_clause(&tokens[index].token) => {
+                    let near = units
+                        .iter()
+                        .find(|unit| strsim::damerau_levenshtein(unit, &word.value.to_ascii_uppercase()) <= 3);
+                    let error = Error::sql(format!("\"{}\" is no unit of an interval", word.value)).at(span);
+                    return match near {
+                        Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+                        None => error.hint("write one of SECOND, MINUTE, HOUR, DAY, WEEK, MONTH, YEAR"),
+                    };
+                }
+                _ => Error::sql("an interval needs a unit"),
+            };
+            error.at(span).hint("write it behind the text, as in INTERVAL '5' MINUTE")
         }
         None => Error::sql(lowercase(message)).at(span),
     }

@@ -25,6 +25,8 @@ use crate::functions::{self, FunctionContext};
 use crate::sql::catalog::{Table, key};
 use crate::sql::parser::types::arrow_type_of;
 use crate::sql::planner::expr::flink_type;
+use crate::sql::planner::locate::asked;
+use crate::sql::planner::mark::marker;
 use crate::sql::planner::unnest::UnnestTables;
 use crate::sql::planner::window::WindowTables;
 
@@ -179,7 +181,7 @@ impl ContextProvider for Context<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.registry.scalar.get(name).cloned()
+        self.registry.scalar.get(name).cloned().or_else(|| marker(name)).or_else(|| asked(name))
     }
 
     fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -9,7 +9,10 @@ use datafusion::sql::sqlparser::ast::{self, Spanned, Visit, visit_expressions};
 use datafusion::sql::sqlparser::tokenizer;
 
 use crate::error::{Error, Span};
+use crate::sql::planner::locate::Piece;
+use crate::sql::planner::scope;
 use crate::sql::planner::window::ours;
+use crate::sql::planner::wording::{in_sql_types, of_types};
 
 /// Where a piece of syntax stands, if the parser kept it.
 pub(crate) fn span_of<T: Spanned>(node: &T) -> Option<Span> {
@@ -54,11 +57,28 @@ fn from_lines(line: u64, column: u64, end_line: u64, end_column: u64) -> Option<
 }
 
 /// The error as one of ours. `syntax` is what was planned: places that DataFusion forgot are looked up in it.
-pub(crate) fn translate<V: Visit + Spanned>(error: &DataFusionError, tables: &[&str], syntax: &V) -> Error {
-    let (error, place) = unwrap(error);
+/// `piece` is the part of it that the error is about.
+pub(crate) fn translate<V: Visit + Spanned>(
+    error: &DataFusionError,
+    tables: &[&str],
+    piece: Option<&Piece>,
+    syntax: &V,
+) -> Error {
+    let (error, given) = unwrap(error);
+    let place = piece.and_then(|piece| span_of(&piece.expr)).or(given);
     let whole = || span_of(syntax);
     if let Some(own) = ours(error) {
+        if own.message().contains("does not take (")
+            && let Some(told) = piece.and_then(|piece| of_types(piece, own.message()))
+        {
+            return told.or_at(own.span()).or_at(place).or_at(whole());
+        }
         return own.clone().or_at(place).or_at(whole());
+    }
+    if !matches!(error, DataFusionError::SchemaError(..))
+        && let Some(told) = piece.and_then(|piece| about_types(&error.strip_backtrace(), piece))
+    {
+        return told.or_at(place).or_at(whole());
     }
     match error {
         DataFusionError::SchemaError(schema, _) => schema_error(schema, place, syntax),
@@ -68,6 +88,29 @@ pub(crate) fn translate<V: Visit + Spanned>(error: &DataFusionError, tables: &[&
         DataFusionError::ArrowError(e, _) => Error::sql(clean(&e.to_string())).or_at(place).or_at(whole()),
         other => Error::sql(clean(&other.strip_backtrace())).or_at(place).or_at(whole()),
     }
+}
+
+/// What an error about types says, where the piece tells which these are.
+fn about_types(text: &str, piece: &Piece) -> Option<Error> {
+    let says = |word: &&str| text.contains(*word);
+    [
+        "coerce",
+        "oercion",
+        "non-boolean",
+        "common argument types",
+        "Cannot infer",
+        "compatible",
+        "compound identifier",
+        "nary operator",
+        "signature",
+        "does not support",
+        "argument",
+        "common type",
+    ]
+    .iter()
+    .any(says)
+    .then(|| of_types(piece, text))
+    .flatten()
 }
 
 /// The innermost error, and the first place given on the way.
@@ -92,12 +135,23 @@ fn schema_error<V: Visit + Spanned>(error: &SchemaError, place: Option<Span>, sy
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let place = place.or_else(|| column_place(&field.name, syntax));
-            column_not_found(field, valid_fields).or_at(place).or_at(span_of(syntax))
+            let error = column_not_found(field, valid_fields);
+            let error = match scope::alias_of(&field.name, syntax) {
+                Some(expr) if error.hint_text().is_none_or(|hint| hint.starts_with("columns")) => error.hint(format!(
+                    "\"{}\" is a name given in SELECT, which is computed later: write {expr} here, or filter in an outer SELECT",
+                    field.name
+                )),
+                _ => error,
+            };
+            error.or_at(place).or_at(span_of(syntax))
         }
         SchemaError::AmbiguousReference { field } => {
             let place = place.or_else(|| column_place(&field.name, syntax));
             Error::sql(format!("column \"{}\" is ambiguous", field.name))
-                .hint(format!("say which one: table.{}", field.name))
+                .hint(match &scope::tables(syntax)[..] {
+                    [one, other, ..] => format!("say which one: {one}.{0} or {other}.{0}", field.name),
+                    _ => format!("say which one: table.{}", field.name),
+                })
                 .or_at(place)
                 .or_at(span_of(syntax))
         }
@@ -132,9 +186,55 @@ fn column_not_found(field: &Column, valid: &[Column]) -> Error {
     let listed: Vec<&str> = names().collect();
     match crate::error::nearest(&field.name, listed.iter().copied()) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
-        None if listed.is_empty() => error,
+        None if listed.is_empty() => error.hint("there is no FROM here: write SELECT … FROM table"),
         None => error.hint(format!("columns: {}", listed.join(", "))),
     }
+}
+
+/// A table that is not there, with the nearest, or with all if these are few.
+pub(crate) fn unknown_table<'a>(name: &str, bare: &str, tables: impl Iterator<Item = &'a str>) -> Error {
+    const LISTED_MAX: usize = 8;
+    let tables: Vec<&str> = tables.collect();
+    let error = Error::sql(format!("table or view \"{name}\" not found"));
+    match crate::error::nearest(bare, tables.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+        None if (1..=LISTED_MAX).contains(&tables.len()) => error.hint(format!("declared: {}", tables.join(", "))),
+        None => error,
+    }
+}
+
+/// What is wrong with the form of a query, rather than with its columns or types.
+fn statement_error<V: Visit + Spanned>(text: &str, place: Option<Span>, syntax: &V) -> Option<Error> {
+    if text.contains("different number of columns") || text.contains("ncompatible inputs for Union") {
+        let column = between(text, "on column '", "'");
+        return Some(
+            scope::of_union(
+                syntax,
+                column,
+                between(text, "were of type ", ", but").zip(between(text, "incompatible type ", " on ")),
+            )
+            .or_at(place),
+        );
+    }
+    if text.contains("across values list") {
+        return Some(scope::of_values(syntax, &clean(text)).or_at(place));
+    }
+    if let Some((inner, outer)) = between(text, "nested: '", "(").zip(between(text, "nested inside '", "(")) {
+        let (inner, outer) = (inner.to_uppercase(), outer.to_uppercase());
+        return Some(
+            Error::sql(format!("{inner} stands inside {outer}: aggregates cannot be nested"))
+                .hint(format!("compute {inner} in a view or (SELECT …), and {outer} over its rows"))
+                .or_at(place),
+        );
+    }
+    if text.contains("not allowed in the WHERE clause") {
+        return Some(
+            Error::sql("an aggregate cannot be used in WHERE, which is computed before it")
+                .hint("write the condition behind GROUP BY … as HAVING")
+                .or_at(place),
+        );
+    }
+    None
 }
 
 fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&str], syntax: &V) -> Error {
@@ -146,9 +246,10 @@ fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&st
                 .or_at(place);
         }
         let bare = if in_ledger { name } else { name.rsplit('.').next().unwrap_or(name) };
-        return Error::sql(format!("table or view \"{name}\" not found"))
-            .nearest(bare, tables.iter().copied())
-            .or_at(place);
+        return unknown_table(name, bare, tables.iter().copied()).or_at(place);
+    }
+    if let Some(error) = statement_error(text, place, syntax) {
+        return error;
     }
     if text.contains("must appear in the GROUP BY clause") || text.contains("must be in GROUP BY") {
         let name =
@@ -163,7 +264,7 @@ fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&st
         && let Some(name) = between(text, "the expression \"", "\" at position")
     {
         let name = name.rsplit(['.', ' ']).next().unwrap_or(name);
-        return duplicate(name).or_at(place.or_else(|| column_place(name, syntax)));
+        return duplicate(name).or_at(scope::second(name, syntax)).or_at(place.or_else(|| column_place(name, syntax)));
     }
     let place = place.or_else(|| call_place(text, syntax));
     let function = between(text, "call to '", "'")
@@ -212,12 +313,13 @@ fn clean(text: &str) -> String {
     }
     let line = text.lines().next().unwrap_or(text).trim().trim_end_matches('.');
     let mut chars = line.chars();
-    match chars.next() {
+    let lower = match chars.next() {
         Some(first) if !line.chars().nth(1).is_some_and(char::is_uppercase) => {
             first.to_lowercase().chain(chars).collect()
         }
         _ => line.to_owned(),
-    }
+    };
+    in_sql_types(&lower)
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {

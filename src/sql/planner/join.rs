@@ -223,7 +223,10 @@ fn without_window(join: &Join, condition: &Condition<'_>) -> Error {
         _ if condition.keys.is_empty() && condition.rest.is_empty() => "CROSS JOIN",
         _ => "JOIN",
     };
-    Error::sql(format!("{name} of streams is not supported yet, but within windows"))
-        .detail("Without a window all rows of both sides would have to be kept for ever.")
-        .hint("join windows: FROM (SELECT * FROM TABLE(TUMBLE(TABLE a, DESCRIPTOR(ts), INTERVAL '1' MINUTE))) l JOIN (…) r ON l.window_start = r.window_start AND l.window_end = r.window_end AND l.k = r.k")
+    let error = Error::sql(format!("{name} of streams is not supported yet, but within windows"))
+        .detail("Without a window all rows of both sides would have to be kept for ever.");
+    if matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti) {
+        return error.hint("list the values, k IN ('a', 'b'); or put both sides into windows: SELECT … FROM TABLE(TUMBLE(TABLE a, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) l WHERE EXISTS (SELECT * FROM TABLE(TUMBLE(TABLE b, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) r WHERE l.window_start = r.window_start AND l.window_end = r.window_end AND l.k = r.k)");
+    }
+    error.hint("join windows: FROM (SELECT * FROM TABLE(TUMBLE(TABLE a, DESCRIPTOR(ts), INTERVAL '1' MINUTE))) l JOIN (…) r ON l.window_start = r.window_start AND l.window_end = r.window_end AND l.k = r.k")
 }

@@ -9,23 +9,27 @@ pub(crate) mod errors;
 pub(crate) mod expr;
 pub(crate) mod interval;
 mod join;
+pub(crate) mod locate;
 pub(crate) mod lower;
+pub(crate) mod mark;
 mod over;
 mod rank;
 pub(crate) mod refuse;
 mod relabel;
+mod scope;
 mod session_rows;
 pub(crate) mod sink;
 pub(crate) mod unnest;
 pub(crate) mod values;
 pub(crate) mod window;
+pub(crate) mod wording;
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
+use datafusion::common::DataFusionError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, lit};
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
@@ -34,13 +38,14 @@ use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
-use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::ast::{self, Spanned, Visit};
 
 use crate::error::{Error, Result};
 use crate::sql::catalog::renamed;
 use crate::sql::parser::ast::CreateView;
 use crate::sql::planner::context::{Context, Registry, Relation, Relations, parser_options};
 use crate::sql::planner::errors::translate;
+use crate::sql::planner::locate::Piece;
 use crate::sql::{group_window, length, rewrite};
 
 /// Steps of one query, views filled in; bounds the time of planning.
@@ -54,19 +59,40 @@ pub(crate) struct Planner<'a> {
     pub(crate) database: &'a str,
 }
 
+/// What is wrong with a query, and where.
+type Mistakes = Vec<(DataFusionError, Option<Piece>)>;
+
 impl Planner<'_> {
     /// The analysed plan of a query on streams.
     ///
     /// # Errors
     /// All refusals of the query, or the first thing that does not resolve.
     pub(crate) fn stream(&self, query: &ast::Query) -> Result<LogicalPlan, Vec<Error>> {
-        let mut query = query.clone();
-        let mut refused = group_window::to_table_functions(&mut query);
-        refused.extend(refuse::query(&query, self.registry));
+        let (query, refused) = self.accepted(query);
         if !refused.is_empty() {
             return Err(refused);
         }
         self.query(&query)
+    }
+
+    /// The query with group windows as table functions, and what streams cannot do in it.
+    pub(crate) fn accepted(&self, query: &ast::Query) -> (ast::Query, Vec<Error>) {
+        let mut query = query.clone();
+        let mut refused = group_window::to_table_functions(&mut query);
+        refused.extend(refuse::query(&query, self.registry));
+        (query, refused)
+    }
+
+    /// [`Planner::stream`] of a query that was planned before, with some pieces left out: its first error, unexplained.
+    ///
+    /// # Errors
+    /// Whatever is wrong without these pieces.
+    pub(crate) fn attempt(&self, query: &ast::Query) -> Result<LogicalPlan, DataFusionError> {
+        let (query, refused) = self.accepted(query);
+        match refused.into_iter().next() {
+            Some(error) => Err(error.into()),
+            None => self.planned(self.prepared(&query).0),
+        }
     }
 
     /// The analysed plan of a view, with the names of its columns.
@@ -83,18 +109,14 @@ impl Planner<'_> {
     /// # Errors
     /// The first thing that does not resolve.
     pub(crate) fn query(&self, query: &ast::Query) -> Result<LogicalPlan, Vec<Error>> {
-        let mut prepared = query.clone();
-        values::name_columns(&mut prepared);
-        length::split_casts(&mut prepared);
-        let errors = rewrite::prepare(&mut prepared);
+        let (prepared, errors) = self.prepared(query);
         if !errors.is_empty() {
             return Err(errors);
         }
-        let context = Context::new(self.registry, self.relations, self.database);
-        let planned = SqlToRel::new_with_options(&context, parser_options())
-            .sql_statement_to_plan(ast::Statement::Query(Box::new(prepared)))
-            .and_then(|plan| self.analyze(plan));
-        let plan = planned.map_err(|e| vec![translate(&e, &self.table_names(), query)])?;
+        let plan = self.planned(prepared).map_err(|error| {
+            let found = locate::all(query, error, |query: &ast::Query| self.planned(self.prepared(query).0).map(drop));
+            self.told(&found, query)
+        })?;
         match steps(&plan) {
             n if n <= QUERY_STEPS_MAX => Ok(plan),
             n => Err(vec![
@@ -103,6 +125,27 @@ impl Planner<'_> {
                     .hint("write intermediate results into a table"),
             ]),
         }
+    }
+
+    /// The query as DataFusion can plan it, and what cannot be read in it.
+    fn prepared(&self, query: &ast::Query) -> (ast::Query, Vec<Error>) {
+        let mut prepared = query.clone();
+        values::name_columns(&mut prepared);
+        length::split_casts(&mut prepared);
+        let errors = rewrite::prepare(&mut prepared, self.registry);
+        (prepared, errors)
+    }
+
+    fn planned(&self, prepared: ast::Query) -> Result<LogicalPlan, DataFusionError> {
+        let context = Context::new(self.registry, self.relations, self.database);
+        SqlToRel::new_with_options(&context, parser_options())
+            .sql_statement_to_plan(ast::Statement::Query(Box::new(prepared)))
+            .and_then(|plan| self.analyze(plan))
+    }
+
+    fn told<V: Visit + Spanned>(&self, found: &Mistakes, syntax: &V) -> Vec<Error> {
+        let tables = self.table_names();
+        found.iter().map(|(error, piece)| translate(error, &tables, piece.as_ref(), syntax)).collect()
     }
 
     /// Expressions over the columns of `source`, analysed: computed columns and watermarks.
@@ -115,27 +158,42 @@ impl Planner<'_> {
         source: Arc<dyn TableSource>,
         exprs: &[(String, ast::Expr)],
     ) -> Result<LogicalPlan, Vec<Error>> {
-        let context = Context::new(self.registry, self.relations, self.database);
-        let planner = SqlToRel::new_with_options(&context, parser_options());
-        let scan = LogicalPlanBuilder::scan(name, source, None).and_then(LogicalPlanBuilder::build);
-        let scan = scan.map_err(|e| vec![e.into()])?;
-        let mut planned = Vec::new();
         let mut errors = Vec::new();
-        for (column, expr) in exprs {
-            match self.expression(&planner, expr, scan.schema()) {
-                Ok(expr) => planned.push(expr.alias(column)),
-                Err(found) => errors.extend(found),
-            }
+        for (_, expr) in exprs {
+            errors.extend(refuse::expression(expr, self.registry));
+            errors.extend(self.prepared_expression(expr).1);
         }
         if !errors.is_empty() {
             return Err(errors);
         }
-        let all = ast::Expr::Tuple(exprs.iter().map(|(_, e)| e.clone()).collect());
-        LogicalPlanBuilder::from(scan)
-            .project(planned)
-            .and_then(LogicalPlanBuilder::build)
-            .and_then(|plan| self.analyze(plan))
-            .map_err(|e| vec![translate(&e, &[], &all)])
+        let scan = LogicalPlanBuilder::scan(name, source, None).and_then(LogicalPlanBuilder::build);
+        let scan = scan.map_err(|e| vec![e.into()])?;
+        let (names, exprs): (Vec<&str>, Vec<ast::Expr>) =
+            exprs.iter().map(|(name, expr)| (name.as_str(), expr.clone())).unzip();
+        self.computed(&scan, &names, &exprs).map_err(|error| {
+            let again = |exprs: &Vec<ast::Expr>| self.computed(&scan, &names, exprs).map(drop);
+            let found = locate::all(&exprs, error, again);
+            self.told(&found, &ast::Expr::Tuple(exprs))
+        })
+    }
+
+    /// Expressions over the rows of a scan, as columns of these names.
+    fn computed(
+        &self,
+        scan: &LogicalPlan,
+        names: &[&str],
+        exprs: &[ast::Expr],
+    ) -> Result<LogicalPlan, DataFusionError> {
+        let context = Context::new(self.registry, self.relations, self.database);
+        let planner = SqlToRel::new_with_options(&context, parser_options());
+        let mut planned = Vec::with_capacity(exprs.len());
+        for (name, expr) in names.iter().zip(exprs) {
+            let prepared = self.prepared_expression(expr).0;
+            let expr = planner.sql_to_expr(prepared, scan.schema(), &mut PlannerContext::new())?;
+            planned.push(expr.alias(*name));
+        }
+        let plan = LogicalPlanBuilder::from(scan.clone()).project(planned)?.build()?;
+        self.analyze(plan)
     }
 
     /// A constant as a value of a type.
@@ -155,23 +213,12 @@ impl Planner<'_> {
         }
     }
 
-    fn expression(
-        &self,
-        planner: &SqlToRel<'_, Context<'_>>,
-        expr: &ast::Expr,
-        schema: &DFSchema,
-    ) -> Result<Expr, Vec<Error>> {
-        let refused = refuse::expression(expr, self.registry);
-        if !refused.is_empty() {
-            return Err(refused);
-        }
+    /// As [`Planner::prepared`], of an expression.
+    fn prepared_expression(&self, expr: &ast::Expr) -> (ast::Expr, Vec<Error>) {
         let mut prepared = expr.clone();
         length::split_casts(&mut prepared);
-        let errors = rewrite::prepare(&mut prepared);
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        planner.sql_to_expr(prepared, schema, &mut PlannerContext::new()).map_err(|e| vec![translate(&e, &[], expr)])
+        let errors = rewrite::prepare(&mut prepared, self.registry);
+        (prepared, errors)
     }
 
     /// Flink's literals and casts, types that fit, constants folded.

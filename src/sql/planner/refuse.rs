@@ -108,6 +108,10 @@ impl Refusals<'_> {
     }
 
     fn select(&mut self, select: &Select) {
+        if select.top.is_some() {
+            let place = select.projection.first().and_then(span_of);
+            self.refuse("TOP", place, ENDLESS);
+        }
         self.expressions(&select.qualify);
         if !select.lateral_views.is_empty() {
             self.refuse("LATERAL VIEW", span_of(select), "leave it out");
@@ -322,6 +326,15 @@ impl Expressions<'_> {
             self.errors.push(error.hint("write COUNT(DISTINCT CONCAT_WS('|', a, b)) for texts"));
         }
         if ["__TABLE_ARG", "DESCRIPTOR"].contains(&upper.as_str()) || self.registry.knows(&name) {
+            return;
+        }
+        if matches!(function.args, ast::FunctionArguments::None) {
+            // USER, SESSION_USER … are functions without parentheses to the parser
+            let error = Error::sql(format!("\"{name}\" is a word of SQL, and no function here")).or_at(place);
+            self.errors.push(match unsupported_function(&upper, place) {
+                Some(known) => known,
+                None => error.hint(format!("a column of that name is written in back-ticks: `{name}`")),
+            });
             return;
         }
         let error = Error::sql(match upper.as_str() {

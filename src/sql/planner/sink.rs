@@ -80,11 +80,16 @@ fn sized(value: Expr, function: &str, length: Length, more: &[Expr], registry: &
 
 fn refused(given: &Given<'_>, column: &ColumnSpec, table: &str) -> Error {
     let from = given.declared.clone().unwrap_or_else(|| flink_type(given.data_type));
+    // a name that the planner gave is none to the user
+    let (what, value) = match given.name.strip_prefix("EXPR$").and_then(|number| number.parse::<usize>().ok()) {
+        Some(number) => (format!("column {} of the query", number.saturating_add(1)), "…"),
+        None => (format!("column \"{}\"", given.name), given.name),
+    };
     Error::sql(format!(
-        "column \"{}\" has the type {from}, column \"{}\" of table \"{table}\" has the type {}",
-        given.name, column.name, column.sql_type
+        "{what} has the type {from}, column \"{}\" of table \"{table}\" has the type {}",
+        column.name, column.sql_type
     ))
-    .hint(format!("write CAST({} AS {}) AS {}", given.name, column.sql_type, column.name))
+    .hint(format!("write CAST({value} AS {}) AS {}", column.sql_type, column.name))
 }
 
 /// The type that a table declares for a column that comes from it unchanged.

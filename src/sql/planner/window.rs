@@ -482,7 +482,7 @@ impl Call {
             other => Error::sql(format!("column \"{column}\" is no time stamp"))
                 .detail(format!("It has the type {}.", crate::sql::planner::expr::flink_type(other)))
                 .hint(format!(
-                    "add a computed column \"ts AS TO_TIMESTAMP_LTZ({column}, 3)\" and WATERMARK FOR ts to the table"
+                    "add a computed column \"event_time AS TO_TIMESTAMP_LTZ({column}, 3)\" and WATERMARK FOR event_time to the table"
                 )),
         }
         .or_at(place))

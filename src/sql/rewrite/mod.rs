@@ -30,6 +30,7 @@ use crate::sql::parser::types::arrow_type_of;
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::span_of;
 use crate::sql::planner::expr::flink_type;
+use crate::sql::planner::mark::{mark, unmarked};
 use crate::sql::planner::{interval, unnest};
 use crate::table::DIGITS;
 
@@ -37,17 +38,18 @@ use crate::table::DIGITS;
 ///
 /// # Errors
 /// `Sql` for each literal that cannot be read.
-pub(crate) fn prepare<V: VisitMut>(syntax: &mut V) -> Vec<Error> {
-    let mut preparation = Preparation { errors: Vec::new() };
+pub(crate) fn prepare<V: VisitMut>(syntax: &mut V, registry: &Registry) -> Vec<Error> {
+    let mut preparation = Preparation { registry, errors: Vec::new() };
     let ControlFlow::Continue(()) = syntax.visit(&mut preparation);
     preparation.errors
 }
 
-struct Preparation {
+struct Preparation<'a> {
+    registry: &'a Registry,
     errors: Vec<Error>,
 }
 
-impl VisitorMut for Preparation {
+impl VisitorMut for Preparation<'_> {
     type Break = Infallible;
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Infallible> {
@@ -58,6 +60,7 @@ impl VisitorMut for Preparation {
     }
 
     fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Infallible> {
+        let place = span_of(expr).filter(|_| self.can_fail(expr));
         match expr {
             ast::Expr::Interval(literal) => match interval::parse(literal) {
                 Ok(length) => {
@@ -117,7 +120,25 @@ impl VisitorMut for Preparation {
             ast::Expr::CompoundFieldAccess { root, access_chain } => collections::name_fields(root, access_chain),
             _ => {}
         }
+        if let Some(place) = place {
+            mark(expr, place);
+        }
         ControlFlow::Continue(())
+    }
+}
+
+impl Preparation<'_> {
+    /// Whether some value may make the expression fail while a job runs.
+    fn can_fail(&self, expr: &ast::Expr) -> bool {
+        match expr {
+            ast::Expr::Cast { kind, .. } => *kind == ast::CastKind::Cast,
+            ast::Expr::BinaryOp { op, .. } => matches!(op, ast::BinaryOperator::Divide | ast::BinaryOperator::Modulo),
+            ast::Expr::Function(call) => {
+                let name = call.name.to_string().replace('`', "").to_lowercase();
+                call.over.is_none() && self.registry.scalar(&name).is_some()
+            }
+            _ => false,
+        }
     }
 }
 
@@ -243,6 +264,13 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
     if let Some(compared) = collections::comparison(&expr, schema, registry)? {
         return Ok(Transformed::yes(compared));
     }
+    let expr = match expr {
+        Expr::ScalarFunction(call) => match unmarked(call) {
+            Ok(inner) => return Ok(Transformed::yes(inner)),
+            Err(call) => Expr::ScalarFunction(call),
+        },
+        other => other,
+    };
     match expr {
         Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => Ok(match i32::try_from(n) {
             Ok(small) => Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(small)), metadata)),

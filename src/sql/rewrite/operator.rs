@@ -84,6 +84,7 @@ impl Sides<'_> {
         }
         let name = match binary.op {
             Operator::Modulo => "mod",
+            Operator::Divide if !self.either(decimal) => "integer_divide",
             _ if !self.either(decimal) => return Ok(Transformed::no(Expr::BinaryExpr(binary))),
             Operator::Plus => "decimal_add",
             Operator::Minus => "decimal_subtract",

@@ -54,7 +54,7 @@ fn one_row_in_the_order_of_time_is_a_deduplication() {
         ("v DESC", "rn = 1", "order=[v DESC] rows=[1, 1]"),
         ("v DESC NULLS FIRST", "rn BETWEEN 2 AND 4", "order=[v DESC NULLS FIRST] rows=[2, 4]"),
     ] {
-        let text = plan(&query(order, condition)).unwrap().jobs[0].plan.explain();
+        let text = plan(&query(order, condition)).unwrap().jobs[0].plan.explain_places();
         let line = text.lines().find(|line| line.contains("WindowRank")).unwrap();
         assert!(line.ends_with(shown), "{order}, {condition}: {line}");
     }
@@ -136,11 +136,11 @@ fn subqueries_in_windows_are_joins() {
         // a NULL on either side rules the row out
         (format!("n NOT IN (SELECT n FROM {rows} b WHERE {same})"), "WindowJoin Anti keys=0 left=1 on=["),
     ] {
-        let text = plan(&format!("SELECT a.n FROM {rows} a WHERE {condition};")).unwrap().jobs[0].plan.explain();
+        let text = plan(&format!("SELECT a.n FROM {rows} a WHERE {condition};")).unwrap().jobs[0].plan.explain_places();
         assert!(text.contains(shown), "{condition}\n{text}");
     }
     let comma = format!("SELECT a.n FROM {rows} a, {rows} b WHERE {same} AND a.n = b.n;");
-    assert!(plan(&comma).unwrap().jobs[0].plan.explain().contains("WindowJoin Inner keys=1"));
+    assert!(plan(&comma).unwrap().jobs[0].plan.explain_places().contains("WindowJoin Inner keys=1"));
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn rows_go_once_into_each_grouping_set() {
 fn one_bound_is_enough_where_it_tells_the_windows_apart() {
     let query = |bound: &str| format!("SELECT {bound}, COUNT(*) FROM {MINUTES} GROUP BY {bound};");
     for bound in ["window_start", "window_end", "window_time"] {
-        let text = plan(&query(bound)).unwrap().jobs[0].plan.explain();
+        let text = plan(&query(bound)).unwrap().jobs[0].plan.explain_places();
         assert!(text.contains(&format!("keys=[] output=[{bound}, COUNT(*)]")), "{text}");
     }
 }
@@ -215,6 +215,6 @@ fn rows_in_the_order_of_their_time() {
 
 #[test]
 fn rows_in_the_order_of_their_time_alone() {
-    let text = plan("SELECT n FROM readings ORDER BY ts;").unwrap().jobs[0].plan.explain();
+    let text = plan("SELECT n FROM readings ORDER BY ts;").unwrap().jobs[0].plan.explain_places();
     assert!(text.contains("WindowRank end=$3 keys=[] order=[] all rows"), "{text}");
 }

@@ -51,7 +51,7 @@ impl CheckpointStore {
     /// Opens the state in `dir`, making it if need be, and locks it for this process.
     ///
     /// # Errors
-    /// `State` if another process holds it; `Unavailable` if it cannot be made or written.
+    /// `Unavailable` if another process holds it, or if it cannot be made or written.
     pub fn open(dir: &Path) -> Result<Self> {
         for part in [dir, &dir.join(MANIFESTS), &dir.join(OBJECTS)] {
             create_dir(part)?;
@@ -212,7 +212,7 @@ impl CheckpointStore {
     /// Removes the state in `dir`, for a fresh start. A directory that is not there is fresh.
     ///
     /// # Errors
-    /// `State` if another process holds it; `Config` if there is anything in it that is not ours: then
+    /// `Unavailable` if another process holds it; `Config` if there is anything in it that is not ours: then
     /// nothing is removed.
     pub fn clear(dir: &Path) -> Result<()> {
         if !dir.try_exists().map_err(|e| failure("read", dir, e))? {
@@ -293,7 +293,7 @@ fn lock(dir: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            Err(Error::state(format!("the state in \"{}\" is in use by another streamer", dir.display()))
+            Err(Error::unavailable(format!("the state in \"{}\" is in use by another streamer", dir.display()))
                 .hint("stop that one, or choose another directory with --state"))
         }
         Err(TryLockError::Error(e)) => Err(failure("lock", &path, e)),

@@ -83,7 +83,7 @@ fn a_second_process_is_refused() {
     let dir = TempDir::new().unwrap();
     let store = CheckpointStore::open(dir.path()).unwrap();
     for error in [CheckpointStore::open(dir.path()).unwrap_err(), CheckpointStore::clear(dir.path()).unwrap_err()] {
-        assert_eq!(error.kind(), ErrorKind::State);
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.message().contains("in use by another streamer"), "{error}");
         assert!(error.hint_text().unwrap().contains("--state"));
     }

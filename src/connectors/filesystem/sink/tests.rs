@@ -333,7 +333,10 @@ async fn an_unwritable_path_is_named() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, b"").unwrap();
-    let error = sink(&table(&file, &[], &[])).restore(None).await.unwrap_err();
+    let error = FileSink::open(&table(&file, &[], &[]), &JobContext::default()).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.message().contains("is a file"), "{error}");
+    let error = sink(&table(&file.join("below"), &[], &[])).restore(None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.message().contains("file"), "{error}");
     let full = failure("write", Path::new("/x"), std::io::ErrorKind::StorageFull.into());

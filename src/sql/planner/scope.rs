@@ -1,0 +1,149 @@
+//! What an error needs to know of the query around it: names given in SELECT, tables of FROM, widths of UNION and VALUES.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Spanned, TableFactor, Visit, Visitor};
+
+use crate::error::{Error, Span};
+use crate::sql::planner::errors::{from_parser, span_of};
+use crate::sql::planner::wording::in_sql_types;
+
+/// The expression that SELECT gives a name to.
+pub(super) fn alias_of<V: Visit>(name: &str, syntax: &V) -> Option<Expr> {
+    select(syntax, |select| {
+        select.projection.iter().find_map(|item| match item {
+            SelectItem::ExprWithAlias { expr, alias } if alias.value == name => Some(expr.clone()),
+            _ => None,
+        })
+    })
+}
+
+/// Place of the second column of a SELECT with a name.
+pub(super) fn second<V: Visit>(name: &str, syntax: &V) -> Option<Span> {
+    select(syntax, |select| {
+        let named = select.projection.iter().filter(|item| match item {
+            SelectItem::ExprWithAlias { alias, .. } => alias.value == name,
+            SelectItem::UnnamedExpr(Expr::Identifier(column)) => column.value == name,
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().is_some_and(|p| p.value == name),
+            _ => false,
+        });
+        named.skip(1).find_map(span_of)
+    })
+}
+
+/// Names that columns of the first FROM of several tables can be told apart with.
+pub(super) fn tables<V: Visit>(syntax: &V) -> Vec<String> {
+    let names = |select: &Select| {
+        let factors = select
+            .from
+            .iter()
+            .flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
+        let names: Vec<String> = factors
+            .filter_map(|factor| match factor {
+                TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+                    Some(alias.name.value.clone())
+                }
+                TableFactor::Table { name, .. } => name.0.last()?.as_ident().map(|ident| ident.value.clone()),
+                _ => None,
+            })
+            .collect();
+        (names.len() > 1).then_some(names)
+    };
+    select(syntax, names).unwrap_or_default()
+}
+
+fn select<V: Visit, T>(syntax: &V, found: impl Fn(&Select) -> Option<T>) -> Option<T> {
+    struct Looking<F>(F);
+    impl<T, F: Fn(&Select) -> Option<T>> Visitor for Looking<F> {
+        type Break = T;
+
+        fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<T> {
+            (self.0)(select).map_or(ControlFlow::Continue(()), ControlFlow::Break)
+        }
+    }
+    syntax.visit(&mut Looking(found)).break_value()
+}
+
+fn body<V: Visit, T>(syntax: &V, found: impl Fn(&SetExpr) -> Option<T>) -> Option<T> {
+    struct Looking<F>(F);
+    impl<T, F: Fn(&SetExpr) -> Option<T>> Visitor for Looking<F> {
+        type Break = T;
+
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<T> {
+            (self.0)(&query.body).map_or(ControlFlow::Continue(()), ControlFlow::Break)
+        }
+    }
+    syntax.visit(&mut Looking(found)).break_value()
+}
+
+/// Columns of a query, where `*` does not hide how many there are.
+fn width(body: &SetExpr) -> Option<usize> {
+    match body {
+        SetExpr::Select(select) => {
+            let listed =
+                |item: &&SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+            (select.projection.iter().filter(listed).count() == select.projection.len())
+                .then_some(select.projection.len())
+        }
+        SetExpr::SetOperation { left, .. } => width(left),
+        SetExpr::Values(values) => values.rows.first().map(|row| row.content.len()),
+        SetExpr::Query(query) => width(&query.body),
+        _ => None,
+    }
+}
+
+/// The columns of a query as one place.
+fn columns(body: &SetExpr) -> Option<Span> {
+    match body {
+        SetExpr::Select(select) => {
+            let (first, last) = (select.projection.first()?, select.projection.last()?);
+            span_of(first).zip(span_of(last)).map(|(first, last)| first.to(last))
+        }
+        other => from_parser(other.span()),
+    }
+}
+
+/// The sides of a UNION that do not fit: in their number of columns, or in the types of `column`.
+pub(super) fn of_union<V: Visit>(syntax: &V, column: Option<&str>, types: Option<(&str, &str)>) -> Error {
+    if let Some((one, other)) = types {
+        let (one, other) = (in_sql_types(one), in_sql_types(other));
+        let column = column.map_or_else(String::new, |column| format!(" in column \"{column}\""));
+        return Error::sql(format!("the sides of UNION ALL have the types {one} and {other}{column}"))
+            .hint("convert one of them with CAST(… AS type)");
+    }
+    fn uneven(body: &SetExpr) -> Option<(usize, usize, Option<Span>)> {
+        let SetExpr::SetOperation { left, right, .. } = body else { return None };
+        uneven(left).or_else(|| uneven(right)).or_else(|| {
+            let (one, other) = (width(left)?, width(right)?);
+            (one != other).then(|| (one, other, columns(right)))
+        })
+    }
+    let hint = "give both the same columns; CAST(NULL AS type) stands for one that is not there";
+    match body(syntax, uneven) {
+        Some((one, other, place)) => {
+            Error::sql(format!("the sides of UNION ALL have {one} and {other} columns")).or_at(place).hint(hint)
+        }
+        None => Error::sql("the sides of UNION ALL have different numbers of columns").hint(hint),
+    }
+}
+
+/// Rows of VALUES that do not fit the first; `text` is what was said of them.
+pub(super) fn of_values<V: Visit>(syntax: &V, text: &str) -> Error {
+    let uneven = body(syntax, |body| {
+        let SetExpr::Values(values) = body else { return None };
+        let wanted = values.rows.first()?.content.len();
+        let row = values.rows.iter().find(|row| row.content.len() != wanted)?;
+        let place = row.content.first().zip(row.content.last());
+        let place = place.and_then(|(first, last)| Some(span_of(first)?.to(span_of(last)?)));
+        Some((wanted, row.content.len(), place))
+    });
+    match uneven {
+        Some((wanted, given, place)) => {
+            let values = if given == 1 { "value" } else { "values" };
+            Error::sql(format!("a row of VALUES has {given} {values}, the first has {wanted}"))
+                .or_at(place)
+                .hint("write NULL for a value that is not there")
+        }
+        None => Error::sql(text).hint("convert the values of a column to one type with CAST(… AS type)"),
+    }
+}

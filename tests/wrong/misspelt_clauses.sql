@@ -1,0 +1,9 @@
+CREATE TABLE readings (device STRING, v INT, ok BOOLEAN, parts ARRAY<INT>, place ROW<site STRING, line INT>, ts TIMESTAMP(3),
+  WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)
+WITH ('connector' = 'filesystem', 'path' = 'readings', 'format' = 'json');
+SELECT device FORM readings;
+SELECT device FROM readings WERE v > 1;
+SELECT device FROM readings WHERE v == 1;
+SELECT device FROM readings WHERE v > 1 && ok;
+SELECT device FROM readings WHERE device = ‘x’;
+SELECT ts + INTERVAL '5' SECS FROM readings;

@@ -1,0 +1,7 @@
+SET 'table.local-timezone' = 'UTC';
+SET 'pipeline.nme' = 'x';
+SET 'streamer.max-future-skw' = '1 s';
+CREATE TABLE readings (device STRING, v INT, ok BOOLEAN, parts ARRAY<INT>, place ROW<site STRING, line INT>, ts TIMESTAMP(3),
+  WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)
+WITH ('connector' = 'filesystem', 'path' = 'readings', 'format' = 'json');
+SELECT v FROM readings;
