@@ -38,7 +38,7 @@ use crate::sql::planner::context::{Registry, Relations};
 use crate::sql::planner::errors::span_of;
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::lower::Lowering;
-use crate::sql::planner::{Planner, refuse};
+use crate::sql::planner::{Planner, digits, refuse};
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
 
 pub use crate::sql::planner::expr::flink_type as type_name;
@@ -386,11 +386,12 @@ impl Planning {
     }
 
     fn job(&mut self, builder: PlanBuilder, kind: JobKind, span: Span, logical: String) -> Result<(), Vec<Error>> {
-        let plan = builder.finish(self.settings.clone());
+        let mut plan = builder.finish(self.settings.clone());
         let errors = self.validate(&plan);
         if !errors.is_empty() {
             return Err(errors);
         }
+        digits::keep(&mut plan);
         self.jobs.push(Job { plan, kind, span, logical });
         Ok(())
     }

@@ -15,7 +15,7 @@ use parquet::arrow::ArrowWriter;
 
 use super::files::{self, failure};
 use super::options::{FileOptions, Format};
-use super::parquet_file;
+use super::{parquet_file, parquet_map};
 use super::staging::StagingReader;
 use crate::error::{Error, Result};
 use crate::formats::{self, Encoder};
@@ -147,7 +147,11 @@ impl Layout {
 
     fn stored(&self, body: &RecordBatch) -> Result<RecordBatch> {
         let columns = body.columns().iter().zip(self.body.fields());
-        let columns = columns.map(|(column, field)| cast(column, field.data_type())).collect::<Result<Vec<_>, _>>()?;
+        let columns = columns.map(|(column, field)| match self.format {
+            Format::Parquet => Ok(cast(&parquet_map::stored(column, field.name())?, field.data_type())?),
+            Format::Json | Format::Csv | Format::Raw => Ok(cast(column, field.data_type())?),
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
         Ok(RecordBatch::try_new(Arc::clone(&self.body), columns)?)
     }
 }

@@ -437,8 +437,7 @@ fn wrong_options_and_types_are_configuration_errors() {
     }
     let both = [("value.json.ignore-parse-errors", "true"), ("value.json.fail-on-missing-field", "true")];
     assert!(make(&columns(), &both).is_err());
-    let pair = vec![Field::new("key", DataType::Int32, false), Field::new("value", DataType::Int32, true)];
-    let int_keys = DataType::Map(Arc::new(Field::new("entries", DataType::Struct(pair.into()), false)), false);
+    let int_keys = crate::table::map::map_type(DataType::Int32, DataType::Int32, true);
     assert!(make(&[("k", int_keys)], &[]).unwrap_err().contains("MAP"));
     assert!(make(&[("i", DataType::Interval(arrow::datatypes::IntervalUnit::DayTime))], &[]).is_err());
     assert_eq!(make(&columns(), &[("value.json.timestamp-format.standard", "iso-8601")]), Ok(()));

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::functions::cast::convert;
 use crate::functions::scalar::Takes::Any;
 use crate::functions::scalar::{Call, Entry, Types};
+use crate::table::map::keys;
 
 /// The functions of this file; what the planner writes for `=` and `<>`.
 pub(super) const ENTRIES: &[Entry] = &[
@@ -79,10 +80,10 @@ fn equal(left: &ArrayRef, right: &ArrayRef, call: &Call<'_>) -> Result<BooleanAr
 /// The order of entries does not count.
 fn equal_maps(left: &MapArray, right: &MapArray, call: &Call<'_>) -> Result<BooleanArray> {
     let pool = |left: &ArrayRef, right: &ArrayRef| Pool::new(&[left, right], left.data_type(), call);
-    let (keys, values) = (pool(left.keys(), right.keys())?, pool(left.values(), right.values())?);
-    let (first_keys, first_values) = (keys.firsts()?, values.firsts()?);
+    let (all_keys, values) = (pool(keys(left), keys(right))?, pool(left.values(), right.values())?);
+    let (first_keys, first_values) = (all_keys.firsts()?, values.firsts()?);
     let entry = |column: usize, entry: usize| {
-        let key = first_keys.get(keys.number(column, entry) as usize);
+        let key = first_keys.get(all_keys.number(column, entry) as usize);
         (key, first_values.get(values.number(column, entry) as usize))
     };
     let same = |row: usize| {
