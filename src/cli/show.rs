@@ -12,7 +12,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use crate::cli::write_out;
 use crate::error::Result;
 use crate::formats;
-use crate::table::Options;
+use crate::table::{OptionValue, Options};
 use crate::time::Clock;
 
 /// Standard output or standard error.
@@ -103,7 +103,10 @@ impl ResultWriter {
                 writeln!(out, "{}", arrow::util::pretty::pretty_format_batches_with_options(&printed, &options)?)?;
             }
             Format::Jsonl | Format::Parquet => {
-                let mut encoder = formats::encoder("json", batch.schema(), &Options::default(), "json.")?;
+                // every value of a result can be shown, a NULL key too
+                let literal = OptionValue { value: "LITERAL".to_owned(), span: None };
+                let options = Options([("json.map-null-key.mode".to_owned(), literal)].into());
+                let mut encoder = formats::encoder("json", batch.schema(), &options, "json.")?;
                 for row in encoder.encode(batch)?.iter() {
                     out.extend_from_slice(row);
                     out.push(b'\n');

@@ -138,6 +138,7 @@ const INTERNAL: &[&str] = &[
     "flink_cast_digits",
     "flink_digits",
     "strpos",
+    "time_difference",
     "__array",
     "__map",
     "__item",

@@ -18,7 +18,10 @@ pub(super) fn stored_type(data_type: &DataType) -> DataType {
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(inside).collect()),
         DataType::Map(entries, sorted) => match entry_fields(data_type) {
             Some((key, value)) => {
-                let pair = Fields::from(vec![inside(key).as_ref().clone().with_nullable(false), inside(value).as_ref().clone()]);
+                let pair = Fields::from(vec![
+                    inside(key).as_ref().clone().with_nullable(false),
+                    inside(value).as_ref().clone(),
+                ]);
                 DataType::Map(Arc::new(Field::new(entries.name(), DataType::Struct(pair), false)), *sorted)
             }
             None => data_type.clone(),
@@ -49,10 +52,14 @@ pub(super) fn stored(array: &ArrayRef, name: &str) -> Result<ArrayRef> {
         }
         DataType::Map(entries, sorted) => {
             let map = array.as_map();
-            let DataType::Struct(pair) = entries.data_type() else { return Err(Error::internal("a map without entries")) };
+            let DataType::Struct(pair) = entries.data_type() else {
+                return Err(Error::internal("a map without entries"));
+            };
             if keys(map).null_count() > 0 {
-                return Err(Error::data(format!("column \"{name}\": a key of a map is NULL, which Parquet cannot hold"))
-                    .hint("use COALESCE(key, 'none') for the key"));
+                return Err(Error::data(format!(
+                    "column \"{name}\": a key of a map is NULL, which Parquet cannot hold"
+                ))
+                .hint("use COALESCE(key, 'none') for the key"));
             }
             let columns = vec![stored(keys(map), name)?, stored(map.values(), name)?];
             let entries_array = StructArray::try_new_with_length(pair.clone(), columns, None, map.entries().len())?;

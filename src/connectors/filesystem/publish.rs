@@ -15,8 +15,8 @@ use parquet::arrow::ArrowWriter;
 
 use super::files::{self, failure};
 use super::options::{FileOptions, Format};
-use super::{parquet_file, parquet_map};
 use super::staging::StagingReader;
+use super::{parquet_file, parquet_map};
 use crate::error::{Error, Result};
 use crate::formats::{self, Encoder};
 use crate::limits::OPEN_FOLDERS_MAX;

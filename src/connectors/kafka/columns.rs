@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, RecordBatch,
-    RecordBatchOptions, StringArray, StringBuilder, TimestampMillisecondArray, UInt32Array,
+    ArrayBuilder, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
+    StringArray, StringBuilder, TimestampMillisecondArray, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{can_cast_types, cast, take};

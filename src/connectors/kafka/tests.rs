@@ -5,10 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray,
-    TimestampMillisecondArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit, TimestampMillisecondType};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -399,7 +396,14 @@ async fn reads_back_exactly_what_was_written() {
                 assert_eq!((text("kind", row), text("topic", row)), ("CreateTime".to_owned(), "t".to_owned()));
                 assert_eq!(long("offset", row), batch.offsets.value(row));
                 let header = batch.rows.column_by_name("h").unwrap().as_map().value(row);
-                let names: Vec<_> = header.column(0).as_struct().column(0).as_string::<i32>().iter().map(|n| n.unwrap().to_owned()).collect();
+                let names: Vec<_> = header
+                    .column(0)
+                    .as_struct()
+                    .column(0)
+                    .as_string::<i32>()
+                    .iter()
+                    .map(|n| n.unwrap().to_owned())
+                    .collect();
                 if text("value", row) == "odd" {
                     assert_eq!(names, ["a\u{fffd}"]);
                     assert!(batch.rows.column_by_name("k").unwrap().is_null(row));

@@ -1,6 +1,6 @@
 //! The cases of bad input J1–J30, what Flink 2.3 did with the same lines, and the properties.
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -419,6 +419,29 @@ fn options_of_the_encoder() {
     let ignore = [("json.encode.ignore-null-fields", "true")];
     let messages = [r#"{"n":{"y":1.0},"a":[null]}"#, r#"{"id":6}"#];
     assert_eq!(rows(&columns, &ignore, &messages), [r#"{"n":{"y":1.0},"a":[null]}"#, r#"{"id":6}"#]);
+}
+
+#[test]
+fn null_keys_are_refused_dropped_or_named() {
+    let data_type = map(DataType::Int32);
+    let schema = schema(&[("m", data_type.clone())]);
+    let keys = Arc::new(StringArray::from(vec![None, Some("a"), Some("null"), None, Some("b"), None]));
+    let values = Arc::new(Int32Array::from(vec![Some(1), Some(2), Some(3), Some(4), None, Some(5)]));
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths([3, 1, 2, 0]);
+    let maps = crate::table::map::map_array(&data_type, offsets, keys, values, None).unwrap();
+    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(maps)]).unwrap();
+    let written = |pairs: &[(&str, &str)]| -> Result<Vec<String>> {
+        let encoded = JsonEncoder::new(schema.clone(), &options(pairs), "json.")?.encode(&batch)?;
+        Ok(encoded.iter().map(|row| String::from_utf8(row.to_vec()).unwrap()).collect())
+    };
+    let mode = "json.map-null-key.mode";
+    assert!(written(&[]).unwrap_err().message().contains("a key of a map is NULL"));
+    let dropped = [r#"{"m":{"a":2,"null":3}}"#, r#"{"m":{}}"#, r#"{"m":{"b":null}}"#, r#"{"m":{}}"#];
+    assert_eq!(written(&[(mode, "DROP")]).unwrap(), dropped);
+    let named = [r#"{"m":{"null":3,"a":2}}"#, r#"{"m":{"null":4}}"#, r#"{"m":{"b":null,"null":5}}"#, r#"{"m":{}}"#];
+    assert_eq!(written(&[(mode, "LITERAL")]).unwrap(), named);
+    let own = written(&[(mode, "literal"), ("json.map-null-key.literal", "b")]).unwrap();
+    assert_eq!(own[2], r#"{"m":{"b":5}}"#);
 }
 
 #[test]

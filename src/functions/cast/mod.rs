@@ -262,8 +262,9 @@ fn from_text(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
         DataType::Boolean => column!(BooleanArray, parse::read_boolean),
         DataType::Decimal128(precision, scale) => {
             let read = |text: &str| parse::read_decimal(text, *precision, *scale);
-            let units = read_each(texts, to, lenient, read)?;
-            let units: Decimal128Array = units.into_iter().map(Option::flatten).collect();
+            // one that does not fit fails as one that is none
+            let units: Decimal128Array =
+                read_each(texts, to, lenient, |text| read(text).flatten())?.into_iter().collect();
             Arc::new(units.with_data_type(to.clone()))
         }
         DataType::Date32 => {

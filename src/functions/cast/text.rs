@@ -76,9 +76,8 @@ pub(in crate::functions) fn text_at(array: &ArrayRef, row: usize, zone: &Zone) -
         }
         DataType::Map(_, _) => {
             let map = array.as_map();
-            let part = |i: usize| -> Result<String> {
-                Ok(format!("{}={}", nested(keys(map), i)?, nested(map.values(), i)?))
-            };
+            let part =
+                |i: usize| -> Result<String> { Ok(format!("{}={}", nested(keys(map), i)?, nested(map.values(), i)?)) };
             format!("{{{}}}", bounds(map.offsets(), row).map(part).collect::<Result<Vec<_>>>()?.join(", "))
         }
         DataType::Struct(_) => {

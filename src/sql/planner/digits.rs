@@ -55,10 +55,12 @@ fn narrow(plan: &StreamPlan, id: usize, node: &Node, passed: &mut [Vec<bool>]) -
     let mut lost = false;
     for &input in &node.inputs {
         for at in 0..plan.nodes[input].schema.fields().len() {
-            let takers = takers(node, &plan.nodes[input], at);
-            let on = passed[input][at] && takers.as_ref().is_some_and(|takers| takers.iter().all(|to| passed[id][*to]));
+            let takers = takers(node, at);
+            let same_zone = takers.iter().all(|to| zone(node, *to) == zone(&plan.nodes[input], at));
+            let all = same_zone && takers.iter().all(|to| passed[id][*to]);
+            let on = passed[input][at] && all && !looks_at(node, at);
             lost |= set(&mut passed[input][at], on);
-            for to in takers.into_iter().flatten() {
+            for to in takers {
                 lost |= set(&mut passed[id][to], on);
             }
         }
@@ -73,19 +75,27 @@ fn set(mark: &mut bool, stays: bool) -> bool {
     lost
 }
 
-/// The columns of `node` that are column `at` of its input; `None` if the node also looks at it.
-fn takers(node: &Node, input: &Node, at: usize) -> Option<Vec<usize>> {
+/// The columns of `node` that are column `at` of its input.
+fn takers(node: &Node, at: usize) -> Vec<usize> {
+    match &node.kind {
+        NodeKind::Calc(calc) => {
+            let takers = calc.projection.iter().enumerate().filter(|(_, expr)| passing(expr) == Some(at));
+            takers.map(|(to, _)| to).collect()
+        }
+        NodeKind::Union | NodeKind::Sink(_) => vec![at],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether `node` does more with column `at` of its input than to pass it on.
+fn looks_at(node: &Node, at: usize) -> bool {
     match &node.kind {
         NodeKind::Calc(Calc { predicate, projection }) => {
-            let looked_at = predicate.iter().chain(projection.iter().filter(|expr| passing(expr).is_none()));
-            let looked_at = looked_at.into_iter().any(|expr| reads(&expr.expr, at));
-            let takers = projection.iter().enumerate().filter(|(_, expr)| passing(expr) == Some(at));
-            let takers: Vec<usize> = takers.map(|(to, _)| to).collect();
-            let same_zone = takers.iter().all(|to| zone(node, *to) == zone(input, at));
-            (!looked_at && same_zone).then_some(takers)
+            let mut computing = predicate.iter().chain(projection.iter().filter(|expr| passing(expr).is_none()));
+            computing.any(|expr| reads(&expr.expr, at))
         }
-        NodeKind::Union | NodeKind::Sink(_) => Some(vec![at]),
-        _ => None,
+        NodeKind::Union | NodeKind::Sink(_) => false,
+        _ => true,
     }
 }
 
@@ -163,10 +173,73 @@ fn widen(node: &mut Node, marked: &[bool]) {
         }
         NodeKind::Sink(Sink { table, .. }) => {
             let names: Vec<String> = table.sink_columns().map(|column| column.name.clone()).collect();
-            let marked = |column: &ColumnSpec| names.iter().position(|name| *name == column.name).is_some_and(is_marked);
+            let marked =
+                |column: &ColumnSpec| names.iter().position(|name| *name == column.name).is_some_and(is_marked);
             let columns = Arc::make_mut(table).columns.iter_mut();
             columns.filter(|column| marked(column)).for_each(|column| column.data_type = wide(&column.data_type));
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::plan_script;
+
+    const TABLES: &str = "
+CREATE TABLE r (id INT, ts TIMESTAMP(3), lz TIMESTAMP_LTZ(3), ts9 TIMESTAMP(9), again AS id + 1)
+WITH ('connector' = 'filesystem', 'path' = 'r', 'format' = 'json');
+CREATE TABLE w (id INT, ts TIMESTAMP(3), lz TIMESTAMP_LTZ(3), WATERMARK FOR ts AS ts)
+WITH ('connector' = 'filesystem', 'path' = 'w', 'format' = 'json');
+CREATE TABLE o (id INT, ts TIMESTAMP(3), lz TIMESTAMP_LTZ(3)) WITH ('connector' = 'filesystem', 'path' = 'o', 'format' = 'csv');
+CREATE TABLE o6 (id INT, ts TIMESTAMP(6), lz TIMESTAMP_LTZ(6)) WITH ('connector' = 'filesystem', 'path' = 'o6', 'format' = 'json');
+CREATE TABLE p (id INT, ts TIMESTAMP(3), lz TIMESTAMP_LTZ(3)) WITH ('connector' = 'filesystem', 'path' = 'p', 'format' = 'parquet');
+";
+
+    /// The units of the time stamps of each node of the script's last job.
+    fn units(sql: &str) -> Vec<String> {
+        let script = plan_script(&format!("{TABLES}{sql};"), &|_| None).unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        let nodes = &script.jobs.last().unwrap().plan.nodes;
+        let units = |node: &Node| -> String {
+            let units = (0..node.schema.fields().len()).filter_map(|at| unit(node, at));
+            units
+                .map(|unit| match unit {
+                    TimeUnit::Second => 's',
+                    TimeUnit::Millisecond => 'm',
+                    TimeUnit::Microsecond => 'u',
+                    TimeUnit::Nanosecond => 'n',
+                })
+                .collect()
+        };
+        for node in nodes {
+            let table = match &node.kind {
+                NodeKind::Source(source) => source.table.schema(),
+                NodeKind::Sink(sink) => sink.table.sink_schema(),
+                _ => continue,
+            };
+            assert_eq!(table.fields(), node.schema.fields(), "{sql}");
+        }
+        nodes.iter().map(units).collect()
+    }
+
+    #[test]
+    fn what_only_passes_keeps_its_digits() {
+        assert_eq!(units("INSERT INTO o SELECT id, ts, lz FROM r"), ["uun", "uu"]);
+        assert_eq!(units("INSERT INTO o SELECT id + 1, ts, lz FROM r WHERE id > 3"), ["uun", "uu", "uu"]);
+        assert_eq!(units("INSERT INTO o6 SELECT id, ts, lz FROM r"), ["uun", "uu", "uu"]);
+        assert_eq!(units("INSERT INTO o SELECT * FROM w"), ["mu", "mu"]);
+        let both = "INSERT INTO o SELECT id, ts, lz FROM r UNION ALL SELECT id, ts, lz FROM w";
+        assert_eq!(units(both), ["mun", "mu", "mu", "mu", "mu"]);
+    }
+
+    #[test]
+    fn what_is_read_or_kept_is_cut() {
+        assert_eq!(units("SELECT * FROM r"), ["mmn", "mmn"]);
+        assert_eq!(units("INSERT INTO p SELECT id, ts, lz FROM r"), ["mmn", "mm"]);
+        assert_eq!(units("INSERT INTO o SELECT YEAR(ts), ts, lz FROM r WHERE lz IS NOT NULL"), ["mmn", "mm", "mm"]);
+        assert_eq!(units("INSERT INTO o SELECT id, ts + INTERVAL '1' DAY, lz FROM r"), ["mun", "mu", "mu"]);
+        let set = "EXECUTE STATEMENT SET BEGIN INSERT INTO o SELECT id, ts, lz FROM r; INSERT INTO p SELECT id, ts, lz FROM r; END";
+        assert_eq!(units(set), ["mmn", "mm", "mm"]);
     }
 }

@@ -2,8 +2,8 @@
 
 use arrow::array::{
     AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
-    Int16Array, Int32Array, ListArray, StructArray, Time32MillisecondArray,
-    TimestampMicrosecondArray, TimestampNanosecondArray, TimestampSecondArray,
+    Int16Array, Int32Array, ListArray, StructArray, Time32MillisecondArray, TimestampMicrosecondArray,
+    TimestampNanosecondArray, TimestampSecondArray,
 };
 use arrow::datatypes::{Field, Int32Type, Int64Type};
 use parquet::arrow::ArrowWriter;
