@@ -12,6 +12,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use crate::cli::write_out;
 use crate::error::Result;
 use crate::formats;
+use crate::table::map::readable;
 use crate::table::{OptionValue, Options};
 use crate::time::Clock;
 
@@ -138,7 +139,7 @@ fn printed(batch: &RecordBatch, zone: &str) -> Result<RecordBatch> {
 }
 
 fn text_of_times(column: &ArrayRef, zone: &str) -> Result<ArrayRef> {
-    let DataType::Timestamp(unit, zoned) = column.data_type() else { return Ok(Arc::clone(column)) };
+    let DataType::Timestamp(unit, zoned) = column.data_type() else { return readable(column) };
     let format = Some(match unit {
         TimeUnit::Second => "%Y-%m-%d %H:%M:%S",
         TimeUnit::Millisecond => "%Y-%m-%d %H:%M:%S%.3f",
@@ -197,8 +198,8 @@ impl AlertLines {
     fn rows(&self, batch: &RecordBatch, text: &mut String) -> Result<()> {
         let options = FormatOptions::default().with_timestamp_format(Some("%H:%M:%S%.3f")).with_null("NULL");
         let schema = batch.schema();
-        let formatters = batch
-            .columns()
+        let columns = batch.columns().iter().map(readable).collect::<Result<Vec<_>>>()?;
+        let formatters = columns
             .iter()
             .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
             .collect::<Result<Vec<_>, _>>()?;

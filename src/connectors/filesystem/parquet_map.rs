@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 
 use crate::error::{Error, Result};
-use crate::table::map::{entry_fields, keys, map_array};
+use crate::table::map::{entry_fields, map_array, plain};
 
 /// The type with which a column of the type `data_type` is stored.
 pub(super) fn stored_type(data_type: &DataType) -> DataType {
@@ -35,38 +35,9 @@ pub(super) fn stored_type(data_type: &DataType) -> DataType {
 /// # Errors
 /// `Data` if a key of a map is NULL.
 pub(super) fn stored(array: &ArrayRef, name: &str) -> Result<ArrayRef> {
-    let to = stored_type(array.data_type());
-    if *array.data_type() == to {
-        return Ok(Arc::clone(array));
-    }
-    Ok(match &to {
-        DataType::List(item) => {
-            let list = array.as_list::<i32>();
-            let values = stored(list.values(), name)?;
-            Arc::new(ListArray::try_new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned())?)
-        }
-        DataType::Struct(fields) => {
-            let row = array.as_struct();
-            let columns = row.columns().iter().map(|column| stored(column, name)).collect::<Result<Vec<_>>>()?;
-            Arc::new(StructArray::try_new_with_length(fields.clone(), columns, row.nulls().cloned(), row.len())?)
-        }
-        DataType::Map(entries, sorted) => {
-            let map = array.as_map();
-            let DataType::Struct(pair) = entries.data_type() else {
-                return Err(Error::internal("a map without entries"));
-            };
-            if keys(map).null_count() > 0 {
-                return Err(Error::data(format!(
-                    "column \"{name}\": a key of a map is NULL, which Parquet cannot hold"
-                ))
-                .hint("use COALESCE(key, 'none') for the key"));
-            }
-            let columns = vec![stored(keys(map), name)?, stored(map.values(), name)?];
-            let entries_array = StructArray::try_new_with_length(pair.clone(), columns, None, map.entries().len())?;
-            let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
-            Arc::new(MapArray::try_new(Arc::clone(entries), offsets, entries_array, nulls, *sorted)?)
-        }
-        _ => Arc::clone(array),
+    plain(array, &|_| {
+        Err(Error::data(format!("column \"{name}\": a key of a map is NULL, which Parquet cannot hold"))
+            .hint("use COALESCE(key, 'none') for the key"))
     })
 }
 

@@ -87,7 +87,10 @@ impl Layout {
 
     fn encoder(&self) -> Result<Box<dyn Encoder>> {
         let name = self.format.name();
-        formats::encoder(name, Arc::clone(&self.body), &self.table.options, &format!("{name}."))
+        let mut options = self.table.options.clone();
+        // Flink's writer of csv files does not look at it
+        options.0.remove("csv.write-bigdecimal-in-scientific-notation");
+        formats::encoder(name, Arc::clone(&self.body), &options, &format!("{name}."))
     }
 
     /// Publishes a segment. Files that are there already stay as they are.

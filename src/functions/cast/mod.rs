@@ -163,6 +163,9 @@ fn cast(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
         (DataType::Time32(_) | DataType::Time64(_), DataType::Timestamp(_, None)) => {
             from_local(to, call.rows, call.zone, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local())))
         }
+        (DataType::Timestamp(_, Some(_)), DataType::Date32) => {
+            dates(call.rows, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local_ms.div_euclid(DAY_MS))))
+        }
         (DataType::Timestamp(_, _), DataType::Date32) => {
             // Flink cuts towards 1970: before it, all but midnight is the next day
             dates(call.rows, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local_ms / DAY_MS)))
