@@ -144,6 +144,7 @@ const INTERNAL: &[&str] = &[
     "__item",
     "__field",
     "__equal",
+    "__equal_fields",
     "__not_equal",
     "__is_json",
 ];

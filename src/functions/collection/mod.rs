@@ -171,9 +171,11 @@ mod tests {
                 ),
                 ("ARRAY_DISTINCT(ARRAY[__map('b', 1, 'a', 2), __map('a', 2, 'b', 1)])", "[{b=1, a=2}]"),
                 ("ARRAY_POSITION(ARRAY[__map('c', 3), __map('b', 1, 'a', 2)], __map('a', 2, 'b', 1))", "2"),
-                ("__equal(row(1, s), row(1, 'x'))", "FALSE"),
-                ("__equal(row(1, NULL, 'x'), row(1, 2, 'x'))", "NULL"),
-                ("__equal(row(1, NULL), row(2, 2))", "FALSE"),
+                ("__equal(row(1, NULL), row(1, NULL))", "TRUE"),
+                ("__equal(row(1, NULL), row(1, 2))", "FALSE"),
+                ("__equal_fields(row(1, s), row(1, 'x'))", "FALSE"),
+                ("__equal_fields(row(1, NULL, 'x'), row(1, 2, 'x'))", "NULL"),
+                ("__equal_fields(row(1, NULL), row(2, 2))", "FALSE"),
             ],
         );
         check_error("MAP_FROM_ARRAYS(ARRAY['a'], ARRAY[1, 2])", "1 keys and 2 values");

@@ -66,8 +66,7 @@ pub(super) fn negative(value: Box<Expr>, schema: &DFSchema, registry: &Registry)
         return Ok(Transformed::no(Expr::Negative(value)));
     }
     let zero = Box::new(lit(ScalarValue::new_zero(&data_type)?));
-    binary(BinaryExpr::new(zero, Operator::Minus, value), schema, registry)
-        .map(|minus| Transformed::yes(minus.data))
+    binary(BinaryExpr::new(zero, Operator::Minus, value), schema, registry).map(|minus| Transformed::yes(minus.data))
 }
 
 /// The types of an operator's sides.
