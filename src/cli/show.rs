@@ -12,7 +12,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use crate::cli::write_out;
 use crate::error::Result;
 use crate::formats;
-use crate::table::Options;
+use crate::table::map::readable;
+use crate::table::{OptionValue, Options};
 use crate::time::Clock;
 
 /// Standard output or standard error.
@@ -103,7 +104,10 @@ impl ResultWriter {
                 writeln!(out, "{}", arrow::util::pretty::pretty_format_batches_with_options(&printed, &options)?)?;
             }
             Format::Jsonl | Format::Parquet => {
-                let mut encoder = formats::encoder("json", batch.schema(), &Options::default(), "json.")?;
+                // every value of a result can be shown, a NULL key too
+                let literal = OptionValue { value: "LITERAL".to_owned(), span: None };
+                let options = Options([("json.map-null-key.mode".to_owned(), literal)].into());
+                let mut encoder = formats::encoder("json", batch.schema(), &options, "json.")?;
                 for row in encoder.encode(batch)?.iter() {
                     out.extend_from_slice(row);
                     out.push(b'\n');
@@ -135,7 +139,7 @@ fn printed(batch: &RecordBatch, zone: &str) -> Result<RecordBatch> {
 }
 
 fn text_of_times(column: &ArrayRef, zone: &str) -> Result<ArrayRef> {
-    let DataType::Timestamp(unit, zoned) = column.data_type() else { return Ok(Arc::clone(column)) };
+    let DataType::Timestamp(unit, zoned) = column.data_type() else { return readable(column) };
     let format = Some(match unit {
         TimeUnit::Second => "%Y-%m-%d %H:%M:%S",
         TimeUnit::Millisecond => "%Y-%m-%d %H:%M:%S%.3f",
@@ -194,8 +198,8 @@ impl AlertLines {
     fn rows(&self, batch: &RecordBatch, text: &mut String) -> Result<()> {
         let options = FormatOptions::default().with_timestamp_format(Some("%H:%M:%S%.3f")).with_null("NULL");
         let schema = batch.schema();
-        let formatters = batch
-            .columns()
+        let columns = batch.columns().iter().map(readable).collect::<Result<Vec<_>>>()?;
+        let formatters = columns
             .iter()
             .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
             .collect::<Result<Vec<_>, _>>()?;

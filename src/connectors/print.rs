@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use crate::connectors::{Sink, SinkState, Usage};
 use crate::error::{Error, Result};
 use crate::table::TableSpec;
+use crate::table::map::keys;
 
 const NAMES: &[&str] = &["connector", "print-identifier", "standard-error", "sink.parallelism"];
 
@@ -117,6 +118,8 @@ enum Values<'a> {
     Float(&'a ArrayRef),
     List(&'a ArrayRef),
     Row(Vec<Values<'a>>, &'a ArrayRef),
+    /// Keys, values and the maps.
+    Map(Box<(Values<'a>, Values<'a>)>, &'a ArrayRef),
     Other(&'a ArrayRef, Box<ArrayFormatter<'a>>),
 }
 
@@ -132,6 +135,10 @@ impl<'a> Values<'a> {
             DataType::Struct(_) => {
                 Self::Row(array.as_struct().columns().iter().map(Values::of).collect::<Result<_>>()?, array)
             }
+            DataType::Map(..) => {
+                let map = array.as_map();
+                Self::Map(Box::new((Self::of(keys(map))?, Self::of(map.values())?)), array)
+            }
             _ => Self::Other(array, Box::new(ArrayFormatter::try_new(array, &LOCAL)?)),
         })
     }
@@ -142,6 +149,7 @@ impl<'a> Values<'a> {
             | Self::Float(array)
             | Self::List(array)
             | Self::Row(_, array)
+            | Self::Map(_, array)
             | Self::Other(array, _) => array,
         }
     }
@@ -165,6 +173,19 @@ impl<'a> Values<'a> {
                     values.append(text, item)?;
                 }
                 text.push(']');
+            }
+            Self::Map(entries, array) => {
+                text.push('{');
+                let offsets = array.as_map().offsets();
+                let bounds = offsets.get(row).zip(offsets.get(row + 1));
+                let (from, to) = bounds.map_or((0, 0), |(from, to)| (*from as usize, *to as usize));
+                for entry in from..to {
+                    text.push_str(if entry > from { ", " } else { "" });
+                    entries.0.append(text, entry)?;
+                    text.push('=');
+                    entries.1.append(text, entry)?;
+                }
+                text.push('}');
             }
             Self::Row(fields, _) => {
                 text.push_str("+I[");

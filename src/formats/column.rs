@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, ListArray, MapArray, NullBufferBuilder, PrimitiveArray,
+    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, ListArray, NullBufferBuilder, PrimitiveArray,
     StringArray, StructArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
@@ -20,6 +20,7 @@ use arrow::datatypes::{
 use crate::error::{Error, Result};
 use crate::formats::text::time::{TimestampStyle, parse_date, parse_time, parse_timestamp, wrong_number};
 use crate::formats::text::{Wrong, WrongKind, base64, number, trim};
+use crate::table::map::{entry_fields, map_array};
 
 /// One growing column.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub(super) enum Values {
     Timestamp { values: Vec<i64>, unit: TimeUnit, ltz: bool },
     List { field: FieldRef, offsets: Vec<i32>, child: Box<Column> },
     Struct { fields: Fields, children: Vec<Column> },
-    Map { entries: FieldRef, ordered: bool, offsets: Vec<i32>, key: Box<Column>, value: Box<Column> },
+    Map { offsets: Vec<i32>, key: Box<Column>, value: Box<Column> },
 }
 
 /// Texts or byte strings, one after the other.
@@ -126,15 +127,10 @@ impl Column {
                 fields: fields.clone(),
                 children: fields.iter().map(|f| Self::new(f)).collect::<Result<_>>()?,
             },
-            DataType::Map(entries, ordered) => {
-                let DataType::Struct(pair) = entries.data_type() else { return Err(unsupported(field)) };
-                let [key, value] = pair.iter().as_slice() else { return Err(unsupported(field)) };
-                if key.is_nullable() || entries.is_nullable() {
-                    let what = format!("column \"{}\": the keys of a map must be declared without NULL", field.name());
-                    return Err(Error::internal(what)); // Arrow refuses such a map, but only when it is full
-                }
+            map @ DataType::Map(..) => {
+                let Some((key, value)) = entry_fields(map) else { return Err(unsupported(field)) };
                 let (key, value) = (child(key)?, child(value)?);
-                Values::Map { entries: entries.clone(), ordered: *ordered, offsets: vec![0], key, value }
+                Values::Map { offsets: vec![0], key, value }
             }
             _ => return Err(unsupported(field)),
         };
@@ -302,12 +298,9 @@ impl Column {
                 let children = children.iter_mut().map(Self::finish).collect::<Result<Vec<_>>>()?;
                 Arc::new(StructArray::try_new_with_length(fields.clone(), children, nulls, len)?)
             }
-            Values::Map { entries, ordered, offsets, key, value } => {
-                let DataType::Struct(pair) = entries.data_type() else {
-                    return Err(Error::internal("the entries of a map are no struct"));
-                };
-                let pairs = StructArray::try_new(pair.clone(), vec![key.finish()?, value.finish()?], None)?;
-                Arc::new(MapArray::try_new(entries.clone(), take_offsets(offsets), pairs, nulls, *ordered)?)
+            Values::Map { offsets, key, value } => {
+                let (keys, values) = (key.finish()?, value.finish()?);
+                Arc::new(map_array(&self.data_type, take_offsets(offsets), keys, values, nulls)?)
             }
         })
     }

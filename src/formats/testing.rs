@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
-    Int16Array, Int32Array, Int64Array, ListArray, MapArray, RecordBatch, StringArray, StructArray,
-    Time32MillisecondArray, Time32SecondArray, Time64MicrosecondArray, Time64NanosecondArray,
-    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
+    Int16Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray, Time32MillisecondArray,
+    Time32SecondArray, Time64MicrosecondArray, Time64NanosecondArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::formats::text::time::per_second;
+use crate::table::map::{entry_fields, map_array, map_type};
 use crate::table::{OptionValue, Options};
 
 /// Options from pairs of name and value.
@@ -34,8 +35,7 @@ pub(super) fn row(fields: &[(&str, DataType)]) -> DataType {
 }
 
 pub(super) fn map(value: DataType) -> DataType {
-    let pair = vec![Field::new("key", DataType::Utf8, false), Field::new("value", value, true)];
-    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(Fields::from(pair)), false)), false)
+    map_type(DataType::Utf8, value, true)
 }
 
 /// Every type that holds a single value.
@@ -181,13 +181,12 @@ fn nested(data_type: &DataType, rows: usize, random: &mut Random) -> ArrayRef {
             let columns = fields.iter().map(|f| array(f.data_type(), rows, random)).collect();
             Arc::new(StructArray::new(fields.clone(), columns, nulls))
         }
-        DataType::Map(entries, ordered) => {
-            let DataType::Struct(pair) = entries.data_type() else { panic!("a map has entries") };
+        DataType::Map(..) => {
+            let (_, value) = entry_fields(data_type).unwrap();
             // the number keeps the keys apart
             let keys: StringArray = (0..children).map(|i| Some(format!("{i}{}", random.text(LETTERS)))).collect();
-            let values = array(pair[1].data_type(), children, random);
-            let entry = StructArray::new(pair.clone(), vec![Arc::new(keys), values], None);
-            Arc::new(MapArray::new(entries.clone(), offsets, entry, nulls, *ordered))
+            let values = array(value.data_type(), children, random);
+            Arc::new(map_array(data_type, offsets, Arc::new(keys), values, nulls).unwrap())
         }
         other => panic!("no random values of {other}"),
     }

@@ -157,11 +157,13 @@ const INTERNAL: &[&str] = &[
     "flink_cast_digits",
     "flink_digits",
     "strpos",
+    "time_difference",
     "__array",
     "__map",
     "__item",
     "__field",
     "__equal",
+    "__equal_fields",
     "__not_equal",
     "__is_json",
 ];

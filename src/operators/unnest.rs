@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS_MAX;
 use crate::plan::Unnest;
 use crate::stream::{user_columns, with_origin};
+use crate::table::map::keys;
 
 /// Turns elements into rows.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Elements {
             }
             DataType::Map(..) => {
                 let map = collection.as_map();
-                let columns = vec![Arc::clone(map.keys()), Arc::clone(map.values())];
+                let columns = vec![Arc::clone(keys(map)), Arc::clone(map.values())];
                 Ok(Self { columns, offsets: map.offsets().to_vec(), skipped: None })
             }
             other => Err(Error::internal(format!("a value of type {other} has no elements"))),

@@ -45,6 +45,11 @@ pub(super) fn name_fields(root: &ast::Expr, chain: &mut [ast::AccessExpr]) {
     }
 }
 
+/// Whether a row is written out, as `ROW(a, b)` or `(a, b)`.
+fn is_written(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.name() == "row")
+}
+
 /// `=`, `<>` or `IN` between collections as calls; `None` for anything else.
 ///
 /// # Errors
@@ -58,11 +63,17 @@ pub(super) fn comparison(expr: &Expr, schema: &DFSchema, registry: &Registry) ->
             if !left.get_type(schema)?.is_nested() || !right.get_type(schema)?.is_nested() {
                 return Ok(None);
             }
-            let function = if *op == Operator::Eq { "__equal" } else { "__not_equal" };
+            let function = match op {
+                Operator::Eq if is_written(left) && is_written(right) => "__equal_fields",
+                Operator::Eq => "__equal",
+                _ => "__not_equal",
+            };
             Ok(call(function, left, right))
         }
         Expr::InList(InList { expr, list, negated }) if expr.get_type(schema)?.is_nested() => {
-            let equal = list.iter().map(|value| call("__equal", expr, value)).collect::<Option<Vec<_>>>();
+            let function =
+                |value: &Expr| if is_written(expr) && is_written(value) { "__equal_fields" } else { "__equal" };
+            let equal = list.iter().map(|value| call(function(value), expr, value)).collect::<Option<Vec<_>>>();
             let any = equal.and_then(disjunction);
             Ok(any.map(|any| if *negated { Expr::Not(Box::new(any)) } else { any }))
         }

@@ -40,7 +40,7 @@ use crate::sql::planner::context::{Registry, Relations};
 use crate::sql::planner::errors::span_of;
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::lower::Lowering;
-use crate::sql::planner::{Planner, locate, refuse};
+use crate::sql::planner::{Planner, digits, locate, refuse};
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
 
 pub use crate::sql::planner::expr::flink_type as type_name;
@@ -411,7 +411,7 @@ impl Planning {
     }
 
     fn job(&mut self, builder: PlanBuilder, kind: JobKind, span: Span) -> Result<(), Vec<Error>> {
-        let plan = builder.finish(self.settings.clone());
+        let mut plan = builder.finish(self.settings.clone());
         let mut errors = self.validate(&plan);
         let rehearsed = rehearsal::of(&plan);
         errors.extend(rehearsed.impossible);
@@ -419,6 +419,7 @@ impl Planning {
             return Err(errors);
         }
         self.failing.extend(rehearsed.failing);
+        digits::keep(&mut plan);
         self.jobs.push(Job { plan, kind, span });
         Ok(())
     }

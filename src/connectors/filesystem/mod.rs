@@ -10,6 +10,7 @@ mod files;
 mod fingerprint;
 mod options;
 mod parquet_file;
+mod parquet_map;
 mod publish;
 mod sink;
 mod source;

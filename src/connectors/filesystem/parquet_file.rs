@@ -13,6 +13,7 @@ use parquet::basic::{Compression, Type};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 
+use super::parquet_map::{of_table, stored_type};
 use crate::error::{Error, Result};
 
 /// Bytes (estimated) of one row group before it is written out.
@@ -42,7 +43,7 @@ impl Rows {
         for field in schema.fields() {
             let Ok(root) = stored.index_of(field.name()) else { continue };
             let from = stored.field(root).data_type();
-            if from != field.data_type() && !can_cast_types(from, field.data_type()) {
+            if from != field.data_type() && !can_cast_types(from, &stored_type(field.data_type())) {
                 return Err(Error::data(format!(
                     "column \"{}\" has type {from} in file \"{}\", which cannot be read as {}",
                     field.name(),
@@ -102,7 +103,8 @@ impl Rows {
             if column.data_type() == field.data_type() {
                 return Ok(Arc::clone(column));
             }
-            cast_with_options(column, field.data_type(), &strict).map_err(|e| {
+            let cast = cast_with_options(column, &stored_type(field.data_type()), &strict);
+            let cast = cast.map_err(|e| {
                 Error::data(format!(
                     "column \"{}\" of file \"{}\" has a value that does not fit {}",
                     field.name(),
@@ -110,7 +112,8 @@ impl Rows {
                     field.data_type()
                 ))
                 .detail(e.to_string())
-            })
+            });
+            of_table(&cast?, field.data_type())
         });
         let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
         // NOT NULL is checked, with a message of its own, where the table's columns come together
@@ -131,13 +134,13 @@ fn other_count(path: &Path, rows: u64, than: &str) -> Error {
         .hint("the file is damaged: write it again, or move it away")
 }
 
-/// The schema rows are stored with. Parquet has no seconds: they become milliseconds.
+/// The schema rows are stored with. Parquet has no seconds, they become milliseconds, and no NULL among the keys of maps.
 pub(super) fn stored_schema(schema: &Schema) -> SchemaRef {
     let stored = |field: &FieldRef| match field.data_type() {
         DataType::Timestamp(TimeUnit::Second, zone) => {
             Arc::new(field.as_ref().clone().with_data_type(DataType::Timestamp(TimeUnit::Millisecond, zone.clone())))
         }
-        _ => Arc::clone(field),
+        other => Arc::new(field.as_ref().clone().with_data_type(stored_type(other))),
     };
     Arc::new(Schema::new(schema.fields().iter().map(stored).collect::<Vec<_>>()))
 }

@@ -15,8 +15,8 @@ use parquet::arrow::ArrowWriter;
 
 use super::files::{self, failure};
 use super::options::{FileOptions, Format};
-use super::parquet_file;
 use super::staging::StagingReader;
+use super::{parquet_file, parquet_map};
 use crate::error::{Error, Result};
 use crate::formats::{self, Encoder};
 use crate::limits::OPEN_FOLDERS_MAX;
@@ -87,7 +87,10 @@ impl Layout {
 
     fn encoder(&self) -> Result<Box<dyn Encoder>> {
         let name = self.format.name();
-        formats::encoder(name, Arc::clone(&self.body), &self.table.options, &format!("{name}."))
+        let mut options = self.table.options.clone();
+        // Flink's writer of csv files does not look at it
+        options.0.remove("csv.write-bigdecimal-in-scientific-notation");
+        formats::encoder(name, Arc::clone(&self.body), &options, &format!("{name}."))
     }
 
     /// Publishes a segment. Files that are there already stay as they are.
@@ -147,7 +150,11 @@ impl Layout {
 
     fn stored(&self, body: &RecordBatch) -> Result<RecordBatch> {
         let columns = body.columns().iter().zip(self.body.fields());
-        let columns = columns.map(|(column, field)| cast(column, field.data_type())).collect::<Result<Vec<_>, _>>()?;
+        let columns = columns.map(|(column, field)| match self.format {
+            Format::Parquet => Ok(cast(&parquet_map::stored(column, field.name())?, field.data_type())?),
+            Format::Json | Format::Csv | Format::Raw => Ok(cast(column, field.data_type())?),
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
         Ok(RecordBatch::try_new(Arc::clone(&self.body), columns)?)
     }
 }

@@ -184,6 +184,7 @@ struct TableReader {
     format: Format,
     bad_records: BadRecords,
     quoting: Option<Quoting>,
+    empty_records: bool,
     root: PathBuf,
     partition_keys: Vec<String>,
     default_partition: String,
@@ -255,6 +256,8 @@ impl TableReader {
             format: options.format,
             bad_records: options.bad_records,
             quoting: if options.format == Format::Csv { Quoting::of(&table.options) } else { None },
+            // as in Flink: only a reader that knows comments passes over empty lines, too
+            empty_records: options.format == Format::Csv && !table.options.boolean("csv.allow-comments", false)?,
             root: options.path.clone(),
             partition_keys: table.partitioned_by.clone(),
             default_partition: options.default_partition.clone(),
@@ -325,7 +328,7 @@ impl TableReader {
             }
             Format::Json | Format::Csv | Format::Raw => {
                 refuse_compressed(&file)?;
-                Input::Text(RecordReader::new(opened, self.quoting))
+                Input::Text(RecordReader::new(opened, self.quoting, self.empty_records))
             }
         };
         let constants = self.columns.iter().zip(self.schema.fields());

@@ -72,6 +72,8 @@ pub(super) enum Record {
 pub(super) struct RecordReader<R = File> {
     input: BufReader<R>,
     quoting: Option<Quoting>,
+    /// Whether a line without a character is a record.
+    with_empty: bool,
     /// Longest record.
     bytes_max: usize,
     /// Lines read so far.
@@ -79,11 +81,12 @@ pub(super) struct RecordReader<R = File> {
 }
 
 impl<R: Read> RecordReader<R> {
-    pub(super) fn new(input: R, quoting: Option<Quoting>) -> Self {
-        Self { input: BufReader::with_capacity(128 << 10, input), quoting, bytes_max: RECORD_BYTES_MAX, line: 0 }
+    pub(super) fn new(input: R, quoting: Option<Quoting>, with_empty: bool) -> Self {
+        let input = BufReader::with_capacity(128 << 10, input);
+        Self { input, quoting, with_empty, bytes_max: RECORD_BYTES_MAX, line: 0 }
     }
 
-    /// Reads the next record that is not empty into `record`, without its line end, and returns the line it
+    /// Reads the next record into `record`, without its line end, and returns the line it
     /// starts on, from 1.
     pub(super) fn next(&mut self, record: &mut Vec<u8>) -> io::Result<(Record, u64)> {
         loop {
@@ -107,7 +110,7 @@ impl<R: Read> RecordReader<R> {
             while matches!(record.last(), Some(b'\n' | b'\r')) {
                 record.pop();
             }
-            if !record.is_empty() {
+            if self.with_empty || !record.is_empty() {
                 return Ok((Record::Whole, start));
             }
         }
@@ -144,7 +147,7 @@ mod tests {
     use super::*;
 
     fn records(text: &[u8], quoting: Option<Quoting>, bytes_max: usize) -> Vec<(String, u64)> {
-        let mut reader = RecordReader::new(text, quoting);
+        let mut reader = RecordReader::new(text, quoting, false);
         reader.bytes_max = bytes_max;
         let mut record = Vec::new();
         let mut all = Vec::new();
@@ -175,6 +178,17 @@ mod tests {
         check("12345678901234567890\nx", None, &[("12345678901234567890", 1), ("x", 2)]);
         check("123456789012345678901\nx\n", None, &[("TOO LONG", 1), ("x", 2)]);
         check("1234567890123456789012345", None, &[("TOO LONG", 1)]);
+    }
+
+    #[test]
+    fn lines_without_a_character_may_be_records() {
+        let mut reader = RecordReader::new("a\n\r\n\nb\n\n".as_bytes(), csv(), true);
+        let (mut record, mut all) = (Vec::new(), Vec::new());
+        while let (Record::Whole, line) = reader.next(&mut record).unwrap() {
+            all.push((String::from_utf8(record.clone()).unwrap(), line));
+        }
+        let expected = [("a", 1), ("", 2), ("", 3), ("b", 4), ("", 5)];
+        assert_eq!(all, expected.map(|(text, line)| (text.to_owned(), line)));
     }
 
     #[test]

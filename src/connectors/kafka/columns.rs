@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, MapArray, RecordBatch,
-    RecordBatchOptions, StringArray, StringBuilder, StructArray, TimestampMillisecondArray, UInt32Array,
+    ArrayBuilder, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
+    StringArray, StringBuilder, TimestampMillisecondArray, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{can_cast_types, cast, take};
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
 use super::ffi::{Message, TimestampType};
 use super::options::{Format, KafkaOptions, RAW};
@@ -20,6 +20,7 @@ use crate::connectors::{BadRecord, BadRecords, SourceBatch};
 use crate::error::{Error, Result};
 use crate::formats::{self, BadValue, Decoder, EncodedRows, Encoder, NO_ROW};
 use crate::limits::{BAD_RECORD_BYTES_MAX, RECORD_BYTES_MAX};
+use crate::table::map::{entry_fields, map_array};
 use crate::table::{ColumnKind, ColumnSpec, TableSpec};
 
 /// What a metadata column holds.
@@ -54,7 +55,7 @@ impl Metadata {
             }
         };
         let fits = match metadata {
-            Self::Headers => header_fields(to).is_some(),
+            Self::Headers => header_values(to).is_some(),
             Self::Timestamp => matches!(to, DataType::Timestamp(..)),
             _ => can_cast_types(&from, to),
         };
@@ -67,12 +68,10 @@ impl Metadata {
     }
 }
 
-/// Names of key and value in the entries of a `MAP<STRING, BYTES>`.
-fn header_fields(to: &DataType) -> Option<&Fields> {
-    let DataType::Map(entries, _) = to else { return None };
-    let DataType::Struct(fields) = entries.data_type() else { return None };
-    let types: Vec<&DataType> = fields.iter().map(|f| f.data_type()).collect();
-    (types == [&DataType::Utf8, &DataType::Binary]).then_some(fields)
+/// The field of the values of a `MAP<STRING, BYTES>`.
+fn header_values(to: &DataType) -> Option<&FieldRef> {
+    let (key, value) = entry_fields(to)?;
+    (*key.data_type() == DataType::Utf8 && *value.data_type() == DataType::Binary).then_some(value)
 }
 
 /// Where a column of the batch comes from.
@@ -378,10 +377,8 @@ fn headers(message: &Message<'_>) -> BTreeMap<String, Option<Vec<u8>>> {
 }
 
 fn header_column(rows: &[BTreeMap<String, Option<Vec<u8>>>], to: &DataType) -> Result<ArrayRef> {
-    let (DataType::Map(entries, sorted), Some(fields)) = (to, header_fields(to)) else {
-        return Err(Error::internal("headers in a column that is no map"));
-    };
-    let values_nullable = fields.get(1).is_some_and(|f| f.is_nullable());
+    let value = header_values(to).ok_or_else(|| Error::internal("headers in a column that is no map"))?;
+    let values_nullable = value.is_nullable();
     let (mut names, mut values) = (StringBuilder::new(), BinaryBuilder::new());
     for (name, value) in rows.iter().flatten() {
         names.append_value(name);
@@ -391,10 +388,8 @@ fn header_column(rows: &[BTreeMap<String, Option<Vec<u8>>>], to: &DataType) -> R
             None => values.append_value(b""),
         }
     }
-    let columns: Vec<ArrayRef> = vec![Arc::new(names.finish()), Arc::new(values.finish())];
-    let entry_array = StructArray::try_new(fields.clone(), columns, None)?;
     let offsets = OffsetBuffer::from_lengths(rows.iter().map(BTreeMap::len));
-    Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, entry_array, None, *sorted)?))
+    Ok(Arc::new(map_array(to, offsets, Arc::new(names.finish()), Arc::new(values.finish()), None)?))
 }
 
 /// An instant in ms as `TIMESTAMP_LTZ`, or as the session zone's wall clock in `TIMESTAMP`.

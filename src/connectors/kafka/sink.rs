@@ -17,6 +17,7 @@ use super::source::bootstrap;
 use crate::connectors::{JobContext, Sink, SinkState, Usage};
 use crate::error::{Error, Result};
 use crate::formats::{self, EncodedRows, Encoder};
+use crate::table::map::keys;
 use crate::table::{ColumnKind, ColumnSpec, TableSpec};
 
 /// A table opened for writing.
@@ -233,13 +234,14 @@ impl RowColumns {
 
     fn headers(&self, row: usize) -> Vec<(&str, Option<&[u8]>)> {
         let Some(map) = self.headers.as_ref().filter(|map| map.is_valid(row)) else { return Vec::new() };
-        let (Some(names), Some(values)) = (map.keys().as_string_opt::<i32>(), map.values().as_binary_opt::<i32>())
+        let (Some(names), Some(values)) = (keys(map).as_string_opt::<i32>(), map.values().as_binary_opt::<i32>())
         else {
             return Vec::new();
         };
         let offsets = map.value_offsets();
         let range = (offsets[row] as usize)..(offsets[row + 1] as usize);
-        range.map(|index| (names.value(index), values.is_valid(index).then(|| values.value(index)))).collect()
+        let named = range.filter(|index| names.is_valid(*index));
+        named.map(|index| (names.value(index), values.is_valid(index).then(|| values.value(index)))).collect()
     }
 }
 

@@ -5,11 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, MapBuilder, MapFieldNames, RecordBatch, StringArray, StringBuilder,
-    TimestampMillisecondArray,
-};
-use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type, TimeUnit, TimestampMillisecondType};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit, TimestampMillisecondType};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::RDKafkaApiKey;
@@ -19,6 +16,7 @@ use crate::connectors::{Fetched, JobContext, Sink, Source, SourceBatch, Split, S
 use crate::error::{ErrorKind, Span};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::stream::{PartitionId, RowCounts, SourcePosition};
+use crate::table::map::{map_array, map_type};
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options};
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
@@ -44,13 +42,7 @@ fn column(name: &str, sql_type: &str, kind: ColumnKind) -> ColumnSpec {
         "BIGINT" => DataType::Int64,
         "TIMESTAMP_LTZ(3)" => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
         "TIMESTAMP(3)" => DataType::Timestamp(TimeUnit::Millisecond, None),
-        "MAP<STRING, BYTES>" => {
-            let fields = Fields::from(vec![
-                Field::new("key", DataType::Utf8, false),
-                Field::new("value", DataType::Binary, true),
-            ]);
-            DataType::Map(Arc::new(Field::new("entries", DataType::Struct(fields), false)), false)
-        }
+        "MAP<STRING, BYTES>" => map_type(DataType::Utf8, DataType::Binary, true),
         other => panic!("no type {other}"),
     };
     ColumnSpec { name: name.into(), data_type, sql_type: sql_type.into(), nullable: true, kind }
@@ -404,7 +396,14 @@ async fn reads_back_exactly_what_was_written() {
                 assert_eq!((text("kind", row), text("topic", row)), ("CreateTime".to_owned(), "t".to_owned()));
                 assert_eq!(long("offset", row), batch.offsets.value(row));
                 let header = batch.rows.column_by_name("h").unwrap().as_map().value(row);
-                let names: Vec<_> = header.column(0).as_string::<i32>().iter().map(|n| n.unwrap().to_owned()).collect();
+                let names: Vec<_> = header
+                    .column(0)
+                    .as_struct()
+                    .column(0)
+                    .as_string::<i32>()
+                    .iter()
+                    .map(|n| n.unwrap().to_owned())
+                    .collect();
                 if text("value", row) == "odd" {
                     assert_eq!(names, ["a\u{fffd}"]);
                     assert!(batch.rows.column_by_name("k").unwrap().is_null(row));
@@ -831,18 +830,19 @@ async fn metadata_columns_are_written() {
     ]);
     assert_eq!(problems(&table, Usage::Sink), Vec::<String>::new());
     let mut sink = KafkaSink::open(&table, &job()).unwrap();
-    let names = MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
-    let mut headers = MapBuilder::new(Some(names), StringBuilder::new(), BinaryBuilder::new());
-    headers.keys().append_value("a");
-    headers.values().append_value(b"\x01");
-    headers.append(true).unwrap();
-    headers.append(true).unwrap();
+    let headers = map_array(
+        &map_type(DataType::Utf8, DataType::Binary, true),
+        arrow::buffer::OffsetBuffer::from_lengths([1, 0]),
+        Arc::new(StringArray::from(vec!["a"])),
+        Arc::new(BinaryArray::from_vec(vec![b"\x01"])),
+        None,
+    );
     let times = TimestampMillisecondArray::from(vec![5_000, 6_000]).with_timezone("UTC");
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from(vec![Some("one"), None])),
         Arc::new(StringArray::from(vec!["u", "t"])),
         Arc::new(times),
-        Arc::new(headers.finish()),
+        Arc::new(headers.unwrap()),
     ];
     soon(sink.write(rows(&table, columns))).await.unwrap();
     soon(sink.prepare(1, true)).await.unwrap();

@@ -21,6 +21,7 @@ use crate::formats::text::{EXCERPT_CHARS_MAX, Wrong, WrongKind, excerpt, number}
 use crate::formats::{BadValue, Decoder};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::table::Options;
+use crate::table::map::entry_fields;
 
 const EMPTY: &str = "JSON_EMPTY";
 const TRAILING: &str = "JSON_TRAILING";
@@ -209,10 +210,9 @@ impl Plan {
         match field.data_type() {
             DataType::List(item) => Self::List(Box::new(Self::new(item))),
             DataType::Struct(fields) => Self::Row(RowPlan::new(fields)),
-            DataType::Map(entries, _) => match entries.data_type() {
-                DataType::Struct(pair) => Self::Map(Box::new(pair.last().map_or(Self::Scalar, |f| Self::new(f)))),
-                _ => Self::Scalar,
-            },
+            map @ DataType::Map(..) => {
+                entry_fields(map).map_or(Self::Scalar, |(_, value)| Self::Map(Box::new(Self::new(value))))
+            }
             _ => Self::Scalar,
         }
     }

@@ -7,12 +7,13 @@ use arrow::array::{Array, AsArray, ListArray, MapArray, RecordBatch, StringArray
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, SchemaRef};
 
-use super::JsonOptions;
+use super::{JsonOptions, NullKeys};
 use crate::error::{Error, Result};
 use crate::formats::column::Column;
 use crate::formats::scalar::{Scalars, children};
 use crate::formats::{EncodedRows, Encoder};
 use crate::table::Options;
+use crate::table::map::keys;
 
 /// Encodes rows for the `json` format.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl<'a> Writer<'a> {
             }
             DataType::Map(..) => {
                 let array = array.as_map();
-                let keys = array.keys().as_string_opt().ok_or_else(|| Error::internal("a key of a map is no text"))?;
+                let keys = keys(array).as_string_opt().ok_or_else(|| Error::internal("a key of a map is no text"))?;
                 Values::Map { array, keys, values: Box::new(Self::new(array.values().as_ref())?) }
             }
             _ => Values::Scalar(Scalars::new(array)?),
@@ -165,16 +166,45 @@ fn write_map(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     out.push(b'{');
-    for (place, child) in children(map.value_offsets(), row).enumerate() {
-        if place > 0 {
+    let mut first = true;
+    for child in children(map.value_offsets(), row) {
+        let Some(key) = key_of(keys, child, options)? else { continue };
+        let value = match twin(map, keys, row, child, options) {
+            Some(other) if other < child => continue,
+            Some(other) => other,
+            None => child,
+        };
+        if !first {
             out.push(b',');
         }
-        write_text(keys.value(child), out);
+        first = false;
+        write_text(key, out);
         out.push(b':');
-        values.write(child, options, out)?;
+        values.write(value, options, out)?;
     }
     out.push(b'}');
     Ok(())
+}
+
+/// The name of an entry; `None` if it is left out.
+fn key_of<'a>(keys: &'a StringArray, entry: usize, options: &'a JsonOptions) -> Result<Option<&'a str>> {
+    match options.null_keys {
+        _ if keys.is_valid(entry) => Ok(Some(keys.value(entry))),
+        NullKeys::Literal => Ok(Some(&options.null_literal)),
+        NullKeys::Drop => Ok(None),
+        NullKeys::Fail => Err(Error::data("a key of a map is NULL, which JSON cannot hold")
+            .hint("set 'json.map-null-key.mode' to 'DROP' or 'LITERAL', or use COALESCE(key, 'none') for the key")),
+    }
+}
+
+/// The other entry of the same map that the name for NULL gives the same name: the value of the last of the two counts,
+/// at the place of the first.
+fn twin(map: &MapArray, keys: &StringArray, row: usize, entry: usize, options: &JsonOptions) -> Option<usize> {
+    let named = |entry: usize| keys.is_null(entry) || keys.value(entry) == options.null_literal;
+    if options.null_keys != NullKeys::Literal || keys.null_count() == 0 || !named(entry) {
+        return None;
+    }
+    children(map.value_offsets(), row).find(|other| *other != entry && named(*other))
 }
 
 /// Appends a string with the escapes that Jackson writes: only what JSON demands.

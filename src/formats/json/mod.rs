@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::formats::scalar::{DecimalStyle, ScalarStyle};
 use crate::formats::text::time::TimestampStyle;
 use crate::table::Options;
+use crate::table::map::entry_fields;
 
 /// Option names without the prefix.
 pub const OPTIONS: &[&str] = &[
@@ -47,6 +48,19 @@ struct JsonOptions {
     ignore_parse_errors: bool,
     scalars: ScalarStyle,
     ignore_null_fields: bool,
+    null_keys: NullKeys,
+    null_literal: String,
+}
+
+/// What becomes of an entry of a map whose key is NULL: `map-null-key.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NullKeys {
+    /// It stops the job.
+    Fail,
+    /// It is left out.
+    Drop,
+    /// It gets the key `map-null-key.literal`.
+    Literal,
 }
 
 impl JsonOptions {
@@ -55,8 +69,7 @@ impl JsonOptions {
         // Flink's two parsers give the same rows; this decoder is neither.
         options.boolean(&key(JSON_PARSER_ENABLED), true)?;
         let styles = [("SQL", TimestampStyle::Sql), ("ISO-8601", TimestampStyle::Iso)];
-        // Arrow's maps have no NULL keys: who makes a map has decided what becomes of one.
-        options.one_of(&key(NULL_KEY_MODE), (), &[("FAIL", ()), ("DROP", ()), ("LITERAL", ())])?;
+        let null_keys = [("FAIL", NullKeys::Fail), ("DROP", NullKeys::Drop), ("LITERAL", NullKeys::Literal)];
         let read = Self {
             fail_on_missing_field: options.boolean(&key(FAIL_ON_MISSING_FIELD), false)?,
             ignore_parse_errors: options.boolean(&key(IGNORE_PARSE_ERRORS), false)?,
@@ -68,6 +81,8 @@ impl JsonOptions {
                 },
             },
             ignore_null_fields: options.boolean(&key(IGNORE_NULL_FIELDS), false)?,
+            null_keys: options.one_of(&key(NULL_KEY_MODE), NullKeys::Fail, &null_keys)?,
+            null_literal: options.get(&key(NULL_KEY_LITERAL)).unwrap_or("null").to_owned(),
         };
         if read.fail_on_missing_field && read.ignore_parse_errors {
             let both = format!("\"{}\" and \"{}\"", key(FAIL_ON_MISSING_FIELD), key(IGNORE_PARSE_ERRORS));
@@ -83,13 +98,12 @@ fn check_map_keys(column: &str, data_type: &DataType) -> Result<()> {
     match data_type {
         DataType::List(item) => check_map_keys(column, item.data_type()),
         DataType::Struct(fields) => fields.iter().try_for_each(|f| check_map_keys(column, f.data_type())),
-        DataType::Map(entries, _) => {
-            let DataType::Struct(pair) = entries.data_type() else { return Ok(()) };
-            let key_is_text = pair.first().is_some_and(|key| key.data_type() == &DataType::Utf8);
-            if !key_is_text {
+        map @ DataType::Map(..) => {
+            let Some((key, value)) = entry_fields(map) else { return Ok(()) };
+            if *key.data_type() != DataType::Utf8 {
                 return Err(Error::config(format!("column \"{column}\": the keys of a MAP in JSON must be STRING")));
             }
-            pair.iter().skip(1).try_for_each(|value| check_map_keys(column, value.data_type()))
+            check_map_keys(column, value.data_type())
         }
         _ => Ok(()),
     }

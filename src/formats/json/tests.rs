@@ -1,6 +1,6 @@
 //! The cases of bad input J1–J30, what Flink 2.3 did with the same lines, and the properties.
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -422,6 +422,29 @@ fn options_of_the_encoder() {
 }
 
 #[test]
+fn null_keys_are_refused_dropped_or_named() {
+    let data_type = map(DataType::Int32);
+    let schema = schema(&[("m", data_type.clone())]);
+    let keys = Arc::new(StringArray::from(vec![None, Some("a"), Some("null"), None, Some("b"), None]));
+    let values = Arc::new(Int32Array::from(vec![Some(1), Some(2), Some(3), Some(4), None, Some(5)]));
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths([3, 1, 2, 0]);
+    let maps = crate::table::map::map_array(&data_type, offsets, keys, values, None).unwrap();
+    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(maps)]).unwrap();
+    let written = |pairs: &[(&str, &str)]| -> Result<Vec<String>> {
+        let encoded = JsonEncoder::new(schema.clone(), &options(pairs), "json.")?.encode(&batch)?;
+        Ok(encoded.iter().map(|row| String::from_utf8(row.to_vec()).unwrap()).collect())
+    };
+    let mode = "json.map-null-key.mode";
+    assert!(written(&[]).unwrap_err().message().contains("a key of a map is NULL"));
+    let dropped = [r#"{"m":{"a":2,"null":3}}"#, r#"{"m":{}}"#, r#"{"m":{"b":null}}"#, r#"{"m":{}}"#];
+    assert_eq!(written(&[(mode, "DROP")]).unwrap(), dropped);
+    let named = [r#"{"m":{"null":3,"a":2}}"#, r#"{"m":{"null":4}}"#, r#"{"m":{"b":null,"null":5}}"#, r#"{"m":{}}"#];
+    assert_eq!(written(&[(mode, "LITERAL")]).unwrap(), named);
+    let own = written(&[(mode, "literal"), ("json.map-null-key.literal", "b")]).unwrap();
+    assert_eq!(own[2], r#"{"m":{"b":5}}"#);
+}
+
+#[test]
 fn wrong_options_and_types_are_configuration_errors() {
     let make = |columns: &[(&str, DataType)], pairs: &[(&str, &str)]| {
         JsonDecoder::new(schema(columns), &options(pairs), "value.json.").map(drop).map_err(|e| e.to_string())
@@ -437,8 +460,7 @@ fn wrong_options_and_types_are_configuration_errors() {
     }
     let both = [("value.json.ignore-parse-errors", "true"), ("value.json.fail-on-missing-field", "true")];
     assert!(make(&columns(), &both).is_err());
-    let pair = vec![Field::new("key", DataType::Int32, false), Field::new("value", DataType::Int32, true)];
-    let int_keys = DataType::Map(Arc::new(Field::new("entries", DataType::Struct(pair.into()), false)), false);
+    let int_keys = crate::table::map::map_type(DataType::Int32, DataType::Int32, true);
     assert!(make(&[("k", int_keys)], &[]).unwrap_err().contains("MAP"));
     assert!(make(&[("i", DataType::Interval(arrow::datatypes::IntervalUnit::DayTime))], &[]).is_err());
     assert_eq!(make(&columns(), &[("value.json.timestamp-format.standard", "iso-8601")]), Ok(()));

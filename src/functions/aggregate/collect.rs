@@ -10,8 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, MapArray, StringBuilder, StructArray, UInt32Array,
-    new_empty_array,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, StringBuilder, UInt32Array, new_empty_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{interleave, take};
@@ -26,6 +25,7 @@ use crate::functions::bounded::Room;
 use crate::functions::collection::lists::{bounds, comparable};
 use crate::functions::collection::types::{list_of, multiset_of};
 use crate::functions::json::{Json, item as json_item};
+use crate::table::map::map_array;
 use crate::time::zone::Zone;
 
 /// What becomes of the values of a group.
@@ -302,13 +302,9 @@ fn multiset(values: &ArrayRef, offsets: &OffsetBuffer<i32>) -> Result<ArrayRef> 
         }
         ends.push(i32::try_from(picks.len()).unwrap_or(i32::MAX));
     }
-    let DataType::Map(field, _) = multiset_of(values.data_type().clone()) else {
-        return Err(Error::internal("a multiset is a map").into());
-    };
-    let DataType::Struct(fields) = field.data_type() else { return Err(Error::internal("a map has entries").into()) };
-    let columns = vec![take(values, &UInt32Array::from(picks), None)?, Arc::new(Int32Array::from(counts)) as ArrayRef];
-    let entries = StructArray::try_new(fields.clone(), columns, None)?;
-    Ok(Arc::new(MapArray::try_new(field, OffsetBuffer::new(ScalarBuffer::from(ends)), entries, None, false)?))
+    let (keys, counts) = (take(values, &UInt32Array::from(picks), None)?, Arc::new(Int32Array::from(counts)));
+    let multiset = multiset_of(values.data_type().clone());
+    Ok(Arc::new(map_array(&multiset, OffsetBuffer::new(ScalarBuffer::from(ends)), keys, counts, None)?))
 }
 
 fn joined(values: &ArrayRef, offsets: &OffsetBuffer<i32>, separator: &str) -> Result<ArrayRef> {

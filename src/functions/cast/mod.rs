@@ -163,6 +163,9 @@ fn cast(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
         (DataType::Time32(_) | DataType::Time64(_), DataType::Timestamp(_, None)) => {
             from_local(to, call.rows, call.zone, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local())))
         }
+        (DataType::Timestamp(_, Some(_)), DataType::Date32) => {
+            dates(call.rows, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local_ms.div_euclid(DAY_MS))))
+        }
         (DataType::Timestamp(_, _), DataType::Date32) => {
             // Flink cuts towards 1970: before it, all but midnight is the next day
             dates(call.rows, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.local_ms / DAY_MS)))
@@ -262,8 +265,9 @@ fn from_text(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
         DataType::Boolean => column!(BooleanArray, parse::read_boolean),
         DataType::Decimal128(precision, scale) => {
             let read = |text: &str| parse::read_decimal(text, *precision, *scale);
-            let units = read_each(texts, to, lenient, read)?;
-            let units: Decimal128Array = units.into_iter().map(Option::flatten).collect();
+            // one that does not fit fails as one that is none
+            let units: Decimal128Array =
+                read_each(texts, to, lenient, |text| read(text).flatten())?.into_iter().collect();
             Arc::new(units.with_data_type(to.clone()))
         }
         DataType::Date32 => {

@@ -11,6 +11,7 @@ use super::cast;
 use crate::error::Error;
 use crate::functions::collection::lists::bounds;
 use crate::functions::scalar::Call;
+use crate::table::map::{entry_fields, keys, map_array};
 use crate::time::zone::Zone;
 
 /// A column in another type, by CAST.
@@ -71,12 +72,14 @@ fn list(list: &ListArray, item: &Arc<Field>, zone: &Zone, lenient: bool) -> Resu
 }
 
 fn map(map: &MapArray, entries: &Arc<Field>, zone: &Zone, lenient: bool) -> Result<ArrayRef> {
-    if lenient {
-        return Err(Error::sql("TRY_CAST of a MAP is not supported").hint("use CAST").into());
-    }
-    let pairs = row(map.entries(), entries.data_type(), zone, false)?;
-    let pairs = pairs.as_struct().clone();
-    Ok(Arc::new(MapArray::try_new(Arc::clone(entries), map.offsets().clone(), pairs, map.nulls().cloned(), false)?))
+    let to = DataType::Map(Arc::clone(entries), false);
+    let (key, value) = entry_fields(&to).ok_or_else(|| Error::internal("a map without entries"))?;
+    let to_keys = converted(keys(map), key.data_type(), zone, lenient)?;
+    let to_values = converted(map.values(), value.data_type(), zone, lenient)?;
+    let pairs = [(keys(map), &to_keys), (map.values(), &to_values)];
+    let parts = |row| bounds(map.offsets(), row);
+    let nulls = nulls_with_failures(map.nulls(), map.len(), &pairs, parts);
+    Ok(Arc::new(map_array(&to, map.offsets().clone(), to_keys, to_values, nulls)?))
 }
 
 fn row(row: &StructArray, to: &DataType, zone: &Zone, lenient: bool) -> Result<ArrayRef> {

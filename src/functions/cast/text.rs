@@ -9,9 +9,11 @@ use datafusion::error::Result;
 
 use super::number::{Number, number_at, power_of_ten};
 use crate::error::Error;
+use crate::functions::collection::lists::bounds;
 use crate::functions::time::calendar::{DAY_MS, Date};
 use crate::functions::time::value::{interval_at, moment_at};
 use crate::table::float;
+use crate::table::map::keys;
 use crate::time::zone::Zone;
 
 /// The text of a TIME or time stamp with so many digits of its fraction; that of another value as it is.
@@ -73,11 +75,10 @@ pub(in crate::functions) fn text_at(array: &ArrayRef, row: usize, zone: &Zone) -
             format!("[{}]", parts.join(", "))
         }
         DataType::Map(_, _) => {
-            let entries = array.as_map().value(row);
-            let part = |i: usize| -> Result<String> {
-                Ok(format!("{}={}", nested(entries.column(0), i)?, nested(entries.column(1), i)?))
-            };
-            format!("{{{}}}", (0..entries.len()).map(part).collect::<Result<Vec<_>>>()?.join(", "))
+            let map = array.as_map();
+            let part =
+                |i: usize| -> Result<String> { Ok(format!("{}={}", nested(keys(map), i)?, nested(map.values(), i)?)) };
+            format!("{{{}}}", bounds(map.offsets(), row).map(part).collect::<Result<Vec<_>>>()?.join(", "))
         }
         DataType::Struct(_) => {
             let columns = array.as_struct().columns();

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::functions::cast::convert;
 use crate::functions::scalar::Takes::{Any, Text};
 use crate::functions::scalar::{At, Call, Entry, Types};
+use crate::table::map::keys;
 
 /// The functions of this file; `__item` and `__field` are what the planner writes for brackets and dots.
 pub(super) const ENTRIES: &[Entry] = &[
@@ -109,18 +110,18 @@ fn element_at(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// Numbers of the entries with the keys asked for.
 fn found(map: &MapArray, wanted: &ArrayRef, call: &Call<'_>) -> Result<UInt32Array> {
-    let texts = (map.keys().as_string_opt::<i32>(), wanted.as_string_opt::<i32>());
-    if let (Some(keys), Some(wanted)) = texts {
+    let texts = (keys(map).as_string_opt::<i32>(), wanted.as_string_opt::<i32>());
+    if let (Some(texts), Some(wanted)) = texts {
         let find = |row: usize| {
             let wanted = wanted.at(row).filter(|_| map.is_valid(row))?;
-            let entry = bounds(map.offsets(), row).find(|entry| keys.value(*entry) == wanted)?;
+            let entry = bounds(map.offsets(), row).find(|entry| texts.at(*entry) == Some(wanted))?;
             u32::try_from(entry).ok()
         };
         return Ok((0..call.rows).map(find).collect());
     }
-    let shared = common([map.keys().data_type(), wanted.data_type()]);
+    let shared = common([keys(map).data_type(), wanted.data_type()]);
     let shared = shared.ok_or_else(|| Error::internal("a map is asked for a key of another type"))?;
-    let pool = Pool::new(&[map.keys(), wanted], &shared, call)?;
+    let pool = Pool::new(&[keys(map), wanted], &shared, call)?;
     let keys = pool.comparable()?;
     let find = |row: usize| {
         let asked = pool.number(1, row);

@@ -1,5 +1,6 @@
-//! `=` between collections, as Flink has it: arrays and maps are equal or not, and a NULL inside equals a NULL; rows
-//! compare field by field, so that a NULL field makes the answer NULL unless another field differs.
+//! `=` between collections, as Flink has it: they are equal or not, and a NULL inside equals a NULL. Rows that are
+//! written out on both sides of `=` compare field by field, so that a NULL field makes the answer NULL unless another
+//! field differs; `<>` does not look that way.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::error::Error;
 use crate::functions::cast::convert;
 use crate::functions::scalar::Takes::Any;
 use crate::functions::scalar::{Call, Entry, Types};
+use crate::table::map::keys;
 
 /// The functions of this file; what the planner writes for `=` and `<>`.
 pub(super) const ENTRIES: &[Entry] = &[
@@ -27,8 +29,19 @@ pub(super) const ENTRIES: &[Entry] = &[
         optional: &[],
         repeated: None,
         returns: comparable_types,
-        kernel: |call| Ok(Arc::new(compared(call)?)),
+        kernel: |call| Ok(Arc::new(compared(call, false)?)),
         doc: "Whether two collections are equal.",
+    },
+    Entry {
+        name: "__equal_fields",
+        aliases: &[],
+        usage: "ROW(…) = ROW(…), of types that go together",
+        takes: &[Any, Any],
+        optional: &[],
+        repeated: None,
+        returns: comparable_types,
+        kernel: |call| Ok(Arc::new(compared(call, true)?)),
+        doc: "Whether all fields of two rows are equal; NULL if that is not known.",
     },
     Entry {
         name: "__not_equal",
@@ -38,7 +51,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         optional: &[],
         repeated: None,
         returns: comparable_types,
-        kernel: |call| Ok(Arc::new(not(&compared(call)?)?)),
+        kernel: |call| Ok(Arc::new(not(&compared(call, false)?)?)),
         doc: "Whether two collections differ.",
     },
 ];
@@ -47,26 +60,26 @@ fn comparable_types(types: &Types<'_>) -> Option<DataType> {
     common(types.types).map(|_| DataType::Boolean)
 }
 
-fn compared(call: &Call<'_>) -> Result<BooleanArray> {
+fn compared(call: &Call<'_>, by_field: bool) -> Result<BooleanArray> {
     let (left, right) = (call.any(0)?, call.any(1)?);
     let shared = common([left.data_type(), right.data_type()]);
     let shared = shared.ok_or_else(|| Error::internal("values that do not compare"))?;
-    equal(&convert(left, &shared, call.zone)?, &convert(right, &shared, call.zone)?, call)
+    equal(&convert(left, &shared, call.zone)?, &convert(right, &shared, call.zone)?, by_field, call)
 }
 
-fn equal(left: &ArrayRef, right: &ArrayRef, call: &Call<'_>) -> Result<BooleanArray> {
+fn equal(left: &ArrayRef, right: &ArrayRef, by_field: bool, call: &Call<'_>) -> Result<BooleanArray> {
     let known = |row: usize| left.is_valid(row) && right.is_valid(row);
     match left.data_type() {
-        DataType::Struct(_) => {
+        DataType::Struct(_) if by_field => {
             let (left_row, right_row) = (left.as_struct(), right.as_struct());
             let mut all: BooleanArray = (0..left.len()).map(|row| known(row).then_some(true)).collect();
             for (left, right) in left_row.columns().iter().zip(right_row.columns()) {
-                all = and_kleene(&all, &equal(left, right, call)?)?;
+                all = and_kleene(&all, &equal(left, right, by_field, call)?)?;
             }
             // a NULL row is neither equal nor different, whatever its fields hold
             Ok((0..left.len()).map(|row| (known(row) && all.is_valid(row)).then(|| all.value(row))).collect())
         }
-        DataType::List(_) => {
+        DataType::List(_) | DataType::Struct(_) => {
             let (left_rows, right_rows) = (comparable(left)?, comparable(right)?);
             let same = |row: usize| known(row).then(|| left_rows.row(row) == right_rows.row(row));
             Ok((0..left.len()).map(same).collect())
@@ -79,10 +92,10 @@ fn equal(left: &ArrayRef, right: &ArrayRef, call: &Call<'_>) -> Result<BooleanAr
 /// The order of entries does not count.
 fn equal_maps(left: &MapArray, right: &MapArray, call: &Call<'_>) -> Result<BooleanArray> {
     let pool = |left: &ArrayRef, right: &ArrayRef| Pool::new(&[left, right], left.data_type(), call);
-    let (keys, values) = (pool(left.keys(), right.keys())?, pool(left.values(), right.values())?);
-    let (first_keys, first_values) = (keys.firsts()?, values.firsts()?);
+    let (all_keys, values) = (pool(keys(left), keys(right))?, pool(left.values(), right.values())?);
+    let (first_keys, first_values) = (all_keys.firsts()?, values.firsts()?);
     let entry = |column: usize, entry: usize| {
-        let key = first_keys.get(keys.number(column, entry) as usize);
+        let key = first_keys.get(all_keys.number(column, entry) as usize);
         (key, first_values.get(values.number(column, entry) as usize))
     };
     let same = |row: usize| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, StructArray};
 use arrow::compute::take;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::error::Result;
 
 use super::lists::{Picks, Pool, bounds, list};
@@ -12,6 +12,7 @@ use super::types::{common, entries_of, item_of, list_of, map_of, row_of};
 use crate::error::Error;
 use crate::functions::scalar::Takes::Any;
 use crate::functions::scalar::{Call, Entry, Types};
+use crate::table::map::{keys, map_array};
 
 const fn over_map(
     name: &'static str,
@@ -29,14 +30,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         "map_keys",
         "MAP_KEYS(map)",
         |types| Some(list_of(entries_of(&types.get(0)?)?.0.clone())),
-        |call| entries(call, |map| Arc::clone(map.keys())),
+        |call| entries(call, |map| Ok(Arc::clone(keys(map)))),
         "The keys as an array.",
     ),
     over_map(
         "map_values",
         "MAP_VALUES(map)",
         |types| Some(list_of(entries_of(&types.get(0)?)?.1.clone())),
-        |call| entries(call, |map| Arc::clone(map.values())),
+        |call| entries(call, |map| Ok(Arc::clone(map.values()))),
         "The values as an array, in the order of MAP_KEYS.",
     ),
     over_map(
@@ -47,7 +48,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             let (key, value) = entries_of(&map)?;
             Some(list_of(row_of([("key".to_owned(), key.clone()), ("value".to_owned(), value.clone())])))
         },
-        |call| entries(call, |map| Arc::new(map.entries().clone())),
+        |call| entries(call, pairs),
         "The entries as an array of ROW<key, value>.",
     ),
     Entry {
@@ -74,15 +75,23 @@ pub(super) const ENTRIES: &[Entry] = &[
 ];
 
 /// A column of lists of what `part` takes out of the maps.
-fn entries(call: &Call<'_>, part: impl Fn(&MapArray) -> ArrayRef) -> Result<ArrayRef> {
+fn entries(call: &Call<'_>, part: impl Fn(&MapArray) -> Result<ArrayRef>) -> Result<ArrayRef> {
     let map = call.any(0)?.as_map();
     let item = item_of(call.return_type).ok_or_else(|| Error::internal("the entries of a map are no array"))?;
-    let items = crate::functions::cast::convert(&part(map), item, call.zone)?;
+    let items = crate::functions::cast::convert(&part(map)?, item, call.zone)?;
     let DataType::List(field) = call.return_type else {
         return Err(Error::internal("the entries of a map are no array").into());
     };
     let list = arrow::array::ListArray::try_new(Arc::clone(field), map.offsets().clone(), items, map.nulls().cloned())?;
     Ok(Arc::new(list))
+}
+
+/// The entries as rows of key and value.
+fn pairs(map: &MapArray) -> Result<ArrayRef> {
+    let columns = vec![Arc::clone(keys(map)), Arc::clone(map.values())];
+    let fields = columns.iter().zip(["key", "value"]);
+    let fields = fields.map(|(column, name)| Field::new(name, column.data_type().clone(), true)).collect();
+    Ok(Arc::new(StructArray::try_new_with_length(fields, columns, None, map.entries().len())?))
 }
 
 fn from_arrays(call: &Call<'_>) -> Result<ArrayRef> {
@@ -113,7 +122,7 @@ fn union(call: &Call<'_>) -> Result<ArrayRef> {
         .iter()
         .map(|map| map.as_map_opt().ok_or_else(|| Error::internal("MAP_UNION of something else").into()))
         .collect::<Result<_>>()?;
-    let keys = Pool::new(&maps.iter().map(|map| map.keys()).collect::<Vec<_>>(), key, call)?;
+    let keys = Pool::new(&maps.iter().map(|map| keys(map)).collect::<Vec<_>>(), key, call)?;
     let values = Pool::new(&maps.iter().map(|map| map.values()).collect::<Vec<_>>(), value, call)?;
     let mut picks = MapPicks::new(keys, values, call.rows)?;
     for row in 0..call.rows {
@@ -154,14 +163,9 @@ impl MapPicks {
     /// Puts an entry into the current map; key and value are named by column and index.
     ///
     /// # Errors
-    /// `Data` for a key that is NULL.
+    /// `Internal` for a key that is not there.
     pub(super) fn put(&mut self, key: (usize, usize), value: (usize, usize)) -> Result<()> {
         let (key, value) = (self.keys.number(key.0, key.1), self.values.number(value.0, value.1));
-        if self.keys.is_null(key) {
-            return Err(Error::data("a key of a map is NULL, which is not supported")
-                .hint("use COALESCE(key, 'none') for the key")
-                .into());
-        }
         let first = self.firsts.get(key as usize).and_then(|first| self.places.get_mut(*first as usize));
         let place = first.ok_or_else(|| Error::internal("a key of a map is not there"))?;
         match *place {
@@ -187,14 +191,9 @@ impl MapPicks {
 
     /// The column of maps.
     pub(super) fn finish(self, data_type: &DataType) -> Result<ArrayRef> {
-        let DataType::Map(field, _) = data_type else { return Err(Error::internal("a map of another type").into()) };
-        let DataType::Struct(fields) = field.data_type() else {
-            return Err(Error::internal("a map without entries").into());
-        };
         let (keys, offsets, nulls) = self.picked.into_parts();
         let values = arrow::array::UInt32Array::from(self.picked_values);
-        let columns = vec![take(&self.keys.items, &keys, None)?, take(&self.values.items, &values, None)?];
-        let entries = StructArray::try_new(fields.clone(), columns, None)?;
-        Ok(Arc::new(MapArray::try_new(Arc::clone(field), offsets, entries, Some(nulls), false)?))
+        let (keys, values) = (take(&self.keys.items, &keys, None)?, take(&self.values.items, &values, None)?);
+        Ok(Arc::new(map_array(data_type, offsets, keys, values, Some(nulls))?))
     }
 }

@@ -149,6 +149,13 @@ mod tests {
             "UTC",
             &[
                 ("MAP_KEYS(__map('b', 1, 'a', 2))", "[b, a]"),
+                ("MAP_KEYS(__map(NULL, 1, 'a', 2))", "[NULL, a]"),
+                ("MAP_ENTRIES(__map(NULL, 1, 'a', 2))", "[(NULL, 1), (a, 2)]"),
+                ("flink_cast_string(__map(NULLIF('a', 'a'), 1, 'b', 2))", "{NULL=1, b=2}"),
+                ("__item(__map(NULLIF('a', 'a'), 1), NULLIF('a', 'a'))", "NULL"),
+                ("CARDINALITY(__map(NULLIF('a', 'a'), 1, NULLIF('b', 'b'), 2))", "1"),
+                ("__equal(__map(NULLIF('a', 'a'), 1, 'a', 2), __map('a', 2, NULLIF('a', 'a'), 1))", "TRUE"),
+                ("MAP_UNION(__map(NULLIF('a', 'a'), 1), __map(NULLIF('a', 'a'), 2))", "{NULL=2}"),
                 ("MAP_VALUES(__map('b', 1, 'a', NULL))", "[1, NULL]"),
                 ("MAP_ENTRIES(__map('b', 1, 'a', NULL))", "[(b, 1), (a, NULL)]"),
                 ("MAP_FROM_ARRAYS(ARRAY['a', 'b', 'a'], ARRAY[1, NULL, 3])", "{a=3, b=NULL}"),
@@ -164,9 +171,11 @@ mod tests {
                 ),
                 ("ARRAY_DISTINCT(ARRAY[__map('b', 1, 'a', 2), __map('a', 2, 'b', 1)])", "[{b=1, a=2}]"),
                 ("ARRAY_POSITION(ARRAY[__map('c', 3), __map('b', 1, 'a', 2)], __map('a', 2, 'b', 1))", "2"),
-                ("__equal(row(1, s), row(1, 'x'))", "FALSE"),
-                ("__equal(row(1, NULL, 'x'), row(1, 2, 'x'))", "NULL"),
-                ("__equal(row(1, NULL), row(2, 2))", "FALSE"),
+                ("__equal(row(1, NULL), row(1, NULL))", "TRUE"),
+                ("__equal(row(1, NULL), row(1, 2))", "FALSE"),
+                ("__equal_fields(row(1, s), row(1, 'x'))", "FALSE"),
+                ("__equal_fields(row(1, NULL, 'x'), row(1, 2, 'x'))", "NULL"),
+                ("__equal_fields(row(1, NULL), row(2, 2))", "FALSE"),
             ],
         );
         check_error("MAP_FROM_ARRAYS(ARRAY['a'], ARRAY[1, 2])", "1 keys and 2 values");

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::datatypes::{DataType, Field};
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
+
+use crate::table::map::{entry_fields, map_type};
 
 /// `ARRAY<item>`.
 pub(in crate::functions) fn list_of(item: DataType) -> DataType {
@@ -12,14 +14,12 @@ pub(in crate::functions) fn list_of(item: DataType) -> DataType {
 
 /// `MAP<key, value>`.
 pub(in crate::functions) fn map_of(key: DataType, value: DataType) -> DataType {
-    let entries = Fields::from(vec![Field::new("key", key, false), Field::new("value", value, true)]);
-    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
+    map_type(key, value, true)
 }
 
 /// `MULTISET<value>`: how often each value occurs.
 pub(in crate::functions) fn multiset_of(value: DataType) -> DataType {
-    let entries = Fields::from(vec![Field::new("key", value, false), Field::new("value", DataType::Int32, false)]);
-    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
+    map_type(value, DataType::Int32, false)
 }
 
 /// `ROW<…>` with these fields.
@@ -37,14 +37,7 @@ pub(in crate::functions) fn item_of(list: &DataType) -> Option<&DataType> {
 
 /// Types of the keys and values of a map.
 pub(in crate::functions) fn entries_of(map: &DataType) -> Option<(&DataType, &DataType)> {
-    let DataType::Map(entries, _) = map else { return None };
-    match entries.data_type() {
-        DataType::Struct(fields) => match &fields[..] {
-            [key, value] => Some((key.data_type(), value.data_type())),
-            _ => None,
-        },
-        _ => None,
-    }
+    entry_fields(map).map(|(key, value)| (key.data_type(), value.data_type()))
 }
 
 fn is_text(data_type: &DataType) -> bool {

@@ -18,6 +18,7 @@ use crate::functions::collection::types::entries_of;
 use crate::functions::scalar::{At, Call, Types};
 use crate::functions::time::calendar::Date;
 use crate::functions::time::value::moment_at;
+use crate::table::map::keys;
 use crate::time::zone::Zone;
 
 /// Whether Flink writes a type as JSON: not DATE, TIME and INTERVAL, and no map with keys other than text.
@@ -68,8 +69,13 @@ pub(in crate::functions) fn to_json(array: &ArrayRef, row: usize, zone: &Zone) -
         }
         DataType::Map(..) => {
             let map = array.as_map();
-            let keys: &StringArray = map.keys().as_string();
-            let entry = |at: usize| Ok((keys.at(at).unwrap_or_default().to_owned(), to_json(map.values(), at, zone)?));
+            let keys: &StringArray = keys(map).as_string();
+            let entry = |at: usize| match keys.at(at) {
+                Some(key) => Ok((key.to_owned(), to_json(map.values(), at, zone)?)),
+                None => Err(Error::data("a key of a map is NULL, which JSON cannot hold")
+                    .hint("use COALESCE(key, 'none') for the key")
+                    .into()),
+            };
             Json::Object(bounds(map.offsets(), row).map(entry).collect::<Result<_>>()?)
         }
         DataType::Struct(fields) => {

@@ -7,8 +7,11 @@ use super::set::{self, LINE_ENDS, Set};
 use super::syntax::{How, Node, Place};
 use crate::limits::RECORD_BYTES_MAX;
 
-/// Steps for one search. Java would go on for hours where this ends: patterns such as `(a+)+b`.
+/// Steps for all searches in one value, beside those for its length. Java would go on for hours where this ends:
+/// patterns such as `(a+)+b`.
 const STEPS_MAX: usize = 20_000_000;
+/// Steps for each byte of a value: many short matches in a long one are no trouble.
+const STEPS_PER_BYTE: usize = 50;
 /// What can be tried later, at one time: `.*` keeps one per character of the longest record, 100 MB in all.
 const LATER_MAX: usize = RECORD_BYTES_MAX;
 /// Slots that are kept or compared in the time of one step.
@@ -229,20 +232,34 @@ impl Program {
         Ok(())
     }
 
-    /// The first match at or after `from`; `last` is where the match before ended.
+    /// The steps that all searches in `text` may take together.
+    pub(super) fn steps(text: &str) -> usize {
+        STEPS_MAX.saturating_add(text.len().saturating_mul(STEPS_PER_BYTE))
+    }
+
+    /// The first match at or after `from`; `last` is where the match before ended, `left` what is left of
+    /// [`Program::steps`].
     ///
     /// # Errors
     /// `TooLong`.
-    pub(super) fn find(&self, text: &str, from: usize, last: usize) -> Result<Option<Slots>, Trouble> {
-        let mut run = Run { program: self, text, last, left: STEPS_MAX, room: LATER_MAX };
+    pub(super) fn find(
+        &self,
+        text: &str,
+        from: usize,
+        last: usize,
+        left: &mut usize,
+    ) -> Result<Option<Slots>, Trouble> {
+        let mut run = Run { program: self, text, last, left: *left, room: LATER_MAX };
         let starts = text.get(from..).unwrap_or("").char_indices().map(|(at, _)| from + at).chain([text.len()]);
         // a run that fails leaves the slots as they were
         let mut slots = vec![NOWHERE; self.slots];
         for start in starts {
             if run.run(0, start, &mut slots, None)?.is_some() {
+                *left = run.left;
                 return Ok(Some(slots));
             }
         }
+        *left = run.left;
         Ok(None)
     }
 }

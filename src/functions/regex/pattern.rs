@@ -61,8 +61,8 @@ impl Pattern {
         fits.then_some(regex)
     }
 
-    fn slow(&self, text: &str, from: usize, last: usize) -> Result<Option<Slots>> {
-        self.program.find(text, from, last).map_err(|_| {
+    fn slow(&self, text: &str, from: usize, last: usize, left: &mut usize) -> Result<Option<Slots>> {
+        self.program.find(text, from, last, left).map_err(|_| {
             Error::data(format!("the regular expression \"{}\" takes too much time or memory on a value", self.text))
                 .hint("avoid repetitions inside repetitions, such as (a+)+")
         })
@@ -75,7 +75,7 @@ impl Pattern {
     pub(in crate::functions) fn occurs(&self, text: &str) -> Result<bool> {
         match self.fast_for(text) {
             Some(regex) => Ok(regex.is_match(text)),
-            None => Ok(self.slow(text, 0, 0)?.is_some()),
+            None => Ok(self.slow(text, 0, 0, &mut Program::steps(text))?.is_some()),
         }
     }
 
@@ -84,10 +84,10 @@ impl Pattern {
     /// # Errors
     /// `Data` if that takes too long.
     pub(in crate::functions) fn first<'t>(&self, text: &'t str) -> Result<Option<Match<'t>>> {
-        self.find(text, 0, 0)
+        self.find(text, 0, 0, &mut Program::steps(text))
     }
 
-    fn find<'t>(&self, text: &'t str, from: usize, last: usize) -> Result<Option<Match<'t>>> {
+    fn find<'t>(&self, text: &'t str, from: usize, last: usize, left: &mut usize) -> Result<Option<Match<'t>>> {
         let slots = match self.fast_for(text) {
             Some(regex) => {
                 let mut places = regex.capture_locations();
@@ -95,7 +95,7 @@ impl Pattern {
                     (0..places.len()).flat_map(|i| places.get(i).map_or([usize::MAX; 2], |(a, b)| [a, b])).collect()
                 })
             }
-            None => self.slow(text, from, last)?,
+            None => self.slow(text, from, last, left)?,
         };
         Ok(slots.map(|slots| Match { text, slots }))
     }
@@ -109,8 +109,8 @@ impl Pattern {
         text: &'t str,
         mut each: impl FnMut(&Match<'t>) -> Result<()>,
     ) -> Result<()> {
-        let (mut from, mut last) = (0, 0);
-        while let Some(found) = self.find(text, from, last)? {
+        let (mut from, mut last, mut left) = (0, 0, Program::steps(text));
+        while let Some(found) = self.find(text, from, last, &mut left)? {
             let (start, end) = found.whole();
             each(&found)?;
             last = end;

@@ -297,15 +297,29 @@ fn rtrim(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn concat(call: &Call<'_>) -> Result<ArrayRef> {
     let columns = (0..call.count()).map(|index| call.text(index)).collect::<Result<Vec<_>>>()?;
-    call.build_text(|row| Ok(columns.iter().map(|column| column.at(row)).collect::<Option<String>>()))
+    call.build_text(|row| {
+        if columns.iter().any(|column| column.is_null(row)) {
+            return Ok(None);
+        }
+        let mut joined = Bounded::new("CONCAT");
+        columns.iter().try_for_each(|column| joined.push(column.value(row)))?;
+        Ok(Some(joined.finish()))
+    })
 }
 
 fn concat_ws(call: &Call<'_>) -> Result<ArrayRef> {
     let columns = (1..call.count()).map(|index| call.text(index)).collect::<Result<Vec<_>>>()?;
     let separators = call.text(0)?;
     call.build_text(|row| {
-        let parts = || columns.iter().filter_map(|column| column.at(row)).collect::<Vec<_>>();
-        Ok(separators.at(row).map(|separator| parts().join(separator)))
+        let Some(separator) = separators.at(row) else { return Ok(None) };
+        let mut joined = Bounded::new("CONCAT_WS");
+        for (place, part) in columns.iter().filter_map(|column| column.at(row)).enumerate() {
+            if place > 0 {
+                joined.push(separator)?;
+            }
+            joined.push(part)?;
+        }
+        Ok(Some(joined.finish()))
     })
 }
 
@@ -477,8 +491,11 @@ fn translate(call: &Call<'_>) -> Result<ArrayRef> {
             last = Some((from, to, map));
         }
         let Some((_, _, map)) = &last else { return Ok(None) };
-        let change = |c: char| map.get(&c).copied().unwrap_or(Some(c));
-        Ok(Some(Cow::Owned(text.chars().filter_map(change).collect::<String>())))
+        let mut translated = Bounded::new("TRANSLATE");
+        for c in text.chars().filter_map(|c| map.get(&c).copied().unwrap_or(Some(c))) {
+            translated.push(c.encode_utf8(&mut [0; 4]))?;
+        }
+        Ok(Some(Cow::Owned(translated.finish())))
     })
 }
 

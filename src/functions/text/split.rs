@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, ListBuilder, MapBuilder, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, Int64Array, ListBuilder, StringArray, StringBuilder};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
 
 use crate::error::Error;
 use crate::functions::regex::pattern::Pattern;
 use crate::functions::scalar::{At, Call};
+use crate::table::map::{map_array, map_type};
 
 fn split_part<'a>(text: &'a str, separator: &str, index: i64) -> Option<&'a str> {
     let index = usize::try_from(index).ok()?;
@@ -59,7 +61,7 @@ pub(super) fn split(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// MAP<STRING, STRING>.
 pub(super) fn map_of_texts() -> DataType {
-    MapBuilder::new(None, StringBuilder::new(), StringBuilder::new()).finish().data_type().clone()
+    map_type(DataType::Utf8, DataType::Utf8, true)
 }
 
 /// A separator as a pattern, compiled once as long as it repeats.
@@ -96,12 +98,14 @@ fn parts<'t>(text: &'t str, pattern: &Pattern, limit: Option<usize>) -> Result<V
 pub(super) fn str_to_map(call: &Call<'_>) -> Result<ArrayRef> {
     let (texts, entries, values) = (call.text(0)?, call.optional_text(1)?, call.optional_text(2)?);
     let (mut between_entries, mut before_value) = (None, None);
-    let mut maps = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+    let (mut keys, mut given_values) = (StringBuilder::new(), StringBuilder::new());
+    let (mut lengths, mut valid) = (Vec::with_capacity(call.rows), Vec::with_capacity(call.rows));
     for row in 0..call.rows {
         let entry = entries.map_or(Some(","), |entries| entries.at(row));
         let value = values.map_or(Some("="), |values| values.at(row));
         let Some((text, (entry, value))) = texts.at(row).zip(entry.zip(value)) else {
-            maps.append(false)?;
+            lengths.push(0);
+            valid.push(false);
             continue;
         };
         let mut read: Vec<(&str, Option<&str>)> = Vec::new();
@@ -120,10 +124,13 @@ pub(super) fn str_to_map(call: &Call<'_>) -> Result<ArrayRef> {
         }
         let counts = |(place, (key, _)): &(usize, (&str, _))| last.get(key) == Some(place);
         for (_, (key, given)) in read.into_iter().enumerate().filter(counts) {
-            maps.keys().append_value(key);
-            maps.values().append_option(given);
+            keys.append_value(key);
+            given_values.append_option(given);
         }
-        maps.append(true)?;
+        lengths.push(last.len());
+        valid.push(true);
     }
-    Ok(Arc::new(maps.finish()))
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    let (keys, values) = (Arc::new(keys.finish()), Arc::new(given_values.finish()));
+    Ok(Arc::new(map_array(&map_of_texts(), offsets, keys, values, Some(valid.into()))?))
 }

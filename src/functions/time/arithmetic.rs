@@ -55,6 +55,16 @@ pub(in crate::functions) const ENTRIES: &[Entry] = &[
         ..entry("interval_times", "number * INTERVAL '…' unit", times, "An interval so many times.")
     },
     Entry {
+        takes: &[Text, AMoment, AMoment],
+        returns: |_| Some(INTERVAL),
+        ..entry(
+            "time_difference",
+            "(time - time) unit",
+            minus,
+            "The interval between two times; whole months for YEAR, QUARTER and MONTH.",
+        )
+    },
+    Entry {
         takes: &[Any, Any, Any, Any],
         returns: |_| Some(DataType::Boolean),
         ..entry(
@@ -142,15 +152,37 @@ fn shift(call: &Call<'_>, sign: i64) -> Result<ArrayRef> {
     })
 }
 
+fn minus(call: &Call<'_>) -> Result<ArrayRef> {
+    let (units, to, from) = (call.text(0)?, call.any(1)?, call.any(2)?);
+    let mut intervals = Vec::with_capacity(call.rows);
+    for row in 0..call.rows {
+        let ends = moment_at(from, row, call.zone)?.zip(moment_at(to, row, call.zone)?);
+        let Some(((from, to), unit)) = ends.zip(unit_at(units, row)?) else {
+            intervals.push(None);
+            continue;
+        };
+        intervals.push(match unit {
+            Unit::Year | Unit::Quarter | Unit::Month => {
+                i32::try_from(Unit::Month.between(from.ms, to.ms)?).ok().and_then(|months| interval(months, 0))
+            }
+            _ => interval(0, to.ms.saturating_sub(from.ms)),
+        });
+    }
+    Ok(Arc::new(intervals.into_iter().collect::<IntervalMonthDayNanoArray>()))
+}
+
+/// Nanoseconds of more than 292 years have no room: days are 24 hours here.
+fn interval(months: i32, ms: i64) -> Option<IntervalMonthDayNano> {
+    let days = i32::try_from(ms / DAY_MS).ok()?;
+    Some(IntervalMonthDayNano::new(months, days, ms % DAY_MS * 1_000_000))
+}
+
 fn times(call: &Call<'_>) -> Result<ArrayRef> {
     let (intervals, counts) = (call.any(0)?, call.integers(1)?);
     let product = |row: usize| {
         let ((months, ms), count) = interval_at(intervals, row).zip(counts.at(row))?;
         let months = i64::from(months).checked_mul(count).and_then(|months| i32::try_from(months).ok())?;
-        let ms = ms.checked_mul(count)?;
-        // nanoseconds of more than 292 years have no room: days are 24 hours here
-        let days = i32::try_from(ms / DAY_MS).ok()?;
-        Some(IntervalMonthDayNano::new(months, days, ms % DAY_MS * 1_000_000))
+        interval(months, ms.checked_mul(count)?)
     };
     Ok(Arc::new((0..call.rows).map(product).collect::<IntervalMonthDayNanoArray>()))
 }

@@ -16,7 +16,7 @@ use self::arithmetic::{old_instant, old_local};
 use self::calendar::{DAY_MS, Date};
 use self::pattern::{Pattern, Reading, to_ms};
 use self::unit::Unit;
-use self::value::{dates, from_local, moment_at, timestamps};
+use self::value::{dates, from_local, interval_at, moment_at, timestamps};
 use super::cast::number::{Number, is_number, number_at};
 use super::cast::parse::{read_date, read_sql_timestamp, read_timestamp};
 use super::scalar::Takes::{Any, Integer, Moment as AMoment, Text};
@@ -65,8 +65,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     part!("minute", "MINUTE(time)", Unit::Minute, "The minute."),
     part!("second", "SECOND(time)", Unit::Second, "The second."),
     Entry {
-        takes: &[Text, AMoment],
-        ..entry("date_part", "EXTRACT(unit FROM time)", extract, "A part of a time, as BIGINT.")
+        takes: &[Text, Any],
+        returns: |types| {
+            types.get(1).filter(|time| time.is_temporal() || *time == DataType::Null).map(|_| DataType::Int64)
+        },
+        ..entry("date_part", "EXTRACT(unit FROM time)", extract, "A part of a time or of an interval, as BIGINT.")
     },
     Entry {
         takes: &[Any, Any],
@@ -177,8 +180,14 @@ fn unit_at(texts: &arrow::array::StringArray, row: usize) -> Result<Option<Unit>
 }
 
 fn extract(call: &Call<'_>) -> Result<ArrayRef> {
-    let units = call.text(0)?;
-    part_of(call, 1, |row| unit_at(units, row))
+    let (units, column) = (call.text(0)?, call.any(1)?);
+    if !matches!(column.data_type(), DataType::Interval(_)) {
+        return part_of(call, 1, |row| unit_at(units, row));
+    }
+    call.build::<Int64Type>(|row| {
+        let Some(((months, ms), unit)) = interval_at(column, row).zip(unit_at(units, row)?) else { return Ok(None) };
+        Ok(Some(unit.part_of_interval(months, ms)?))
+    })
 }
 
 /// The time of FLOOR and CEIL, whichever side the unit stands on.

@@ -138,6 +138,27 @@ impl Unit {
         })
     }
 
+    /// The field of an interval of months or of milliseconds.
+    ///
+    /// # Errors
+    /// `Sql` for a field that it has not.
+    pub(in crate::functions) fn part_of_interval(self, months: i32, ms: i64) -> Result<i64> {
+        let months = i64::from(months);
+        Ok(match self {
+            Self::Millennium | Self::Century | Self::Decade | Self::Year => months / self.months().unwrap_or(12),
+            // as Flink computes it: three months are still the first quarter
+            Self::Quarter => (months % 12 - 1) / 3 + 1,
+            Self::Month => months % 12,
+            _ if months != 0 => return Err(self.refuse("EXTRACT from an interval of months")),
+            Self::Day => ms / DAY_MS,
+            Self::Hour => ms / 3_600_000 % 24,
+            Self::Minute => ms / 60_000 % 60,
+            Self::Second => ms / 1000 % 60,
+            Self::Millisecond => ms % 1000,
+            _ => return Err(self.refuse("EXTRACT from an interval")),
+        })
+    }
+
     /// Whole units from one time to another, truncated.
     ///
     /// # Errors

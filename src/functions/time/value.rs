@@ -94,10 +94,8 @@ pub(in crate::functions) fn interval_at(array: &ArrayRef, row: usize) -> Option<
 
 /// A column of time stamps of `to` from ms (an instant for TIMESTAMP_LTZ) and nanoseconds after it.
 ///
-/// What the unit of `to` cannot hold is NULL.
-///
 /// # Errors
-/// `Internal` if `to` is no time stamp; the first error of `value`.
+/// `Data` for a time that the unit of `to` cannot hold, `Internal` if `to` is no time stamp; the first error of `value`.
 pub(in crate::functions) fn timestamps(
     to: &DataType,
     rows: usize,
@@ -112,7 +110,11 @@ pub(in crate::functions) fn timestamps(
         TimeUnit::Microsecond => ms.checked_mul(1000)?.checked_add(nanos / 1000),
         TimeUnit::Nanosecond => ms.checked_mul(1_000_000)?.checked_add(nanos),
     };
-    let values = (0..rows).map(|row| Ok(value(row)?.and_then(scaled))).collect::<Result<Vec<Option<i64>>>>()?;
+    let one = |row: usize| -> Result<Option<i64>> {
+        let Some(time) = value(row)? else { return Ok(None) };
+        Ok(Some(scaled(time).ok_or_else(|| out_of_range(time.0, *unit))?))
+    };
+    let values = (0..rows).map(one).collect::<Result<Vec<Option<i64>>>>()?;
     fn of<T: ArrowPrimitiveType<Native = i64>>(values: Vec<Option<i64>>, to: &DataType) -> ArrayRef {
         Arc::new(PrimitiveArray::<T>::from_iter(values).with_data_type(to.clone()))
     }
@@ -122,6 +124,18 @@ pub(in crate::functions) fn timestamps(
         TimeUnit::Microsecond => of::<TimestampMicrosecondType>(values, to),
         TimeUnit::Nanosecond => of::<TimestampNanosecondType>(values, to),
     })
+}
+
+#[cold]
+fn out_of_range(ms: i64, unit: TimeUnit) -> Error {
+    let year = super::calendar::Date::from_days(ms.div_euclid(DAY_MS)).year;
+    match unit {
+        TimeUnit::Nanosecond => {
+            let error = format!("a time of the year {year} has no room in TIMESTAMP(9), which holds 1678 to 2261");
+            Error::data(error).hint("use TIMESTAMP(6), which holds 0001 to 9999")
+        }
+        _ => Error::data(format!("a time of the year {year} has no room in a time stamp")),
+    }
 }
 
 /// A column of time stamps of `to` from what the local clock shows: days and nanoseconds of the day.

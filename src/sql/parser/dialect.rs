@@ -7,6 +7,7 @@
 //! | `TABLE t` as argument of a function | call of [`TABLE_ARGUMENT`] with the table's name as identifier |
 //! | `TABLE t PARTITION BY a, b`, `(SELECT …) PARTITION BY a, b` as argument | the same call, with `a`, `b` as further arguments |
 //! | `MAP[k, v, …]` | call of [`MAP_CONSTRUCTOR`] with all keys and values |
+//! | `(a - b) DAY TO SECOND` | call of `time_difference` with the unit, `a` and `b` |
 //! | `JSON_VALUE(…)` and its like, `x IS JSON` | calls with plain arguments, see [`super::json`] |
 //! | `CAST(x AS type)`, `TRY_CAST` | `Expr::Cast`; a type sqlparser does not know is `DataType::Custom` with Flink's canonical text, which [`super::types::arrow_type_of`] reads |
 //!
@@ -20,7 +21,7 @@ use std::cell::{Cell, RefCell};
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName,
+    FunctionArguments, Ident, ObjectName, TrimWhereField, Value,
 };
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -150,6 +151,67 @@ impl FlinkDialect {
         Ok(call("overlaps", place, [pair(left)?, pair(&right)?].concat()))
     }
 
+    /// `TRIM(LEADING FROM text)`: without a character to take away it is the blank.
+    fn trim_blanks(&self, parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
+        parser.next_token();
+        parser.next_token();
+        let sides = [
+            ("BOTH", TrimWhereField::Both),
+            ("LEADING", TrimWhereField::Leading),
+            ("TRAILING", TrimWhereField::Trailing),
+        ];
+        let Some((_, side)) = sides.into_iter().find(|(word, _)| word_at(parser, 0, word)) else {
+            return parser.expected("BOTH, LEADING or TRAILING", parser.peek_token());
+        };
+        parser.next_token();
+        parser.next_token();
+        let expr = Box::new(parser.parse_expr()?);
+        parser.expect_token(&Token::RParen)?;
+        let blank = Box::new(Expr::value(Value::SingleQuotedString(" ".to_owned())));
+        Ok(Expr::Trim { expr, trim_where: Some(side), trim_what: Some(blank), trim_characters: None })
+    }
+
+    /// `(a - b) unit [TO unit]`, as a call.
+    fn difference(&self, parser: &mut Parser<'_>, expr: &Expr) -> Result<Expr, ParserError> {
+        let place = parser.next_token().span;
+        let Some(unit) = self.token_at(place).and_then(interval_unit) else {
+            return parser.expected("a unit of time", parser.peek_token());
+        };
+        let minus = match expr {
+            Expr::Nested(inner) => match inner.as_ref() {
+                Expr::BinaryOp { left, op: BinaryOperator::Minus, right } => Some((left, right)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some((left, right)) = minus else {
+            let error = Error::sql("a unit of time stands behind a value that is no difference of two times");
+            return Err(self.keep_error(error.hint("write (a - b) DAY").or_at(script_span(place))));
+        };
+        for _ in 0..2 {
+            if parser.consume_token(&Token::LParen) {
+                parser.next_token();
+                parser.expect_token(&Token::RParen)?;
+            }
+            if word_at(parser, 0, "TO") && interval_unit(&parser.peek_nth_token_ref(1).token).is_some() {
+                parser.next_token();
+                parser.next_token();
+            }
+        }
+        let unit = Expr::value(Value::SingleQuotedString(unit.to_owned()));
+        Ok(call("time_difference", place, vec![unit, left.as_ref().clone(), right.as_ref().clone()]))
+    }
+
+    fn token_at(&self, place: TokenSpan) -> Option<&Token> {
+        self.tokens.iter().find(|token| token.span == place).map(|token| &token.token)
+    }
+
+    /// Behind a closing parenthesis a unit is no name: `(a - b) DAY`.
+    fn at_difference(&self, parser: &Parser<'_>) -> bool {
+        let before = self.position(parser).checked_sub(1).and_then(|i| self.tokens.get(i)).map(|t| &t.token);
+        before == Some(&Token::RParen) && interval_unit(&parser.peek_token_ref().token).is_some()
+    }
+
     /// `BETWEEN SYMMETRIC low AND high` holds for the bounds in either order.
     fn between(
         &self,
@@ -236,6 +298,13 @@ impl FlinkDialect {
     }
 }
 
+/// The unit of an interval that a word names.
+fn interval_unit(token: &Token) -> Option<&'static str> {
+    ["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"]
+        .into_iter()
+        .find(|unit| is_keyword(token, unit))
+}
+
 pub(super) fn word_at(parser: &Parser<'_>, ahead: usize, keyword: &str) -> bool {
     is_keyword(&parser.peek_nth_token_ref(ahead).token, keyword)
 }
@@ -292,6 +361,9 @@ impl Dialect for FlinkDialect {
         if word_at(parser, 0, "MAP") && parser.peek_nth_token_ref(1).token == Token::LBracket {
             return Some(self.map(parser));
         }
+        if opens && word_at(parser, 0, "TRIM") && word_at(parser, 3, "FROM") {
+            return Some(self.trim_blanks(parser));
+        }
         if json::at_call(parser) {
             return Some(json::function(self, parser));
         }
@@ -301,6 +373,9 @@ impl Dialect for FlinkDialect {
     }
 
     fn parse_infix(&self, parser: &mut Parser<'_>, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if self.at_difference(parser) {
+            return Some(self.difference(parser, expr));
+        }
         if word_at(parser, 0, "OVERLAPS") {
             return Some(self.overlaps(parser, expr));
         }
@@ -320,6 +395,9 @@ impl Dialect for FlinkDialect {
     fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
         if parser.peek_token_ref().token == Token::Colon {
             return Some(Ok(self.prec_unknown()));
+        }
+        if self.at_difference(parser) {
+            return Some(Ok(self.prec_value(Precedence::DoubleColon)));
         }
         let partitioned = word_at(parser, 0, "PARTITION") && word_at(parser, 1, "BY") && self.follows_query(parser);
         (partitioned || word_at(parser, 0, "OVERLAPS")).then(|| Ok(self.prec_value(Precedence::Between)))

@@ -9,7 +9,7 @@ use std::ops::Range;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span as TokenSpan, Token, TokenWithSpan, Whitespace};
 
 use super::ast::script_span;
-use crate::error::{Error, Span};
+use crate::error::{Error, Result, Span};
 use crate::limits;
 
 /// Operators at one level of one expression. Trees of sqlparser are as deep as such a chain is long, and
@@ -109,6 +109,7 @@ impl Lexer<'_> {
             ('/', Some('*')) => self.comment(),
             ('\'', _) => self.string(),
             ('x' | 'X', Some('\'')) => self.hex_string(),
+            ('u' | 'U', Some('&')) if self.rest().starts_with("&'") => self.unicode_string(),
             ('`', _) => self.quoted_word(),
             ('"', _) => self.double_quoted(),
             ('$', Some('{')) => self.stray_variable(),
@@ -187,6 +188,41 @@ impl Lexer<'_> {
             }
             None => self.unclosed("text is not closed", "end it with '", start),
         }
+    }
+
+    /// `U&'caf\00e9'`, or with another sign for the backslash `U&'caf!00e9' UESCAPE '!'`.
+    fn unicode_string(&mut self) {
+        let (start, byte) = (self.location(), self.at);
+        self.next();
+        self.next();
+        let Some(value) = self.quoted('\'') else {
+            return self.unclosed("text is not closed", "end it with '", start);
+        };
+        match self.unicode_escape().and_then(|escape| unescaped(&value, escape)) {
+            Ok(text) => self.push(Token::SingleQuotedString(text), start, byte),
+            Err(error) => self.error(error, start),
+        }
+    }
+
+    /// The character that `UESCAPE` names behind a text, or the backslash.
+    fn unicode_escape(&mut self) -> Result<char> {
+        let behind = self.text.get(self.at..).unwrap_or("").trim_start();
+        let word = behind.get(..7).filter(|word| word.eq_ignore_ascii_case("UESCAPE"));
+        if word.is_none() {
+            return Ok('\\');
+        }
+        while self.peek().is_some_and(|c| c != '\'') {
+            self.next();
+        }
+        let sign = self.quoted('\'').filter(|sign| sign.chars().count() == 1);
+        sign.and_then(|sign| sign.chars().next())
+            .ok_or_else(|| Error::sql("UESCAPE takes one character").hint("write UESCAPE '!'"))
+    }
+
+    /// The text behind the next character.
+    fn rest(&self) -> &str {
+        let next = self.peek().map_or(0, char::len_utf8);
+        self.text.get(self.at + next..).unwrap_or("")
     }
 
     fn quoted_word(&mut self) {
@@ -294,6 +330,32 @@ impl Lexer<'_> {
         };
         self.emit(token, length);
     }
+}
+
+/// A text with its characters in place of their numbers: four hexadecimal digits, of UTF-16.
+fn unescaped(text: &str, escape: char) -> Result<String> {
+    let mut units = Vec::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c != escape {
+            units.extend_from_slice(c.encode_utf16(&mut [0; 2]));
+            continue;
+        }
+        let behind = rest.as_str();
+        if behind.starts_with(escape) {
+            rest.next();
+            units.extend_from_slice(c.encode_utf16(&mut [0; 2]));
+            continue;
+        }
+        let digits = behind.get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let unit = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        units.push(unit.ok_or_else(|| {
+            Error::sql(format!("\"{escape}\" in a text of U&'…' is not followed by four hexadecimal digits"))
+                .hint(format!("write {escape}00e9 for é, and {escape}{escape} for {escape} itself"))
+        })?);
+        rest = behind.get(4..).unwrap_or("").chars();
+    }
+    String::from_utf16(&units).map_err(|_| Error::sql("a text of U&'…' has half of a character of UTF-16"))
 }
 
 fn single(c: char) -> Token {
@@ -437,4 +499,19 @@ fn is_operator(token: &Token) -> bool {
 /// Where `token` stands.
 pub(super) fn span_of(token: &TokenWithSpan) -> Span {
     script_span(token.span).unwrap_or_else(|| Span::new(1, 1, 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_by_their_numbers() {
+        assert_eq!(unescaped("\\00e9x\\00E9", '\\').unwrap(), "éxé");
+        assert_eq!(unescaped("a!00e9!!", '!').unwrap(), "aé!");
+        assert_eq!(unescaped("\\d83d\\de00", '\\').unwrap(), "😀");
+        for wrong in ["\\zz", "\\00", "\\", "\\é00e", "\\d83d"] {
+            assert!(unescaped(wrong, '\\').is_err(), "{wrong}");
+        }
+    }
 }

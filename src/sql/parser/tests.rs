@@ -435,6 +435,7 @@ fn types_map_to_arrow() {
     use DataType as D;
     let list = |inner: D| D::List(Field::new("item", inner, true).into());
     let map = |key: D, value: D, nullable: bool| {
+        let key = D::Struct(vec![Field::new("key", key, true)].into());
         let fields = vec![Field::new("key", key, false), Field::new("value", value, nullable)];
         D::Map(Field::new("entries", D::Struct(fields.into()), false).into(), false)
     };

@@ -6,7 +6,8 @@
 //! | `TIME(p)` | `Time32` in ms: Flink keeps no more at run time |
 //! | `DECIMAL(p, s)` | `Decimal128` |
 //! | `CHAR`, `VARCHAR`, `STRING`; `BINARY`, `VARBINARY`, `BYTES` | `Utf8`; `Binary`: a length is part of the text of the type only |
-//! | `MULTISET<t>` | `Map` from `t` to how often it occurs |
+//! | `MAP<k, v>` | `Map`, with keys as `table::map` makes them |
+//! | `MULTISET<t>` | the same, from `t` to how often it occurs |
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::cursor::Cursor;
 use super::{lexer, names, refusals};
 use crate::error::{Error, Result, Span};
 use crate::limits;
+use crate::table::map::map_type;
 
 /// Longest text or binary: Flink's `STRING` is `VARCHAR` of it.
 const LENGTH_MAX: u32 = i32::MAX as u32;
@@ -296,7 +298,7 @@ fn array(element: &SqlType) -> SqlType {
 }
 
 fn multiset(element: &SqlType) -> SqlType {
-    plain(&format!("MULTISET<{}>", inner_text(element)), map_type(&element.data_type, &DataType::Int32, false))
+    plain(&format!("MULTISET<{}>", inner_text(element)), map_type(element.data_type.clone(), DataType::Int32, false))
 }
 
 fn map(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {
@@ -305,16 +307,9 @@ fn map(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {
     cursor.expect(&Token::Comma)?;
     let value = parse_nested(cursor, depth)?;
     cursor.expect(&Token::Gt)?;
-    let data_type = map_type(&key.data_type, &value.data_type, value.nullable);
-    Ok(plain(&format!("MAP<{}, {}>", inner_text(&key), inner_text(&value)), data_type))
-}
-
-/// Arrow's keys are never null; Flink's may be declared so and are refused when one comes.
-fn map_type(key: &DataType, value: &DataType, nullable: bool) -> DataType {
-    let key = Field::new("key", key.clone(), false);
-    let value = Field::new("value", value.clone(), nullable);
-    let entries = Field::new("entries", DataType::Struct(Fields::from(vec![key, value])), false);
-    DataType::Map(Arc::new(entries), false)
+    let text = format!("MAP<{}, {}>", inner_text(&key), inner_text(&value));
+    let data_type = map_type(key.data_type, value.data_type, value.nullable);
+    Ok(plain(&text, data_type))
 }
 
 fn row(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {

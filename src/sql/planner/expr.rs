@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::functions;
 use crate::plan::{PlanAggregate, PlanExpr};
 use crate::stream::with_origin;
+use crate::table::map::entry_fields;
 
 /// The column at `index` of a plan node.
 pub(crate) fn place(index: usize) -> Expr {
@@ -373,11 +374,9 @@ pub fn flink_type(data_type: &DataType) -> String {
                 fields.iter().map(|f| format!("{} {}", f.name(), flink_type(f.data_type()))).collect();
             format!("ROW<{}>", fields.join(", "))
         }
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(kv) if kv.len() == 2 => {
-                format!("MAP<{}, {}>", flink_type(kv[0].data_type()), flink_type(kv[1].data_type()))
-            }
-            other => format!("MAP<{}>", flink_type(other)),
+        map @ DataType::Map(entries, _) => match entry_fields(map) {
+            Some((key, value)) => format!("MAP<{}, {}>", flink_type(key.data_type()), flink_type(value.data_type())),
+            None => format!("MAP<{}>", flink_type(entries.data_type())),
         },
         other => other.to_string(),
     }

@@ -5,6 +5,7 @@
 
 mod aggregate;
 pub(crate) mod context;
+pub(crate) mod digits;
 pub(crate) mod errors;
 pub(crate) mod expr;
 pub(crate) mod interval;

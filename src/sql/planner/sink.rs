@@ -4,7 +4,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use arrow::array::Array;
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction, TryCast};
 use datafusion::logical_expr::{
@@ -45,7 +45,14 @@ pub(crate) fn coerce(
     rule: LengthRule,
 ) -> Result<Expr> {
     let declared = given.declared.clone();
-    let Some(length) = Length::of(&column.sql_type) else { return cast(given, column, table, registry) };
+    let Some(length) = Length::of(&column.sql_type) else {
+        let digits = cut_to(column, declared.as_deref());
+        let value = cast(given, column, table, registry)?;
+        return match digits {
+            Some(digits) => call("flink_digits", vec![value, lit(digits)], registry),
+            None => Ok(value),
+        };
+    };
     let within = declared.as_deref().and_then(Length::of).is_some_and(|from| from.size <= length.size);
     if declared.as_deref() == Some(&column.sql_type) || (within && !length.fixed) {
         // no cast, so the values may have any length
@@ -57,6 +64,24 @@ pub(crate) fn coerce(
     }
     let value = cast(given, column, table, registry)?;
     sized(value, length::function(length), length, &[], registry)
+}
+
+/// The digits of the fraction of a time that a column keeps of values that are declared with more, or not declared:
+/// Arrow's types have 3, 6 or 9.
+fn cut_to(column: &ColumnSpec, declared: Option<&str>) -> Option<i64> {
+    let digits = time_digits(&column.sql_type)?;
+    let kept = match &column.data_type {
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => 9,
+        DataType::Timestamp(TimeUnit::Microsecond, _) => 6,
+        _ => 3,
+    };
+    (digits < kept && declared.and_then(time_digits).is_none_or(|given| given > digits)).then_some(digits)
+}
+
+/// The digits that a type of time declares: 3 of `TIMESTAMP_LTZ(3)`.
+fn time_digits(sql_type: &str) -> Option<i64> {
+    let (name, rest) = sql_type.split_once('(')?;
+    matches!(name, "TIME" | "TIMESTAMP" | "TIMESTAMP_LTZ").then(|| rest.strip_suffix(')')?.parse().ok()).flatten()
 }
 
 /// A value of the column's own type under `table.exec.sink.type-length-enforcer`.
@@ -72,9 +97,13 @@ fn enforce(value: Expr, length: Length, rule: LengthRule, column: &str, registry
 }
 
 fn sized(value: Expr, function: &str, length: Length, more: &[Expr], registry: &Registry) -> Result<Expr> {
-    let function = registry.scalar(function).ok_or_else(|| Error::internal(format!("no function {function}")))?;
     let mut args = vec![value, lit(i64::from(length.size))];
     args.extend_from_slice(more);
+    call(function, args, registry)
+}
+
+fn call(function: &str, args: Vec<Expr>, registry: &Registry) -> Result<Expr> {
+    let function = registry.scalar(function).ok_or_else(|| Error::internal(format!("no function {function}")))?;
     Ok(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args)))
 }
 

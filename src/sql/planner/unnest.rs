@@ -18,6 +18,7 @@ use crate::plan::{NodeKind, Unnest};
 use crate::sql::planner::errors::{from_parser, span_of};
 use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, Used, stand_in};
+use crate::table::map::entry_fields;
 
 /// Rows of the input, once per element of a collection, with the element's columns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -222,11 +223,10 @@ fn element_types(collection: &DataType, ordinality: bool) -> Vec<DataType> {
             DataType::Struct(fields) => fields.iter().map(|f| f.data_type().clone()).collect(),
             scalar => vec![scalar.clone()],
         },
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(fields) => fields.iter().map(|f| f.data_type().clone()).collect(),
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
+        map => {
+            let entry = entry_fields(map).into_iter();
+            entry.flat_map(|(key, value)| [key.data_type().clone(), value.data_type().clone()]).collect()
+        }
     };
     types.extend(ordinality.then_some(DataType::Int32));
     types

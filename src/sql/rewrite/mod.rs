@@ -20,7 +20,7 @@ use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit};
-use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, Value, ValueWithSpan, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
 use crate::error::Error;
@@ -92,7 +92,17 @@ impl VisitorMut for Preparation<'_> {
                     *expr = call("flink_digits", TokenSpan::empty(), vec![take(expr), digits]);
                 }
             }
+            ast::Expr::TypedString(ast::TypedString {
+                data_type: ast::DataType::Decimal(ast::ExactNumberInfo::None),
+                value: ValueWithSpan { value: Value::SingleQuotedString(number), span },
+                ..
+            }) => {
+                *expr = ast::Expr::Value(Value::Number(number.trim().to_owned(), false).with_span(*span));
+            }
             ast::Expr::TypedString(text) => {
+                if written_digits(text).is_some_and(|digits| digits > 6) {
+                    text.data_type = ast::DataType::Timestamp(Some(9), ast::TimezoneInfo::None);
+                }
                 if let Some(digits) = literal_digits(text) {
                     let digits = ast::Expr::value(Value::Number(digits.to_string(), false));
                     *expr = call("flink_digits", TokenSpan::empty(), vec![take(expr), digits]);
@@ -159,12 +169,24 @@ fn digits(data_type: &ast::DataType) -> Option<u32> {
     (digits < kept).then_some(digits)
 }
 
-/// The digits of the fraction of a TIMESTAMP literal, which are those of its type, if they are fewer than Arrow's.
+/// The digits of the fraction of a TIMESTAMP or TIME literal, which are those of its type, if Arrow's type has others.
 fn literal_digits(text: &ast::TypedString) -> Option<usize> {
-    let (ast::DataType::Timestamp(..), Value::SingleQuotedString(value)) = (&text.data_type, &text.value.value) else {
+    let kept = match written_digits(text)? {
+        7.. => 9,
+        _ if matches!(text.data_type, ast::DataType::Time(..)) => 3,
+        _ => 6,
+    };
+    written_digits(text).filter(|digits| *digits < kept)
+}
+
+/// The digits of the fraction of a TIMESTAMP or TIME literal.
+fn written_digits(text: &ast::TypedString) -> Option<usize> {
+    let (ast::DataType::Timestamp(..) | ast::DataType::Time(..), Value::SingleQuotedString(value)) =
+        (&text.data_type, &text.value.value)
+    else {
         return None;
     };
-    Some(value.rsplit_once('.').map_or(0, |(_, fraction)| fraction.trim_end().len())).filter(|digits| *digits < 6)
+    Some(value.rsplit_once('.').map_or(0, |(_, fraction)| fraction.trim_end().len()))
 }
 
 /// `FLOOR(ts TO HOUR)` as a call.
@@ -302,6 +324,7 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
             }
         }
         Expr::BinaryExpr(binary) => operator::binary(binary, schema, registry),
+        Expr::Negative(value) if !matches!(*value, Expr::Literal(..)) => operator::negative(value, schema, registry),
         Expr::Between(between) => operator::between(between, schema, registry),
         Expr::InList(list) => operator::in_list(list, schema, registry),
         Expr::Like(like) => operator::like("like", like, registry),
@@ -330,9 +353,49 @@ fn type_name(value: &Expr, schema: &DFSchema) -> DfResult<String> {
     let (_, field) = value.to_field(schema)?;
     let name = match value {
         Expr::Literal(ScalarValue::Utf8(Some(text)), _) => format!("CHAR({})", text.chars().count().max(1)),
-        _ => flink_type(field.data_type()),
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) if interval.months == 0 => {
+            "INTERVAL SECOND(3)".to_owned()
+        }
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(_)), _) => "INTERVAL MONTH".to_owned(),
+        _ => {
+            let name = flink_type(field.data_type());
+            match (digits_of(value, schema), name.split_once('(')) {
+                (Some(digits), Some((name, _))) if name.starts_with("TIME") => format!("{name}({digits})"),
+                _ => name,
+            }
+        }
     };
-    Ok(if field.is_nullable() { name } else { format!("{name} NOT NULL") })
+    Ok(if field.is_nullable() && !is_known(value) { name } else { format!("{name} NOT NULL") })
+}
+
+/// Functions that are NULL for nothing but a NULL.
+const STRICT: [&str; 12] = [
+    "flink_cast",
+    "flink_digits",
+    "flink_trim",
+    "flink_trim_pad",
+    "char_length",
+    "upper",
+    "lower",
+    "round",
+    "floor",
+    "ceil",
+    "abs",
+    "__array",
+];
+
+/// Whether a value is never NULL because of what it is made of.
+fn is_known(value: &Expr) -> bool {
+    match value {
+        Expr::Literal(value, _) => !value.is_null(),
+        // the second argument of a cast is a NULL that stands for a type
+        Expr::ScalarFunction(call) if call.name() == "flink_cast" => call.args.first().is_some_and(is_known),
+        Expr::ScalarFunction(call) if STRICT.contains(&call.name()) => call.args.iter().all(is_known),
+        Expr::ScalarFunction(call) if crate::functions::operator_of(call.name()).is_some() => {
+            call.args.iter().all(is_known)
+        }
+        _ => false,
+    }
 }
 
 /// Cuts the digits of a cast where Flink does: of text after the cast, of a time stamp on its way to a TIME before.

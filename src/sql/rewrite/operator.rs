@@ -59,6 +59,16 @@ pub(super) fn binary(binary: BinaryExpr, schema: &DFSchema, registry: &Registry)
     Ok(Transformed::no(Expr::BinaryExpr(binary)))
 }
 
+/// `-value`: the least integer is its own opposite, as in Java.
+pub(super) fn negative(value: Box<Expr>, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
+    let data_type = value.get_type(schema)?;
+    if !data_type.is_signed_integer() {
+        return Ok(Transformed::no(Expr::Negative(value)));
+    }
+    let zero = Box::new(lit(ScalarValue::new_zero(&data_type)?));
+    binary(BinaryExpr::new(zero, Operator::Minus, value), schema, registry).map(|minus| Transformed::yes(minus.data))
+}
+
 /// The types of an operator's sides.
 struct Sides<'a> {
     left: DataType,

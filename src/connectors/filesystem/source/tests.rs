@@ -2,8 +2,8 @@
 
 use arrow::array::{
     AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
-    Int16Array, Int32Array, Int32Builder, ListArray, MapBuilder, StringBuilder, StructArray, Time32MillisecondArray,
-    TimestampMicrosecondArray, TimestampNanosecondArray, TimestampSecondArray,
+    Int16Array, Int32Array, ListArray, StructArray, Time32MillisecondArray, TimestampMicrosecondArray,
+    TimestampNanosecondArray, TimestampSecondArray,
 };
 use arrow::datatypes::{Field, Int32Type, Int64Type};
 use parquet::arrow::ArrowWriter;
@@ -14,6 +14,7 @@ use super::*;
 use crate::connectors::filesystem::FileSink;
 use crate::connectors::{JobContext, Sink};
 use crate::error::ErrorKind;
+use crate::table::map::{map_array, map_type};
 use crate::table::{ColumnSpec, OptionValue, Options};
 
 fn column(name: &str, data_type: DataType, kind: ColumnKind) -> ColumnSpec {
@@ -164,11 +165,13 @@ async fn columns_are_matched_by_name_and_converted() {
 #[tokio::test]
 async fn all_types_come_back_from_parquet() {
     let dir = TempDir::new().unwrap();
-    let mut map = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
-    map.keys().append_value("k");
-    map.values().append_value(1);
-    map.append(true).unwrap();
-    map.append(false).unwrap();
+    let map = map_array(
+        &map_type(DataType::Utf8, DataType::Int32, true),
+        arrow::buffer::OffsetBuffer::from_lengths([1, 0]),
+        Arc::new(StringArray::from(vec!["k"])),
+        Arc::new(Int32Array::from(vec![1])),
+        Some(vec![true, false].into()),
+    );
     let int = Arc::new(Int32Array::from(vec![Some(i32::MIN), None])) as ArrayRef;
     let arrays: Vec<ArrayRef> = vec![
         Arc::clone(&int),
@@ -194,7 +197,7 @@ async fn all_types_come_back_from_parquet() {
         ),
         Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None])),
         Arc::new(StructArray::from(vec![(Arc::new(Field::new("i", DataType::Int32, true)), int)])),
-        Arc::new(map.finish()),
+        Arc::new(map.unwrap()),
     ];
     let columns: Vec<ColumnSpec> = arrays
         .iter()

@@ -1,0 +1,10 @@
+SET 'table.local-time-zone' = 'UTC';
+CREATE TABLE e (id INT, s STRING, i INT, mp MAP<STRING, INT>) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/input/e.jsonl', 'format' = 'json');
+CREATE TABLE o (id INT, c INT, ks ARRAY<STRING>, vs ARRAY<INT>, t STRING, a INT, n INT) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/o', 'format' = 'json');
+CREATE TABLE dropped (id INT, m MAP<STRING, INT>, r ROW<m MAP<STRING, STRING>>) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/dropped', 'format' = 'json', 'json.map-null-key.mode' = 'DROP');
+CREATE TABLE named (id INT, m MAP<STRING, INT>) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/named', 'format' = 'json', 'json.map-null-key.mode' = 'LITERAL', 'json.map-null-key.literal' = 'Hello');
+CREATE TABLE entries (id INT, k STRING, v INT) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/entries', 'format' = 'json');
+INSERT INTO o SELECT id, CARDINALITY(m), MAP_KEYS(m), MAP_VALUES(m), CAST(m AS STRING), m['x'], m[CAST(NULL AS STRING)] FROM (SELECT id, s, i, MAP[s, i, 'x', 1] AS m FROM e);
+INSERT INTO dropped SELECT id, MAP_UNION(MAP[s, i], COALESCE(mp, MAP['none', 0])), ROW(MAP[s, CAST(i AS STRING)]) FROM e;
+INSERT INTO named SELECT id, MAP[NULLIF(s, 'Hello'), i, 'Hello', id] FROM e;
+INSERT INTO entries SELECT id, u.k, u.v FROM e CROSS JOIN UNNEST(MAP[s, i, 'x', 1]) AS u(k, v);

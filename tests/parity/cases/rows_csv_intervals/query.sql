@@ -1,0 +1,12 @@
+SET 'table.local-time-zone' = 'UTC';
+CREATE TABLE t (id INT, r ROW<x INT, y STRING>, r2 ROW<x INT, y STRING>) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/input/r.jsonl', 'format' = 'json');
+CREATE TABLE b (s STRING, n INT) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/input/blank.csv', 'format' = 'csv', 'csv.ignore-parse-errors' = 'true');
+CREATE TABLE c (s STRING, n INT) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/input/blank.csv', 'format' = 'csv', 'csv.allow-comments' = 'true');
+CREATE TABLE o (id INT, a BOOLEAN, b BOOLEAN, c BOOLEAN, d BOOLEAN, e BOOLEAN, f BOOLEAN, g BOOLEAN) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/o', 'format' = 'json');
+CREATE TABLE lines (w STRING, s STRING, n INT) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/lines', 'format' = 'json');
+CREATE TABLE decimals (a DECIMAL(20, 5)) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/decimals', 'format' = 'csv', 'csv.write-bigdecimal-in-scientific-notation' = 'false');
+CREATE TABLE times (a STRING, b STRING, c STRING, d BIGINT, e BIGINT, f BIGINT, g STRING, h STRING, i STRING, j TINYINT, k STRING, l STRING, m DECIMAL(5, 2), n MAP<STRING, INT>) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/times', 'format' = 'json');
+INSERT INTO o SELECT id, r = r2, r <> r2, r = ROW(1, 'q'), r <> ROW(1, 'q'), ROW(r.x, r.y) = ROW(r2.x, r2.y), ROW(r.x, r.y) <> ROW(r2.x, r2.y), r IN (r2) FROM t;
+INSERT INTO lines SELECT 'b', s, n FROM b UNION ALL SELECT 'c', s, n FROM c;
+INSERT INTO decimals VALUES (100000), (0.00001), (1.5);
+INSERT INTO times VALUES (CAST((TIMESTAMP '2024-03-01 10:00:00' - TIMESTAMP '2024-02-01 09:00:00') DAY AS STRING), CAST((TIMESTAMP '2024-03-01 10:00:00' - TIMESTAMP '2022-02-01 09:00:00') MONTH AS STRING), CAST((DATE '2024-03-01' - DATE '2024-02-01') DAY TO SECOND AS STRING), EXTRACT(HOUR FROM INTERVAL '3 04:05:06.789' DAY TO SECOND), EXTRACT(MONTH FROM -INTERVAL '2-3' YEAR TO MONTH), EXTRACT(QUARTER FROM INTERVAL '2-3' YEAR TO MONTH), TYPEOF(TIMESTAMP '2024-01-01 00:00:00.1234567'), TYPEOF(TIME '10:00:00'), CAST(TIMESTAMP '2024-01-01 00:00:00.123456789' AS STRING), -CAST(-128 AS TINYINT), U&'\00e9x', TRIM(LEADING FROM '  a '), TRY_CAST('12345.678' AS DECIMAL(5, 2)), TRY_CAST(MAP['a', 'x'] AS MAP<STRING, INT>));
