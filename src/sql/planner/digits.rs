@@ -236,7 +236,10 @@ CREATE TABLE p (id INT, ts TIMESTAMP(3), lz TIMESTAMP_LTZ(3)) WITH ('connector' 
     fn what_is_read_or_kept_is_cut() {
         assert_eq!(units("SELECT * FROM r"), ["mmn", "mmn"]);
         assert_eq!(units("INSERT INTO p SELECT id, ts, lz FROM r"), ["mmn", "mm", "mm"]);
-        assert_eq!(units("INSERT INTO o SELECT YEAR(ts), ts, lz FROM r WHERE lz IS NOT NULL"), ["mmn", "mm", "mm"]);
+        assert_eq!(
+            units("INSERT INTO o SELECT CAST(YEAR(ts) AS INT), ts, lz FROM r WHERE lz IS NOT NULL"),
+            ["mmn", "mm", "mm"]
+        );
         assert_eq!(units("INSERT INTO o SELECT id, ts + INTERVAL '1' DAY, lz FROM r"), ["mun", "mu", "mu"]);
         let both = units("INSERT INTO o SELECT id, ts, lz FROM r UNION ALL SELECT id, ts, lz FROM w");
         assert!(both.iter().all(|units| !units.contains('u')), "{both:?}");
