@@ -115,16 +115,7 @@ impl VisitorMut for Preparation<'_> {
                 *expr = call("overlay", TokenSpan::empty(), arguments);
             }
             ast::Expr::Value(value) if matches!(&value.value, Value::Number(n, _) if n.contains(['e', 'E'])) => {
-                if let Value::Number(number, _) = &value.value {
-                    let text = Value::SingleQuotedString(number.clone()).with_span(value.span);
-                    *expr = ast::Expr::Cast {
-                        kind: ast::CastKind::Cast,
-                        expr: Box::new(ast::Expr::Value(text)),
-                        data_type: ast::DataType::Double(ast::ExactNumberInfo::None),
-                        array: false,
-                        format: None,
-                    };
-                }
+                *expr = approximate(value);
             }
             ast::Expr::Tuple(_) => collections::name_row(expr),
             ast::Expr::CompoundFieldAccess { root, access_chain } => collections::name_fields(root, access_chain),
@@ -149,6 +140,18 @@ impl Preparation<'_> {
             }
             _ => false,
         }
+    }
+}
+
+/// A number with an exponent is a DOUBLE.
+fn approximate(number: &ValueWithSpan) -> ast::Expr {
+    let text = Value::SingleQuotedString(number.value.to_string()).with_span(number.span);
+    ast::Expr::Cast {
+        kind: ast::CastKind::Cast,
+        expr: Box::new(ast::Expr::Value(text)),
+        data_type: ast::DataType::Double(ast::ExactNumberInfo::None),
+        array: false,
+        format: None,
     }
 }
 
