@@ -17,7 +17,7 @@ use crate::cli::show::{self, AlertLines, Format, ResultWriter, Stream};
 use crate::cli::signals::Stop;
 use crate::cli::status::Status;
 use crate::cli::{Failure, OUTPUT_CLOSED, ScriptArguments, runtime};
-use crate::connectors::{self, JobContext};
+use crate::connectors::{self, JobContext, delivery};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{BATCH_ROWS_MAX, PARALLELISM_MAX};
 use crate::metrics::Metrics;
@@ -195,6 +195,7 @@ impl Runner<'_> {
             for task in &tasks {
                 checkpoint::clear(&task.layout.checkpoint())?;
                 ledger::clear(&task.layout.ledger())?;
+                delivery::clear(&task.layout.outbox())?;
             }
             Embedded::forget(&self.root())?;
         }
@@ -261,6 +262,7 @@ impl Runner<'_> {
         let name = plan.settings.pipeline_name.clone();
         let context = JobContext {
             pipeline: name.unwrap_or_else(|| format!("{}{number}", self.loaded.name)),
+            outbox: task.layout.outbox(),
             time_zone: plan.settings.time_zone.clone(),
             batch_rows: self.arguments.batch_rows.map(usize::from),
             embedded_bootstrap: embedded.map(|e| e.bootstrap().to_owned()),

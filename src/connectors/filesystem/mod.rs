@@ -13,7 +13,6 @@ mod parquet_file;
 mod publish;
 mod sink;
 mod source;
-mod staging;
 mod text;
 
 pub use sink::FileSink;

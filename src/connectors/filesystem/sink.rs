@@ -22,10 +22,11 @@ use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::files::{self, failure};
+use super::files;
 use super::options::FileOptions;
 use super::publish::{Layout, Segment};
-use super::staging::StagingWriter;
+use crate::connectors::durable::{self, failure};
+use crate::connectors::staging::StagingWriter;
 use crate::connectors::{JobContext, Sink, SinkState, Usage};
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS_MAX;
@@ -250,7 +251,7 @@ impl TableWriter {
         let (gone, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.sealed).into_iter().partition(|s| s.unlisted_at.is_some_and(|at| at <= epoch));
         self.sealed = kept;
-        gone.iter().try_for_each(|segment| files::remove(&done(&self.staged(segment.state.number))))
+        gone.iter().try_for_each(|segment| durable::remove(&done(&self.staged(segment.state.number))))
     }
 
     /// Publishes a segment unless that was done before, and leaves the mark that it is done.
@@ -269,13 +270,13 @@ impl TableWriter {
             staged_bytes: state.bytes,
         })?;
         std::fs::rename(&staged, &mark).map_err(|e| failure("write", &mark, e))?;
-        files::sync_dir(&self.staging)?;
+        durable::sync_dir(&self.staging)?;
         // only now that the mark is durable may the rows go
         std::fs::File::create(&mark).map(drop).map_err(|e| failure("write", &mark, e))
     }
 
     fn restore(&mut self, state: Option<SinkState>) -> Result<()> {
-        files::create_dir(&self.staging)?;
+        durable::create_dir(&self.staging)?;
         let Some(SinkState(state)) = state else { return Ok(()) };
         let state: WriterState = serde_json::from_value(state).map_err(|e| {
             Error::state(format!("the state of table \"{}\" cannot be read", self.table)).detail(e.to_string())
@@ -315,7 +316,7 @@ impl TableWriter {
             let path = entry.map_err(|e| failure("read", &self.staging, e))?.path();
             let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix));
             if ours && !known.contains(&path) {
-                files::remove(&path)?;
+                durable::remove(&path)?;
             }
         }
         Ok(())

@@ -117,6 +117,11 @@ impl Failure {
 /// The clock of all clients' warnings and questions.
 static CLOCK: LazyLock<Clock> = LazyLock::new(system_clock);
 
+/// Time since a fixed moment.
+pub(super) fn now() -> Duration {
+    CLOCK.elapsed()
+}
+
 /// When each warning was told last.
 static TOLD: LazyLock<Mutex<BTreeMap<String, Duration>>> = LazyLock::new(Mutex::default);
 

@@ -16,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::limits::MANIFESTS_KEPT;
+use crate::protocol::{Found, Protocol, Put, Rules, Verdict};
 use crate::time::unique_id;
 
 pub use super::manifest::{FORMAT_VERSION, Manifest, ObjectRef, SnapshotRef, fingerprint};
@@ -158,12 +159,10 @@ impl CheckpointStore {
         let folder = self.dir.join(MANIFESTS);
         let temporary = folder.join(format!("{TEMPORARY}{}", unique_id()));
         self.write_synced(&temporary, manifest.to_text()?.as_bytes())?;
-        let created = create_only(&temporary, &manifest_path(&self.dir, manifest.epoch));
+        let created = self.create_manifest(&temporary, manifest);
         // a leftover is removed at the next start
-        std::fs::remove_file(&temporary).or_else(ignore_missing).map_err(|e| failure("remove", &temporary, e))?;
-        if !created? {
-            return Err(self.fenced(manifest.epoch));
-        }
+        remove(&temporary)?;
+        created?;
         self.sync_dir(&folder)?;
         self.newest = Some(manifest.epoch);
         let named: Vec<String> = manifest.objects().map(|object| object.path.clone()).collect();
@@ -173,6 +172,45 @@ impl CheckpointStore {
         }
         self.named.insert(manifest.epoch, named);
         Ok(())
+    }
+
+    /// Gives a finished manifest its name; what the answer means, the protocol decides.
+    fn create_manifest(&self, temporary: &Path, manifest: &Manifest) -> Result<()> {
+        let path = manifest_path(&self.dir, manifest.epoch);
+        let mut failure = None;
+        let mut verdict = Verdict::PutAgain;
+        loop {
+            verdict = match verdict {
+                Verdict::Committed => return Ok(()),
+                Verdict::Fenced => return Err(self.fenced(manifest.epoch)),
+                Verdict::PutAgain => match failure.take() {
+                    // nothing is there, and nothing will be: a disk does not change its mind
+                    Some(error) => return Err(error),
+                    None => Protocol.after_put(match create_only(temporary, &path) {
+                        Ok(true) => Put::Created,
+                        Ok(false) => Put::Exists,
+                        Err(error) => {
+                            failure = Some(error);
+                            Put::Unknown
+                        }
+                    }),
+                },
+                Verdict::ReadBack => Protocol.after_read_back(match read_manifest(&self.dir, manifest.epoch) {
+                    Ok(found) if found.put_id == manifest.put_id => Found::Ours,
+                    Ok(_) => Found::Foreign,
+                    Err(_) if !path.try_exists().unwrap_or(true) => Found::Nothing,
+                    Err(error) => return Err(failure.unwrap_or(error)),
+                }),
+            };
+        }
+    }
+
+    /// Whether no process has taken the job over since the one of this fence.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::latest`].
+    pub fn is_owner(&self, fence: u64) -> Result<bool> {
+        Ok(self.latest()?.is_none_or(|newest| newest.fence == fence))
     }
 
     /// Removes manifests more than [`MANIFESTS_KEPT`] behind `newest`, and objects that neither a kept
