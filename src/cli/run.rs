@@ -440,7 +440,10 @@ fn bounded(plan: &StreamPlan) -> Result<bool> {
     plan.sources().try_fold(true, |all, (_, source)| Ok(all && connectors::bounded(&source.table)?))
 }
 
-/// Whether the state says that every input was read to its end.
+/// Whether the state says that every input was read to its end, and every sink that it has the rows.
 fn nothing_left(opened: &Opened) -> bool {
-    opened.restored.is_some() && !opened.partitions.is_empty() && opened.partitions.iter().all(|p| p.finished)
+    opened.undelivered == 0
+        && opened.restored.is_some()
+        && !opened.partitions.is_empty()
+        && opened.partitions.iter().all(|p| p.finished)
 }

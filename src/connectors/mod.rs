@@ -204,6 +204,11 @@ pub trait Sink: Send {
     /// `Unavailable` after retries.
     fn commit(&mut self, epoch: u64) -> BoxFuture<'_, Result<()>>;
 
+    /// Committed epochs that the system behind does not have yet.
+    fn undelivered(&self) -> usize {
+        0
+    }
+
     /// Rows that the system behind will never take, told with the epoch that is being prepared: each is told once.
     fn rejected(&mut self) -> Vec<RejectedRow> {
         Vec::new()

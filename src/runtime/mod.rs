@@ -103,6 +103,8 @@ pub struct Opened {
     pub restored: Option<(u64, i64)>,
     /// Where each partition starts.
     pub partitions: Vec<SourcePosition>,
+    /// Epochs committed before that sinks still have to deliver.
+    pub undelivered: usize,
 }
 
 struct OpenPartition {
@@ -157,7 +159,11 @@ impl Pipeline {
 
     /// What the start found.
     pub fn opened(&self) -> Opened {
-        Opened { restored: self.restored, partitions: self.partitions.iter().map(|p| p.position.clone()).collect() }
+        Opened {
+            restored: self.restored,
+            partitions: self.partitions.iter().map(|p| p.position.clone()).collect(),
+            undelivered: self.sinks.iter().map(|(_, sink)| sink.undelivered()).sum(),
+        }
     }
 
     /// Runs until `stop` is set, the input ends or something fails.

@@ -357,6 +357,10 @@ impl Sink for Outbox {
         Box::pin(self.release(epoch))
     }
 
+    fn undelivered(&self) -> usize {
+        self.desk.state().undelivered()
+    }
+
     fn rejected(&mut self) -> Vec<RejectedRow> {
         std::mem::take(&mut self.rejected)
     }
