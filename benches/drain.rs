@@ -55,7 +55,7 @@ impl Cluster {
                         key: Some(reading.device.as_bytes()),
                         value: Some(&reading.message),
                         timestamp: Some(reading.timestamp_ms),
-                        headers: &[],
+                        ..Record::default()
                     };
                     producer.send(record).await?;
                 }

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod broker;
 pub mod formats;
 pub mod functions;
+pub mod protocol;
 pub mod state;
 
 // the work

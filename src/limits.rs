@@ -76,6 +76,9 @@ pub const HTTP_BODY_BYTES_MAX: usize = 64 << 10;
 /// Time between two looks at idle partitions and at the source-wide watermark.
 pub const SOURCE_TICK: Duration = Duration::from_millis(50);
 
+/// Committed epochs of a sink that may wait for a system that is away; then the job waits too, and drops nothing.
+pub const UNDELIVERED_EPOCHS_MAX: usize = 64;
+
 /// How long one transient failure of a connector is retried before the job stops.
 pub const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
 

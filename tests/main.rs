@@ -15,5 +15,6 @@ mod files;
 mod ground_truth;
 mod kafka_tables;
 mod main_job;
+mod protocol;
 mod recovery;
 mod support;

@@ -78,7 +78,14 @@ impl Start<'_> {
             _ if !self.keeps_state => {
                 "none: the input is bounded, every run starts anew (--state DIR keeps it)".to_owned()
             }
-            Some((epoch, at)) => format!("{root} · epoch {epoch} of {} UTC restored", clock_time(at)),
+            Some((epoch, at)) => {
+                let doubt = match self.opened.undelivered {
+                    0 => String::new(),
+                    1 => " · its last delivery was in doubt: the sink's marker lacks it, it follows now".to_owned(),
+                    n => format!(" · {n} epochs were in doubt: the sinks' markers lack them, they follow now"),
+                };
+                format!("{root} · epoch {epoch} of {} UTC restored{doubt}", clock_time(at))
+            }
             None => format!("{root} · new"),
         }
     }

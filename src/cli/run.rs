@@ -15,9 +15,10 @@ use crate::cli::report::{self, Start};
 use crate::cli::script::{LoadedScript, StateLayout, load_runnable};
 use crate::cli::show::{self, AlertLines, Format, ResultWriter, Stream};
 use crate::cli::signals::Stop;
+use crate::cli::standby::Standby;
 use crate::cli::status::Status;
 use crate::cli::{Failure, OUTPUT_CLOSED, ScriptArguments, runtime};
-use crate::connectors::{self, JobContext};
+use crate::connectors::{self, JobContext, delivery};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{BATCH_ROWS_MAX, PARALLELISM_MAX};
 use crate::metrics::Metrics;
@@ -51,6 +52,9 @@ pub(super) struct RunArguments {
     /// Forget the stored state and start over; output already written stays.
     #[arg(long)]
     fresh: bool,
+    /// If another process has the job, wait until it is gone or hangs, then take its place.
+    #[arg(long)]
+    standby: bool,
     /// Parallel instances of keyed operators, 1 to 64 [default: parallelism.default of the script, else the cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=PARALLELISM_MAX as i64))]
     parallelism: Option<u16>,
@@ -144,6 +148,9 @@ struct Runner<'a> {
 impl Runner<'_> {
     /// Bounded jobs run one after the other; as soon as one is unbounded, all run side by side.
     async fn run(&self) -> Result<()> {
+        if self.arguments.standby && !self.stand_by().await? {
+            return Ok(());
+        }
         let tasks = self.tasks()?;
         let demands: Vec<Demand<'_>> =
             tasks.iter().map(|t| Demand { plan: &t.job.plan, checkpoint: t.layout.checkpoint() }).collect();
@@ -163,6 +170,20 @@ impl Runner<'_> {
             embedded.finish().await;
         }
         done
+    }
+
+    /// Waits until no other process has a job of the script; `false`: a stop was asked for.
+    async fn stand_by(&self) -> Result<bool> {
+        let jobs = &self.loaded.script.jobs;
+        for (place, job) in jobs.iter().enumerate() {
+            let layout = StateLayout::new(self.arguments.state.as_deref(), &self.loaded.name, place, jobs.len());
+            let interval = job.plan.settings.checkpoint_interval;
+            let standby = Standby { layout: &layout, interval, clock: &self.clock, stop: self.stop };
+            if !standby.wait().await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn in_turn(&self, tasks: &[Task<'_>], embedded: Option<&Embedded>) -> Result<()> {
@@ -195,6 +216,7 @@ impl Runner<'_> {
             for task in &tasks {
                 checkpoint::clear(&task.layout.checkpoint())?;
                 ledger::clear(&task.layout.ledger())?;
+                delivery::clear(&task.layout.outbox())?;
             }
             Embedded::forget(&self.root())?;
         }
@@ -261,6 +283,7 @@ impl Runner<'_> {
         let name = plan.settings.pipeline_name.clone();
         let context = JobContext {
             pipeline: name.unwrap_or_else(|| format!("{}{number}", self.loaded.name)),
+            outbox: task.layout.outbox(),
             time_zone: plan.settings.time_zone.clone(),
             batch_rows: self.arguments.batch_rows.map(usize::from),
             embedded_bootstrap: embedded.map(|e| e.bootstrap().to_owned()),
@@ -438,7 +461,10 @@ fn bounded(plan: &StreamPlan) -> Result<bool> {
     plan.sources().try_fold(true, |all, (_, source)| Ok(all && connectors::bounded(&source.table)?))
 }
 
-/// Whether the state says that every input was read to its end.
+/// Whether the state says that every input was read to its end, and every sink that it has the rows.
 fn nothing_left(opened: &Opened) -> bool {
-    opened.restored.is_some() && !opened.partitions.is_empty() && opened.partitions.iter().all(|p| p.finished)
+    opened.undelivered == 0
+        && opened.restored.is_some()
+        && !opened.partitions.is_empty()
+        && opened.partitions.iter().all(|p| p.finished)
 }

@@ -109,6 +109,11 @@ impl StateLayout {
         self.root.join("ledger")
     }
 
+    /// Rows that are committed and not delivered yet.
+    pub(super) fn outbox(&self) -> PathBuf {
+        self.root.join("outbox")
+    }
+
     /// Refuses tables whose files would be the state's, or among them, or around them: a job must neither read
     /// its own state as rows nor write rows into it.
     ///

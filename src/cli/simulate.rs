@@ -284,7 +284,7 @@ impl Target for KafkaTarget {
                 key: Some(record.key),
                 value: Some(record.value),
                 timestamp: Some(record.timestamp_ms),
-                headers: &[],
+                ..Record::default()
             })
             .await
     }

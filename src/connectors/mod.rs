@@ -5,10 +5,17 @@
 
 pub mod blackhole;
 pub mod datagen;
+pub mod delivery;
 pub mod filesystem;
 pub mod kafka;
 pub mod print;
 pub mod values;
+
+mod durable;
+mod staging;
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
 use futures::future::BoxFuture;
@@ -197,6 +204,16 @@ pub trait Sink: Send {
     /// `Unavailable` after retries.
     fn commit(&mut self, epoch: u64) -> BoxFuture<'_, Result<()>>;
 
+    /// Committed epochs that the system behind does not have yet.
+    fn undelivered(&self) -> usize {
+        0
+    }
+
+    /// Rows that the system behind will never take, told with the epoch that is being prepared: each is told once.
+    fn rejected(&mut self) -> Vec<RejectedRow> {
+        Vec::new()
+    }
+
     /// First call after a restart: goes on from the state of the newest manifest, and first does again what
     /// its commit may have left undone. `None`: a first start.
     ///
@@ -205,9 +222,41 @@ pub trait Sink: Send {
     fn restore(&mut self, state: Option<SinkState>) -> BoxFuture<'_, Result<()>>;
 }
 
+/// A row that a sink's system refuses whatever is tried, for the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedRow {
+    /// Epoch the row was written in.
+    pub epoch: u64,
+    /// Its place among the epoch's rows of the sink, from 0.
+    pub row: u64,
+    /// Stable code.
+    pub code: String,
+    /// The column at fault, if the system names it.
+    pub column: Option<String>,
+    /// What the system says.
+    pub message: String,
+    /// The row as JSON.
+    pub json: String,
+}
+
 /// What a sink keeps in the manifest; small.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SinkState(pub serde_json::Value);
+
+/// Says whether the job is still this process's: a sink asks before it claims what another process may have.
+#[derive(Clone)]
+pub struct Ownership {
+    /// Rises by one with every process that takes the job over.
+    pub fence: u64,
+    /// Reads the newest manifest: is its fence still ours?
+    pub confirm: Arc<dyn Fn() -> BoxFuture<'static, Result<bool>> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Ownership {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "fence {}", self.fence)
+    }
+}
 
 /// What a job gives the connectors it opens.
 #[derive(Debug, Clone, Default)]
@@ -216,6 +265,10 @@ pub struct JobContext {
     pub pipeline: String,
     /// Sixteen hex digits, new with every fresh state: part of file names.
     pub instance: String,
+    /// Whether the job is this process's; `None` for a job that keeps no state, which nobody can take over.
+    pub ownership: Option<Ownership>,
+    /// Where sinks keep rows that are committed and not delivered yet.
+    pub outbox: PathBuf,
     /// `table.local-time-zone`.
     pub time_zone: String,
     /// Most rows of a batch; `None`: [`crate::limits::BATCH_ROWS_MAX`].
@@ -309,13 +362,13 @@ pub fn open_source(table: &TableSpec, job: &JobContext) -> Result<Box<dyn Source
     }
 }
 
-/// Opens a table for writing.
+/// Opens a table for writing; `sink` names it among the job's sinks, the same at every start.
 ///
 /// # Errors
 /// As [`open_source`].
-pub fn open_sink(table: &TableSpec, job: &JobContext) -> Result<Box<dyn Sink>> {
+pub fn open_sink(table: &TableSpec, sink: &str, job: &JobContext) -> Result<Box<dyn Sink>> {
     match table.connector() {
-        "kafka" => Ok(Box::new(kafka::KafkaSink::open(table, job)?)),
+        "kafka" => kafka::open_sink(table, sink, job),
         "filesystem" => Ok(Box::new(filesystem::FileSink::open(table, job)?)),
         "print" => Ok(Box::new(print::PrintSink::open(table)?)),
         "blackhole" => Ok(Box::new(blackhole::BlackholeSink::open(table)?)),

@@ -11,7 +11,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, TimeUnit};
 
-use crate::connectors::{self, BadRecord, JobContext, Sink, SinkState};
+use crate::connectors::{self, BadRecord, JobContext, RejectedRow, Sink, SinkState};
 use crate::error::{Error, Result};
 use crate::operators::watermark::Casualty;
 use crate::stream::{LateRow, RowCounts, SourcePosition};
@@ -69,6 +69,24 @@ impl LedgerEntry {
             message: bad.message,
             raw: bad.raw,
             ..Self::at(position, LedgerKind::Bad, bad.offset)
+        }
+    }
+
+    /// A row that the system behind a sink refuses: `topic` names the epoch, `offset` its place in it.
+    pub(crate) fn of_rejected_row(table: &str, row: RejectedRow) -> Self {
+        Self {
+            kind: LedgerKind::Bad,
+            table: table.to_owned(),
+            topic: format!("epoch {}", row.epoch),
+            partition: 0,
+            offset: i64::try_from(row.row).unwrap_or(i64::MAX),
+            record_time: None,
+            event_time: None,
+            watermark: None,
+            reason: row.code,
+            field: row.column,
+            message: row.message,
+            raw: Some(row.json.into_bytes()),
         }
     }
 
@@ -163,7 +181,7 @@ impl Ledger {
     }
 
     async fn open(&mut self, kind: LedgerKind, state: Option<SinkState>) -> Result<()> {
-        let mut sink = connectors::open_sink(&table(&self.directory, kind), &self.job)?;
+        let mut sink = connectors::open_sink(&table(&self.directory, kind), &key(kind), &self.job)?;
         sink.restore(state).await?;
         self.open.insert(kind, sink);
         Ok(())

@@ -22,14 +22,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::connectors::{self, BadRecords, JobContext, Sink, SinkState, SplitReader, StartAt};
+use crate::connectors::{self, BadRecords, JobContext, Ownership, Sink, SinkState, SplitReader, StartAt};
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, PartitionMetrics};
 use crate::operators::watermark::WatermarkAssigner;
 use crate::plan::{self, Exchange, NodeId, NodeKind, StreamPlan};
+use crate::protocol::{Protocol, Rules};
 use crate::runtime::channel::Inputs;
 use crate::runtime::checkpoint::{Coordinator, OpenSource, SharedStore, TaskReport};
 use crate::runtime::collect::CollectSink;
@@ -101,6 +103,8 @@ pub struct Opened {
     pub restored: Option<(u64, i64)>,
     /// Where each partition starts.
     pub partitions: Vec<SourcePosition>,
+    /// Epochs committed before that sinks still have to deliver.
+    pub undelivered: usize,
 }
 
 struct OpenPartition {
@@ -141,22 +145,25 @@ impl Pipeline {
             (Some(store), Some(manifest)) => store.restore(manifest).await?,
             _ => layout::Snapshots::new(),
         };
-        let manifest = fitting(stored, &plan, &options)?;
+        let mut manifest = fitting(stored, &plan, &options)?;
+        let (sources, partitions) = open_sources(&plan, &options, &manifest, restored.is_some()).await?;
+        manifest.sources = partitions.iter().map(|p| p.position.clone()).collect();
         options.job.instance.clone_from(&manifest.instance);
+        if let Some(store) = &store {
+            options.job.ownership = Some(take_over(store, &mut manifest, restored.is_some(), &options.clock).await?);
+        }
         let ledger = Ledger::restore(&options.ledger, &options.job, &manifest.sinks).await?;
         let sinks = open_sinks(&plan, &options, &manifest).await?;
-        let (sources, partitions) = open_sources(&plan, &options, &manifest, restored.is_some()).await?;
-        let mut pipeline =
-            Self { plan, options, store, manifest, snapshots, sources, partitions, sinks, ledger, restored };
-        if restored.is_none() {
-            pipeline.pin().await?;
-        }
-        Ok(pipeline)
+        Ok(Self { plan, options, store, manifest, snapshots, sources, partitions, sinks, ledger, restored })
     }
 
     /// What the start found.
     pub fn opened(&self) -> Opened {
-        Opened { restored: self.restored, partitions: self.partitions.iter().map(|p| p.position.clone()).collect() }
+        Opened {
+            restored: self.restored,
+            partitions: self.partitions.iter().map(|p| p.position.clone()).collect(),
+            undelivered: self.sinks.iter().map(|(_, sink)| sink.undelivered()).sum(),
+        }
     }
 
     /// Runs until `stop` is set, the input ends or something fails.
@@ -176,18 +183,6 @@ impl Pipeline {
             tracing::info!(epoch = manifest.epoch, "partitions were added; going on with them");
             pipeline = Self::open(Arc::clone(&plan), options.clone()).await?;
         }
-    }
-
-    /// The first manifest of a job: where it starts, before anything is read (crash matrix 34).
-    async fn pin(&mut self) -> Result<()> {
-        self.manifest.sources = self.partitions.iter().map(|p| p.position.clone()).collect();
-        if let Some(store) = &self.store {
-            self.manifest.epoch = 1;
-            self.manifest.created_ms = self.options.clock.now_ms();
-            let manifest = self.manifest.clone();
-            store.with(move |s| s.commit(&manifest)).await?;
-        }
-        Ok(())
     }
 
     async fn run_once(self, stop: watch::Receiver<bool>, read_before: u64) -> Result<(Outcome, Manifest)> {
@@ -347,6 +342,7 @@ impl Spawning<'_> {
                 inputs: Inputs::new(self.layout.inputs(id).into_iter().flatten().collect()),
                 sink,
                 key: sink_key(id, name),
+                table: name.clone(),
                 preview: preview.map(|(_, preview)| preview),
                 metrics: self.options.metrics.sink(name),
                 schema: spec.table.sink_schema(),
@@ -377,6 +373,7 @@ fn fitting(stored: Option<Manifest>, plan: &StreamPlan, options: &PipelineOption
         None => Ok(Manifest {
             format_version: FORMAT_VERSION,
             epoch: 0,
+            fence: 0,
             pipeline: options.job.pipeline.clone(),
             instance: unique_id(),
             created_ms: options.clock.now_ms(),
@@ -392,6 +389,24 @@ fn fitting(stored: Option<Manifest>, plan: &StreamPlan, options: &PipelineOption
     }
 }
 
+/// The manifest with which this process takes the job over: from here on, no other can commit. On a first start it
+/// also pins where the job starts, before anything is read (crash matrix 34).
+async fn take_over(store: &SharedStore, manifest: &mut Manifest, restored: bool, clock: &Clock) -> Result<Ownership> {
+    let head = Protocol.take_over(restored.then(|| manifest.head()));
+    manifest.epoch = head.epoch;
+    manifest.fence = head.fence;
+    manifest.created_ms = clock.now_ms();
+    manifest.put_id = unique_id();
+    let taken = manifest.clone();
+    store.with(move |s| s.commit(&taken)).await?;
+    let store = store.clone();
+    let confirm = move || -> BoxFuture<'static, Result<bool>> {
+        let store = store.clone();
+        Box::pin(async move { store.with(move |s| s.is_owner(head.fence)).await })
+    };
+    Ok(Ownership { fence: head.fence, confirm: Arc::new(confirm) })
+}
+
 fn sink_key(id: NodeId, table: &str) -> String {
     format!("{id}.{table}")
 }
@@ -403,11 +418,12 @@ async fn open_sinks(
 ) -> Result<Vec<(NodeId, Box<dyn Sink>)>> {
     let mut sinks = Vec::new();
     for (id, spec) in plan.sinks() {
+        let key = sink_key(id, &spec.table.name);
         let mut sink: Box<dyn Sink> = match (&options.collect, spec.table.connector()) {
             (Some(rows), COLLECT) => Box::new(CollectSink::new(rows.clone())),
-            _ => connectors::open_sink(&spec.table, &options.job)?,
+            _ => connectors::open_sink(&spec.table, &key, &options.job)?,
         };
-        let state = manifest.sinks.get(&sink_key(id, &spec.table.name)).cloned();
+        let state = manifest.sinks.get(&key).cloned();
         sink.restore(state.map(SinkState)).await?;
         sinks.push((id, sink));
     }

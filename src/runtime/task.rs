@@ -14,6 +14,7 @@ use crate::metrics::SinkMetrics;
 use crate::runtime::channel::{Event, Inputs};
 use crate::runtime::checkpoint::{TaskReport, snapshot_kind};
 use crate::runtime::fragment::Fragment;
+use crate::runtime::ledger::LedgerEntry;
 use crate::stream::without_origin;
 
 /// One instance of a keyed operator and the stateless steps behind it.
@@ -66,6 +67,8 @@ pub(crate) struct SinkTask {
     pub(crate) sink: Box<dyn Sink>,
     /// Name of its state in the manifest.
     pub(crate) key: String,
+    /// Name of the table.
+    pub(crate) table: String,
     pub(crate) preview: Option<Preview>,
     pub(crate) metrics: Arc<SinkMetrics>,
     /// What the sink takes.
@@ -92,7 +95,11 @@ impl SinkTask {
                 Event::Barrier(barrier) => {
                     let state: SinkState = self.sink.prepare(barrier.epoch, barrier.last).await?;
                     let sink = Some((self.key.clone(), state));
-                    TaskReport { epoch: barrier.epoch, sink, ..TaskReport::default() }.send(&self.reports).await;
+                    let rejected = self.sink.rejected().into_iter();
+                    let ledger = rejected.map(|row| LedgerEntry::of_rejected_row(&self.table, row)).collect();
+                    TaskReport { epoch: barrier.epoch, sink, ledger, ..TaskReport::default() }
+                        .send(&self.reports)
+                        .await;
                     if !self.commit().await? {
                         return Ok(());
                     }

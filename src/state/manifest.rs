@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
+use crate::protocol::Head;
 use crate::stream::{RowCounts, SourcePosition};
 
 /// The format of manifests this program writes, and the only one it reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Everything a restart needs to know of one epoch. Durable means committed: there is no other commit point.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Manifest {
     pub format_version: u32,
     /// Number of the epoch; also the manifest's name.
     pub epoch: u64,
+    /// Rises by one with every process that takes the job over.
+    pub fence: u64,
     /// Name of the job.
     pub pipeline: String,
     /// Sixteen hex digits, new with every fresh state.
@@ -84,6 +87,11 @@ impl Manifest {
     /// The paths of all objects it names.
     pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
         self.operators.values().flatten().flat_map(|snapshot| &snapshot.objects)
+    }
+
+    /// Whose it is, for the protocol.
+    pub fn head(&self) -> Head {
+        Head { epoch: self.epoch, fence: self.fence }
     }
 
     /// The text of the manifest file.

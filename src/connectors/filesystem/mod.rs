@@ -14,7 +14,6 @@ mod parquet_map;
 mod publish;
 mod sink;
 mod source;
-mod staging;
 mod text;
 
 pub use sink::FileSink;

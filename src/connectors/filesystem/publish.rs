@@ -13,10 +13,11 @@ use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
 
-use super::files::{self, failure};
+use super::files;
 use super::options::{FileOptions, Format};
-use super::staging::StagingReader;
 use super::{parquet_file, parquet_map};
+use crate::connectors::durable::{self, failure};
+use crate::connectors::staging::StagingReader;
 use crate::error::{Error, Result};
 use crate::formats::{self, Encoder};
 use crate::limits::OPEN_FOLDERS_MAX;
@@ -201,7 +202,7 @@ impl OpenFiles<'_> {
     fn create(&mut self, folder: &str) -> Result<OpenFile> {
         let Segment { writer, first_epoch, last_epoch, .. } = self.segment;
         let dir = self.layout.root.join(folder);
-        files::create_dir(&dir)?;
+        durable::create_dir(&dir)?;
         let part = match self.parts.get(folder) {
             Some(part) => format!("-{part}"),
             None => String::new(),
@@ -258,7 +259,7 @@ impl OpenFiles<'_> {
 
     fn finish(mut self) -> Result<()> {
         self.close_all()?;
-        self.touched.iter().try_for_each(|dir| files::sync_dir(dir))
+        self.touched.iter().try_for_each(|dir| durable::sync_dir(dir))
     }
 }
 
@@ -311,7 +312,7 @@ impl OpenFile {
         };
         file.sync_all().map_err(|e| failure("write", &self.temporary, e))?;
         drop(file);
-        files::publish(&self.temporary, &self.path)
+        durable::publish(&self.temporary, &self.path)
     }
 }
 

@@ -19,6 +19,7 @@ use super::fingerprint::{FileMark, FilesRead};
 use super::options::{FileOptions, Format};
 use super::parquet_file;
 use super::text::{Quoting, Record, RecordReader};
+use crate::connectors::durable;
 use crate::connectors::{
     BadRecord, BadRecords, Fetched, JobContext, Source, SourceBatch, Split, SplitReader, StartAt, Usage,
 };
@@ -316,8 +317,8 @@ impl TableReader {
             self.files = Some(self.read.to_read(&self.root, files).into_iter());
         }
         let Some(file) = self.files.as_mut().and_then(Iterator::next) else { return Ok(None) };
-        let opened = File::open(&file.path).map_err(|e| files::failure("read", &file.path, e))?;
-        let metadata = opened.metadata().map_err(|e| files::failure("read", &file.path, e))?;
+        let opened = File::open(&file.path).map_err(|e| durable::failure("read", &file.path, e))?;
+        let metadata = opened.metadata().map_err(|e| durable::failure("read", &file.path, e))?;
         self.read.begin(FileMark::new(&self.root, &file.path, &metadata), self.position);
         let input = match self.format {
             Format::Parquet => {
@@ -342,7 +343,7 @@ impl TableReader {
         let Some(decoder) = &mut self.decoder else { return Err(Error::internal("a text file has no decoder")) };
         let (mut offsets, mut bad, mut bytes, mut ended, mut read) = (Vec::new(), Vec::new(), 0, false, 0);
         while offsets.len() + bad.len() < self.batch_rows && bytes < BATCH_BYTES_MAX {
-            let (found, line) = reader.next(&mut self.record).map_err(|e| files::failure("read", &file.path, e))?;
+            let (found, line) = reader.next(&mut self.record).map_err(|e| durable::failure("read", &file.path, e))?;
             let pushed = match found {
                 Record::End => {
                     ended = true;
@@ -379,7 +380,7 @@ impl TableReader {
             return Ok(None);
         }
         // The file's last row may have filled the batch.
-        if ended || reader.ended().map_err(|e| files::failure("read", &file.path, e))? {
+        if ended || reader.ended().map_err(|e| durable::failure("read", &file.path, e))? {
             // Nothing more is wanted of the file: it may go.
             self.read.end(self.position);
         }

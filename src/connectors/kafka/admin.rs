@@ -10,17 +10,28 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
 
 use super::client::{self, Consumer};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{KAFKA_PRODUCE_BYTES_MAX, RETRY_TIME_MAX};
 
 /// How long a sender waits for the ring that says that the queue has room, before it tries again.
 const ROOM_WAIT: Duration = Duration::from_millis(2);
+
+/// Refused records that are remembered one by one; there are more with the next try.
+const REFUSED_MAX: usize = 10_000;
+
+/// How long a new producer waits for the end of the transaction its predecessor has left open.
+const INIT_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a commit may take before it is in doubt.
+const COMMIT_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A record to be written.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,6 +48,8 @@ pub struct Record<'a> {
     pub timestamp: Option<i64>,
     /// Headers, in order.
     pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    /// Names the record in [`Producer::refused`].
+    pub number: u64,
 }
 
 /// What became of the records of one partition.
@@ -63,6 +76,8 @@ struct ReportState {
     /// Errors told of a whole broker or of all, newest last.
     broker_errors: u64,
     first_failure: Option<Error>,
+    /// Records that brokers will never take, by their numbers.
+    refused: Vec<(u64, Error)>,
 }
 
 struct Context(Arc<Reports>);
@@ -85,9 +100,9 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext<NoCustomPartitioner> for Context {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         let (message, failure) = match result {
             Ok(message) => (message, None),
             Err((error, message)) => (message, Some(error)),
@@ -106,8 +121,11 @@ impl ProducerContext<NoCustomPartitioner> for Context {
                 }
             }
             if let Some(error) = failure {
-                let size = message.payload_len();
-                state.first_failure.get_or_insert_with(|| undelivered(topic, size, error));
+                let failure = undelivered(topic, message.payload_len(), error);
+                if failure.kind() == ErrorKind::Data && state.refused.len() < REFUSED_MAX {
+                    state.refused.push((number as u64, failure.clone()));
+                }
+                state.first_failure.get_or_insert(failure);
             }
         }
         self.0.room.notify_one();
@@ -146,6 +164,31 @@ impl Producer {
     /// # Errors
     /// `Config` for wrong properties.
     pub fn connect<'a>(bootstrap: &str, properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+        Self::create(&Self::config(bootstrap, properties, &[]))
+    }
+
+    /// A producer of transactions of this name.
+    ///
+    /// # Errors
+    /// `Config` for wrong properties.
+    pub(super) fn transactional<'a>(
+        bootstrap: &str,
+        properties: impl IntoIterator<Item = (&'a str, &'a str)>,
+        id: &str,
+    ) -> Result<Self> {
+        // an answer that is not there after the time-out of a request is a doubt, which is settled by asking
+        let own =
+            [("transaction.timeout.ms", "60000"), ("socket.timeout.ms", "10000"), ("message.timeout.ms", "30000")];
+        let mut config = Self::config(bootstrap, properties, &own);
+        config.set("transactional.id", id);
+        Self::create(&config)
+    }
+
+    fn config<'a>(
+        bootstrap: &str,
+        properties: impl IntoIterator<Item = (&'a str, &'a str)>,
+        own: &[(&'a str, &'a str)],
+    ) -> ClientConfig {
         let kbytes = (KAFKA_PRODUCE_BYTES_MAX / 1024).to_string();
         let timeout = RETRY_TIME_MAX.as_millis().to_string();
         let mut config = client::config([
@@ -155,7 +198,7 @@ impl Producer {
             ("linger.ms", "5"),
             ("reconnect.backoff.max.ms", "1000"),
         ]);
-        for (name, value) in properties {
+        for (name, value) in own.iter().copied().chain(properties) {
             config.set(name, value);
         }
         config
@@ -165,9 +208,62 @@ impl Producer {
             .set("partitioner", "murmur2_random");
         // The table's option of the source side; a producer has none.
         config.remove("auto.offset.reset");
+        config
+    }
+
+    fn create(config: &ClientConfig) -> Result<Self> {
         let reports = Arc::new(Reports::default());
-        let inner = Arc::new(client::create(&config, Context(Arc::clone(&reports)))?);
+        let inner = Arc::new(client::create(config, Context(Arc::clone(&reports)))?);
         Ok(Self { inner, reports })
+    }
+
+    /// Fences off every other producer of the same transactions, and ends what they have left open.
+    ///
+    /// # Errors
+    /// `Config` if the brokers will never allow it, `Unavailable`.
+    pub(super) async fn init_transactions(&self) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        client::blocking(move || {
+            inner.init_transactions(INIT_TIME_MAX).map_err(|e| match e.rdkafka_error_code() {
+                Some(Code::InvalidTransactionTimeout) => {
+                    Error::config("\"properties.transaction.timeout.ms\" is above the limit of the brokers")
+                        .hint("lower it to at most the brokers' transaction.max.timeout.ms (15 min unless set)")
+                }
+                _ => client::from_kafka("transactions cannot begin", &e),
+            })
+        })
+        .await
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// `Unavailable` if the producer is of no use any more.
+    pub(super) fn begin(&self) -> Result<()> {
+        self.inner.begin_transaction().map_err(|e| client::from_kafka("a transaction cannot begin", &e))
+    }
+
+    /// Ends the transaction with `offset` as the offset of the consumer's group on partition 0 of `topic`.
+    ///
+    /// # Errors
+    /// Any error leaves open whether it is committed.
+    pub(super) async fn commit_with_offset(&self, group: &Arc<Consumer>, topic: &str, offset: u64) -> Result<()> {
+        let (inner, group, topic) = (Arc::clone(&self.inner), Arc::clone(group), topic.to_owned());
+        client::blocking(move || {
+            let failed = |e: KafkaError| client::from_kafka("a transaction was not committed", &e);
+            let mut offsets = TopicPartitionList::new();
+            let offset = i64::try_from(offset).map_err(|_| Error::internal("an epoch beyond 2^63"))?;
+            offsets.add_partition_offset(&topic, 0, Offset::Offset(offset)).map_err(failed)?;
+            let members = group.group_metadata().ok_or_else(|| Error::internal("a group without metadata"))?;
+            inner.send_offsets_to_transaction(&offsets, &members, COMMIT_TIME_MAX).map_err(failed)?;
+            inner.commit_transaction(COMMIT_TIME_MAX).map_err(failed)
+        })
+        .await
+    }
+
+    /// Records that brokers will never take, by their numbers.
+    pub(super) fn refused(&self) -> Vec<(u64, Error)> {
+        self.reports.state.lock().unwrap_or_else(PoisonError::into_inner).refused.clone()
     }
 
     /// Hands a record over; waits while the queue is full.
@@ -257,8 +353,8 @@ impl Producer {
     }
 }
 
-fn base_record<'a>(record: &Record<'a>) -> Result<BaseRecord<'a, [u8], [u8], ()>> {
-    let mut base = BaseRecord::<[u8], [u8], ()>::to(record.topic);
+fn base_record<'a>(record: &Record<'a>) -> Result<BaseRecord<'a, [u8], [u8], usize>> {
+    let mut base = BaseRecord::<[u8], [u8], usize>::with_opaque_to(record.topic, record.number as usize);
     base.partition = record.partition;
     base.key = record.key;
     base.payload = record.value;

@@ -117,6 +117,11 @@ impl Failure {
 /// The clock of all clients' warnings and questions.
 static CLOCK: LazyLock<Clock> = LazyLock::new(system_clock);
 
+/// Time since a fixed moment.
+pub(super) fn now() -> Duration {
+    CLOCK.elapsed()
+}
+
 /// When each warning was told last.
 static TOLD: LazyLock<Mutex<BTreeMap<String, Duration>>> = LazyLock::new(Mutex::default);
 
@@ -162,7 +167,8 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, text: &str) {
     }
     match level {
         // A failed connection comes as an error, too, and is told there.
-        _ if facility == "FAIL" => tracing::debug!(facility, "kafka: {text}"),
+        // Asking for a producer id is repeated while the transaction of a predecessor ends; giving up is an error.
+        _ if facility == "FAIL" || facility == "GETPID" => tracing::debug!(facility, "kafka: {text}"),
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical

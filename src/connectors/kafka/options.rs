@@ -96,6 +96,17 @@ pub(super) enum Partitioner {
     RoundRobin,
 }
 
+/// `sink.delivery-guarantee`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guarantee {
+    /// Rows leave when their epoch is committed, in a transaction of its own.
+    ExactlyOnce,
+    /// Rows leave at once, and again after a crash.
+    AtLeastOnce,
+    /// Nobody waits for acknowledgements.
+    None,
+}
+
 /// A format with the prefix of its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Format {
@@ -133,8 +144,9 @@ pub(super) struct KafkaOptions {
     pub(super) discovery: Option<Duration>,
     pub(super) bad_records: BadRecords,
     pub(super) partitioner: Partitioner,
-    /// `sink.delivery-guarantee` = `none`: nobody waits for acknowledgements.
-    pub(super) wait_for_acks: bool,
+    pub(super) guarantee: Guarantee,
+    /// Begins the names of transactions; `None`: `streamer-<job>`.
+    pub(super) transactional_id_prefix: Option<String>,
 }
 
 /// Collects the errors of several options.
@@ -164,7 +176,8 @@ impl KafkaOptions {
             .filter(|interval| !interval.is_zero() && bound.is_none());
         let bad_records = checker.keep(BadRecords::of(table));
         let partitioner = checker.partitioner(key.is_some());
-        let wait_for_acks = checker.delivery();
+        let guarantee = checker.guarantee(usage);
+        let transactional_id_prefix = checker.get("sink.transactional-id-prefix").map(str::to_owned);
         checker.accepted();
         checker.metadata_types(usage);
         checker.unknown_names(&value_format, key.as_ref());
@@ -181,7 +194,8 @@ impl KafkaOptions {
                 discovery,
                 bad_records,
                 partitioner,
-                wait_for_acks,
+                guarantee,
+                transactional_id_prefix,
             }),
             _ => Err(checker.errors),
         }
@@ -487,24 +501,23 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether acknowledgements are waited for.
-    fn delivery(&mut self) -> bool {
-        for key in ["sink.delivery-guarantee", "sink.semantic"] {
-            match self.get(key) {
-                None | Some("at-least-once") => {}
-                Some("none") => return false,
-                Some("exactly-once") => self.error(
-                    key,
-                    format!("\"{key}\" = \"exactly-once\" is not supported yet"),
-                    "use 'sink.delivery-guarantee' = 'at-least-once': after a crash rows may be written twice",
-                ),
-                Some(other) => {
-                    let message = format!("option \"{key}\": \"{other}\" is not a valid value");
-                    self.error(key, message, "valid values: at-least-once, none");
-                }
-            }
+    fn guarantee(&mut self, usage: Usage) -> Guarantee {
+        use Guarantee::{AtLeastOnce, ExactlyOnce, None};
+        let values = [("exactly-once", ExactlyOnce), ("at-least-once", AtLeastOnce), ("none", None)];
+        let pattern = self.get("topic-pattern").is_some();
+        let default = if pattern { AtLeastOnce } else { ExactlyOnce };
+        // the older name first: the newer one wins
+        let older = self.keep(self.table.options.one_of("sink.semantic", default, &values)).unwrap_or(default);
+        let guarantee =
+            self.keep(self.table.options.one_of("sink.delivery-guarantee", older, &values)).unwrap_or(older);
+        if usage == Usage::Sink && pattern && guarantee == ExactlyOnce {
+            self.error(
+                "topic-pattern",
+                "a table whose topics are a pattern cannot be written exactly once",
+                "name the topics in 'topic', or use 'sink.delivery-guarantee' = 'at-least-once'",
+            );
         }
-        true
+        guarantee
     }
 
     /// Options that others read, or that change nothing here: only their values are checked.

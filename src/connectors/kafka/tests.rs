@@ -198,7 +198,7 @@ fn every_wrong_option_is_told_at_its_place() {
             ("scan.bounded.mode", "latest"),
             ("scan.startup.mode", "timestamp"),
             ("scan.startup.specific-offset", "x"),
-            ("sink.delivery-guarantee", "exactly-once"),
+            ("sink.delivery-guarantee", "exactly_once"),
             ("sink.partitioner", "com.example.Mine"),
             ("topic", "a;a"),
         ],
@@ -215,7 +215,7 @@ fn every_wrong_option_is_told_at_its_place() {
         "13: option \"scan.bounded.mode\": \"latest\" is not a valid value [valid values: unbounded, latest-offset, group-offsets, timestamp, specific-offsets]",
         "14: mode \"timestamp\" needs option \"scan.startup.timestamp-millis\" [add 'scan.startup.timestamp-millis' = '1700000000000']",
         "15: connector \"kafka\" has no option \"scan.startup.specific-offset\" [did you mean \"scan.startup.specific-offsets\"?]",
-        "16: \"sink.delivery-guarantee\" = \"exactly-once\" is not supported yet [use 'sink.delivery-guarantee' = 'at-least-once': after a crash rows may be written twice]",
+        "16: option \"sink.delivery-guarantee\": \"exactly_once\" is not a valid value [did you mean \"exactly-once\"?]",
         "17: partitioner \"com.example.Mine\" is not supported [classes of Java cannot be loaded; valid values: default, fixed, round-robin]",
         "18: topic \"a\" is named twice",
     ];
@@ -318,6 +318,10 @@ fn bounded_by_mode() {
     assert!(bounded(&table_of(columns(), &options)).unwrap());
 }
 
+fn at_least_once(table: &TableSpec) -> KafkaSink {
+    KafkaSink::open(table, &parse(table, Usage::Sink).unwrap(), &job()).unwrap()
+}
+
 // ---- source ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -337,6 +341,7 @@ async fn reads_back_exactly_what_was_written() {
             value: Some(value.as_bytes()),
             timestamp: Some(1_700_000_000_000 + index),
             headers: &headers,
+            ..Record::default()
         };
         producer.send(record).await.unwrap();
         written.push((partition, key, value, 1_700_000_000_000 + index));
@@ -787,7 +792,7 @@ async fn keys_go_where_java_sends_them() {
     }
     let cluster = cluster(&[("t", 4)]);
     let table = sink_table(&cluster, &[]);
-    let mut sink = KafkaSink::open(&table, &job()).unwrap();
+    let mut sink = at_least_once(&table);
     sink.restore(None).await.unwrap();
     let keys: Vec<String> = (0..500).map(|i| format!("device-{i}")).collect();
     let values: ArrayRef = Arc::new(StringArray::from_iter_values(keys.iter().map(|k| format!("of {k}"))));
@@ -808,7 +813,7 @@ async fn fixed_and_round_robin() {
     for (partitioner, expected) in [("fixed", [8, 0, 0, 0]), ("round-robin", [2, 2, 2, 2])] {
         let cluster = cluster(&[("t", 4)]);
         let table = text_table(&cluster, "t", &[("sink.partitioner", partitioner)]);
-        let mut sink = KafkaSink::open(&table, &job()).unwrap();
+        let mut sink = at_least_once(&table);
         let values: ArrayRef = Arc::new(StringArray::from_iter_values((0..8).map(|i| i.to_string())));
         soon(sink.write(rows(&table, vec![values]))).await.unwrap();
         soon(sink.prepare(1, true)).await.unwrap();
@@ -829,7 +834,7 @@ async fn metadata_columns_are_written() {
         metadata("p", "INT", "partition", true),
     ]);
     assert_eq!(problems(&table, Usage::Sink), Vec::<String>::new());
-    let mut sink = KafkaSink::open(&table, &job()).unwrap();
+    let mut sink = at_least_once(&table);
     let headers = map_array(
         &map_type(DataType::Utf8, DataType::Binary, true),
         arrow::buffer::OffsetBuffer::from_lengths([1, 0]),
@@ -861,7 +866,7 @@ async fn metadata_columns_are_written() {
 async fn a_row_too_large_is_told() {
     let cluster = cluster(&[("t", 1)]);
     let table = text_table(&cluster, "t", &[("properties.max.request.size", "1000")]);
-    let mut sink = KafkaSink::open(&table, &job()).unwrap();
+    let mut sink = at_least_once(&table);
     let values: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(2_000)]));
     let error = soon(sink.write(rows(&table, vec![values]))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
@@ -872,7 +877,7 @@ async fn a_row_too_large_is_told() {
 async fn a_full_queue_waits_and_a_refused_row_fails_the_epoch() {
     let cluster = cluster(&[("t", 1)]);
     let table = text_table(&cluster, "t", &[("properties.queue.buffering.max.messages", "10")]);
-    let mut sink = KafkaSink::open(&table, &job()).unwrap();
+    let mut sink = at_least_once(&table);
     let batch = || rows(&table, vec![Arc::new(StringArray::from_iter_values((0..500).map(|i| i.to_string())))]);
     soon(sink.write(batch())).await.unwrap();
     soon(sink.prepare(1, false)).await.unwrap();
@@ -924,7 +929,7 @@ async fn json_keys_and_values_meet_in_one_row() {
         ],
     );
     assert_eq!(problems(&table, Usage::Source), Vec::<String>::new());
-    let mut sink = KafkaSink::open(&table, &job()).unwrap();
+    let mut sink = at_least_once(&table);
     let columns: Vec<ArrayRef> =
         vec![Arc::new(arrow::array::Int64Array::from(vec![1])), Arc::new(StringArray::from(vec!["a"]))];
     soon(sink.write(rows(&table, columns))).await.unwrap();

@@ -11,6 +11,7 @@ fn manifest(epoch: u64, objects: &[&ObjectRef]) -> Manifest {
     Manifest {
         format_version: FORMAT_VERSION,
         epoch,
+        fence: 1,
         pipeline: "job".into(),
         instance: "0123456789abcdef".into(),
         created_ms: 17,

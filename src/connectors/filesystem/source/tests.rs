@@ -11,6 +11,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
+use crate::connectors::durable;
 use crate::connectors::filesystem::FileSink;
 use crate::connectors::{JobContext, Sink};
 use crate::error::ErrorKind;
@@ -43,7 +44,7 @@ fn table(dir: &Path, columns: Vec<ColumnSpec>, options: &[(&str, &str)]) -> Tabl
 }
 
 fn write_parquet(path: &Path, batch: &RecordBatch) {
-    files::create_dir(path.parent().unwrap()).unwrap();
+    durable::create_dir(path.parent().unwrap()).unwrap();
     let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(batch).unwrap();
     writer.close().unwrap();
@@ -125,7 +126,7 @@ async fn folders_and_metadata_are_columns() {
     assert_eq!(rows.column(4).as_ref(), &Date32Array::from(vec![19783, 19783, 19784]));
     assert!(rows.column(3).as_primitive::<Int64Type>().value(0) > 100);
 
-    files::create_dir(&dir.path().join("day=never/site=x")).unwrap();
+    durable::create_dir(&dir.path().join("day=never/site=x")).unwrap();
     write_parquet(&dir.path().join("day=never/site=x/z.parquet"), &ints(0..1));
     let error = read(&table).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Data && error.message().contains("day=never"), "{error}");

@@ -6,19 +6,19 @@
 //! ```
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 
-use super::files::{failure, sync_dir};
+use super::durable::{failure, sync_dir};
 use crate::error::{Error, Result};
 
 /// The file rows are appended to.
 #[derive(Debug)]
-pub(super) struct StagingWriter {
+pub(in crate::connectors) struct StagingWriter {
     path: PathBuf,
     file: File,
     bytes: u64,
@@ -33,37 +33,17 @@ impl StagingWriter {
     ///
     /// # Errors
     /// `Unavailable`.
-    pub(super) fn create(path: &Path) -> Result<Self> {
+    pub(in crate::connectors) fn create(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
         let file = file.map_err(|e| failure("create", path, e))?;
         Ok(Self { path: path.to_owned(), file, bytes: 0, new: true, dirty: false })
-    }
-
-    /// Goes on after the first `bytes` of a file; what follows them was never committed.
-    ///
-    /// # Errors
-    /// `State` if the file is gone or too short; `Unavailable`.
-    pub(super) fn reopen(path: &Path, bytes: u64) -> Result<Self> {
-        let opened = OpenOptions::new().write(true).open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (length, mut file) = match opened {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(gone(path, "it is not there")),
-            other => other.map_err(|e| failure("write", path, e))?,
-        };
-        if length < bytes {
-            return Err(gone(path, &format!("it has {length} bytes instead of {bytes}")));
-        }
-        file.set_len(bytes)
-            .and_then(|()| file.seek(SeekFrom::Start(bytes)))
-            .and_then(|_| file.sync_all())
-            .map_err(|e| failure("write", path, e))?;
-        Ok(Self { path: path.to_owned(), file, bytes, new: false, dirty: false })
     }
 
     /// Appends rows.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub(super) fn append(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub(in crate::connectors) fn append(&mut self, batch: &RecordBatch) -> Result<()> {
         let mut stream = StreamWriter::try_new(vec![0; 8], batch.schema_ref())?;
         stream.write(batch)?;
         let mut frame = stream.into_inner()?;
@@ -83,7 +63,7 @@ impl StagingWriter {
     ///
     /// # Errors
     /// `Unavailable`; the file must not be used any more.
-    pub(super) fn sync(&mut self) -> Result<()> {
+    pub(in crate::connectors) fn sync(&mut self) -> Result<()> {
         if std::mem::take(&mut self.dirty) {
             self.file.sync_all().map_err(|e| failure("write", &self.path, e))?;
         }
@@ -94,13 +74,14 @@ impl StagingWriter {
     }
 
     /// Length.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(in crate::connectors) fn bytes(&self) -> u64 {
         self.bytes
     }
 }
 
 /// The batches in the first `bytes` of a staging file, one after the other.
-pub(super) struct StagingReader {
+#[derive(Debug)]
+pub(in crate::connectors) struct StagingReader {
     path: PathBuf,
     input: io::Take<BufReader<File>>,
 }
@@ -110,7 +91,7 @@ impl StagingReader {
     ///
     /// # Errors
     /// `State` if it is gone.
-    pub(super) fn open(path: &Path, bytes: u64) -> Result<Self> {
+    pub(in crate::connectors) fn open(path: &Path, bytes: u64) -> Result<Self> {
         let file = match File::open(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(gone(path, "it is not there")),
             other => other.map_err(|e| failure("read", path, e))?,
@@ -129,7 +110,7 @@ impl StagingReader {
     ///
     /// # Errors
     /// `State` if the file is damaged.
-    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>> {
+    pub(in crate::connectors) fn next(&mut self) -> Result<Option<RecordBatch>> {
         if self.input.limit() == 0 {
             return Ok(None);
         }

@@ -1,0 +1,160 @@
+//! The rows of one epoch of one sink, in a file of the outbox, and beside it the list of those the system behind
+//! refuses: decided once, so that a second delivery leaves the same rows out.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::json::LineDelimitedWriter;
+use serde::{Deserialize, Serialize};
+
+use super::Refused;
+use crate::connectors::RejectedRow;
+use crate::connectors::durable::{self, failure};
+use crate::connectors::staging::StagingReader;
+use crate::error::{Error, Result};
+
+/// An epoch with rows, as the manifest lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Segment {
+    pub(super) epoch: u64,
+    /// Name of its file in the outbox.
+    pub(super) file: String,
+    pub(super) bytes: u64,
+    pub(super) rows: u64,
+}
+
+impl Segment {
+    fn path(&self, directory: &Path) -> PathBuf {
+        directory.join(&self.file)
+    }
+
+    fn refusals(&self, directory: &Path) -> PathBuf {
+        directory.join(format!("{}.refused", self.file))
+    }
+
+    /// Its rows but those refused before.
+    pub(super) fn open(&self, directory: &Path) -> Result<EpochRows> {
+        let refused = self.rejected(directory)?.into_iter().map(|rejected| rejected.row).collect();
+        let reader = StagingReader::open(&self.path(directory), self.bytes)?;
+        Ok(EpochRows { epoch: self.epoch, reader: Some(reader), next: 0, refused })
+    }
+
+    /// Rows refused so far.
+    pub(super) fn rejected(&self, directory: &Path) -> Result<Vec<RejectedRow>> {
+        let path = self.refusals(directory);
+        match std::fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(failure("read", &path, e)),
+            Ok(text) => serde_json::from_slice(&text).map_err(|e| {
+                Error::state(format!("the list of refused rows \"{}\" is damaged", path.display()))
+                    .detail(e.to_string())
+                    .hint("restore it from a copy, or start over with --fresh")
+            }),
+        }
+    }
+
+    /// Leaves rows out of every delivery from now on.
+    pub(super) fn refuse(&self, directory: &Path, refused: &[Refused]) -> Result<()> {
+        let mut all = self.rejected(directory)?;
+        let mut rows = self.open(directory)?;
+        while let Some(batch) = rows.next_blocking()? {
+            for (at, number) in batch.numbers.iter().enumerate() {
+                let Some(refused) = refused.iter().find(|refused| refused.row == *number) else { continue };
+                all.push(RejectedRow {
+                    epoch: self.epoch,
+                    row: *number,
+                    code: refused.code.clone(),
+                    column: refused.column.clone(),
+                    message: refused.message.clone(),
+                    json: json(&batch.rows.slice(at, 1)),
+                });
+            }
+        }
+        let text = serde_json::to_vec(&all).map_err(|e| Error::internal(format!("refused rows have no form: {e}")))?;
+        let path = self.refusals(directory);
+        let temporary = path.with_extension("tmp");
+        let written = std::fs::File::create(&temporary).and_then(|mut file| {
+            file.write_all(&text)?;
+            file.sync_all()
+        });
+        written.and_then(|()| std::fs::rename(&temporary, &path)).map_err(|e| failure("write", &path, e))?;
+        durable::sync_dir(directory)
+    }
+
+    /// Removes its files.
+    pub(super) fn remove(&self, directory: &Path) -> Result<()> {
+        durable::remove(&self.path(directory))?;
+        durable::remove(&self.refusals(directory))
+    }
+}
+
+/// A row for people; what has no form in JSON is left out.
+fn json(row: &RecordBatch) -> String {
+    let mut writer = LineDelimitedWriter::new(Vec::new());
+    if writer.write(row).and_then(|()| writer.finish()).is_err() {
+        return String::new();
+    }
+    String::from_utf8_lossy(&writer.into_inner()).trim_end().to_owned()
+}
+
+/// Rows, each with its place in the epoch.
+#[derive(Debug, Clone)]
+pub struct NumberedRows {
+    /// `[n]` rows of the table's `sink_schema()`.
+    pub rows: RecordBatch,
+    /// `[n]` the place of each among the epoch's rows, from 0, refused ones counted.
+    pub numbers: Vec<u64>,
+}
+
+/// The rows of an epoch, batch by batch, in the order they were written.
+#[derive(Debug)]
+pub struct EpochRows {
+    epoch: u64,
+    reader: Option<StagingReader>,
+    next: u64,
+    refused: Vec<u64>,
+}
+
+impl EpochRows {
+    /// The epoch.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The next rows, or `None` after the last.
+    ///
+    /// # Errors
+    /// `State` if the file is damaged.
+    pub async fn next(&mut self) -> Result<Option<NumberedRows>> {
+        let mut own = Self { reader: self.reader.take(), refused: std::mem::take(&mut self.refused), ..*self };
+        let (own, read) = tokio::task::spawn_blocking(move || {
+            let read = own.next_blocking();
+            (own, read)
+        })
+        .await
+        .map_err(|e| Error::internal(format!("reading an epoch's rows was broken off: {e}")))?;
+        *self = own;
+        read
+    }
+
+    fn next_blocking(&mut self) -> Result<Option<NumberedRows>> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        while let Some(rows) = reader.next()? {
+            let first = self.next;
+            self.next = first.saturating_add(rows.num_rows() as u64);
+            let numbers: Vec<u64> = (first..self.next).filter(|number| !self.refused.contains(number)).collect();
+            if numbers.len() == rows.num_rows() {
+                return Ok(Some(NumberedRows { rows, numbers }));
+            }
+            if !numbers.is_empty() {
+                let keep: BooleanArray =
+                    (first..self.next).map(|number| Some(!self.refused.contains(&number))).collect();
+                return Ok(Some(NumberedRows { rows: filter_record_batch(&rows, &keep)?, numbers }));
+            }
+        }
+        self.reader = None;
+        Ok(None)
+    }
+}

@@ -1,0 +1,312 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use proptest::prelude::*;
+
+use super::*;
+use crate::connectors::{JobContext, Ownership, Sink, SinkState};
+use crate::limits::UNDELIVERED_EPOCHS_MAX;
+
+/// What a call comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Without,
+    WithEffect,
+}
+
+/// A database as far as a sink sees it.
+#[derive(Debug, Default)]
+struct System {
+    rows: Vec<i64>,
+    marker: Option<u64>,
+    fence: u64,
+    /// What the next calls come to.
+    faults: VecDeque<Option<Fault>>,
+    away: bool,
+}
+
+#[derive(Clone, Default)]
+struct Fake(Arc<Mutex<System>>);
+
+fn down() -> Error {
+    Error::unavailable("the system does not answer")
+}
+
+impl Fake {
+    fn call<T>(&self, work: impl FnOnce(&mut System) -> T) -> Result<T> {
+        let mut system = self.0.lock().unwrap();
+        let fault = system.faults.pop_front().flatten();
+        if system.away || fault == Some(Fault::Without) {
+            return Err(down());
+        }
+        let done = work(&mut system);
+        if fault.is_some() { Err(down()) } else { Ok(done) }
+    }
+}
+
+impl Target for Fake {
+    fn claim<'a>(&'a mut self, writer: &'a Writer) -> BoxFuture<'a, Result<bool>> {
+        let claimed = self.call(|system| {
+            let ours = system.fence <= writer.fence;
+            system.fence = system.fence.max(writer.fence);
+            ours
+        });
+        async { claimed }.boxed()
+    }
+
+    fn marker(&mut self) -> BoxFuture<'_, Result<Option<u64>>> {
+        async { self.call(|system| system.marker) }.boxed()
+    }
+
+    /// Refuses negative rows.
+    fn deliver(&mut self, mut rows: EpochRows) -> BoxFuture<'_, Result<(), Trouble>> {
+        async move {
+            let (mut values, mut refused) = (Vec::new(), Vec::new());
+            while let Some(batch) = rows.next().await? {
+                for (value, number) in values_of(&batch.rows).into_iter().zip(batch.numbers) {
+                    if value < 0 {
+                        let message = "is negative".to_owned();
+                        refused.push(Refused { row: number, code: "23514".into(), column: Some("v".into()), message });
+                    }
+                    values.push(value);
+                }
+            }
+            if !refused.is_empty() {
+                return Err(Trouble::Refused(refused));
+            }
+            self.call(|system| {
+                system.rows.extend(values);
+                system.marker = Some(rows.epoch());
+            })
+            .map_err(Trouble::Doubt)
+        }
+        .boxed()
+    }
+
+    fn marker_beside_rows(&self) -> bool {
+        true
+    }
+
+    fn name(&self) -> String {
+        "fake".into()
+    }
+}
+
+fn values_of(rows: &RecordBatch) -> Vec<i64> {
+    rows.column(0).as_primitive::<Int64Type>().values().to_vec()
+}
+
+fn batch(values: &[i64]) -> RecordBatch {
+    RecordBatch::try_from_iter([("v", Arc::new(Int64Array::from(values.to_vec())) as ArrayRef)]).unwrap()
+}
+
+/// A job with one sink: what is committed survives, the rest does not.
+struct Job {
+    directory: tempfile::TempDir,
+    fake: Fake,
+    fence: u64,
+    committed: Option<SinkState>,
+    epoch: u64,
+    rejected: Vec<crate::connectors::RejectedRow>,
+}
+
+impl Job {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { directory, fake: Fake::default(), fence: 0, committed: None, epoch: 0, rejected: Vec::new() }
+    }
+
+    async fn start(&mut self) -> Result<Outbox> {
+        self.fence += 1;
+        let ownership = Ownership { fence: self.fence, confirm: Arc::new(|| async { Ok(true) }.boxed()) };
+        let job = JobContext {
+            pipeline: "job".into(),
+            instance: "0123456789abcdef".into(),
+            ownership: Some(ownership),
+            outbox: self.directory.path().join("outbox"),
+            ..JobContext::default()
+        };
+        let mut outbox = Outbox::new(Box::new(self.fake.clone()), batch(&[]).schema(), "1.t", &job);
+        outbox.hurry();
+        outbox.restore(self.committed.clone()).await?;
+        Ok(outbox)
+    }
+
+    async fn epoch(&mut self, outbox: &mut Outbox, rows: &[i64], last: bool) -> Result<()> {
+        for part in rows.chunks(2) {
+            outbox.write(batch(part)).await?;
+        }
+        let state = outbox.prepare(self.epoch + 1, last).await?;
+        self.commit(outbox, state).await
+    }
+
+    async fn commit(&mut self, outbox: &mut Outbox, state: SinkState) -> Result<()> {
+        self.epoch += 1;
+        self.committed = Some(state);
+        self.rejected.extend(outbox.rejected());
+        outbox.commit(self.epoch).await
+    }
+
+    fn rows(&self) -> Vec<i64> {
+        self.fake.0.lock().unwrap().rows.clone()
+    }
+
+    fn files(&self) -> usize {
+        std::fs::read_dir(self.directory.path().join("outbox")).unwrap().count()
+    }
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+/// Where a process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Death {
+    Writing,
+    Prepared,
+    Committed,
+}
+
+fn faults() -> impl Strategy<Value = Vec<Option<Fault>>> {
+    let fault = prop_oneof![3 => Just(None), 1 => Just(Some(Fault::Without)), 1 => Just(Some(Fault::WithEffect))];
+    proptest::collection::vec(fault, 0..40)
+}
+
+fn deaths() -> impl Strategy<Value = BTreeMap<u64, Death>> {
+    let death = prop_oneof![Just(Death::Writing), Just(Death::Prepared), Just(Death::Committed)];
+    proptest::collection::btree_map(2..9u64, death, 0..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_row_once_whatever_fails(
+        epochs in proptest::collection::vec(proptest::collection::vec(0..1000i64, 0..6), 8),
+        faults in faults(),
+        mut deaths in deaths(),
+    ) {
+        run(async {
+            let mut job = Job::new();
+            let mut outbox = job.start().await.unwrap();
+            job.epoch(&mut outbox, &[], false).await.unwrap();
+            job.fake.0.lock().unwrap().faults = faults.into();
+            while let Some(rows) = epochs.get(job.epoch as usize - 1) {
+                let next = job.epoch + 1;
+                let last = job.epoch as usize == epochs.len();
+                match deaths.remove(&next) {
+                    None => job.epoch(&mut outbox, rows, last).await.unwrap(),
+                    Some(death) => {
+                        outbox.write(batch(rows)).await.unwrap();
+                        if death != Death::Writing {
+                            let state = outbox.prepare(next, false).await.unwrap();
+                            if death == Death::Committed {
+                                job.commit(&mut outbox, state).await.unwrap();
+                            }
+                        }
+                        drop(outbox);
+                        outbox = job.start().await.unwrap();
+                    }
+                }
+            }
+            outbox.finish().await.unwrap();
+            prop_assert_eq!(job.rows(), epochs.concat());
+            Ok(())
+        })?;
+    }
+}
+
+#[test]
+fn refused_rows_are_told_once_and_the_others_arrive() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        job.epoch(&mut outbox, &[1, -2, 3, -4], false).await.unwrap();
+        outbox.finish().await.unwrap();
+        assert_eq!(job.rows(), [1, 3]);
+        assert!(job.rejected.is_empty(), "they are told with the epoch that forgets their rows");
+
+        // a crash in between tells them no less and no more
+        drop(outbox);
+        let mut outbox = job.start().await.unwrap();
+        for rows in [&[5][..], &[], &[]] {
+            job.epoch(&mut outbox, rows, false).await.unwrap();
+            outbox.finish().await.unwrap();
+        }
+        assert_eq!(job.rows(), [1, 3, 5]);
+        let told: Vec<_> = job.rejected.iter().map(|r| (r.epoch, r.row, r.code.as_str(), r.json.as_str())).collect();
+        assert_eq!(told, [(1, 1, "23514", "{\"v\":-2}"), (1, 3, "23514", "{\"v\":-4}")]);
+        assert_eq!(job.files(), 0, "nothing is kept that is delivered");
+    });
+}
+
+#[test]
+fn a_system_that_is_away_holds_the_job_only_at_the_bound() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        job.fake.0.lock().unwrap().away = true;
+        for epoch in 0..UNDELIVERED_EPOCHS_MAX {
+            job.epoch(&mut outbox, &[epoch as i64], false).await.unwrap();
+        }
+        outbox.write(batch(&[-1])).await.unwrap();
+        let next = job.epoch + 1;
+        let waited = tokio::time::timeout(Duration::from_millis(50), outbox.prepare(next, false)).await;
+        assert!(waited.is_err(), "the bound holds");
+
+        job.fake.0.lock().unwrap().away = false;
+        outbox.prepare(next, false).await.unwrap();
+        assert_eq!(job.rows()[0], 0);
+    });
+}
+
+#[test]
+fn a_first_start_needs_the_system_a_later_one_does_not() {
+    run(async {
+        let mut job = Job::new();
+        job.fake.0.lock().unwrap().away = true;
+        assert!(job.start().await.is_err());
+        job.fake.0.lock().unwrap().away = false;
+        let mut outbox = job.start().await.unwrap();
+        job.fake.0.lock().unwrap().away = true;
+        job.epoch(&mut outbox, &[7], false).await.unwrap();
+        drop(outbox);
+
+        let mut outbox = job.start().await.unwrap();
+        assert!(job.rows().is_empty());
+        job.fake.0.lock().unwrap().away = false;
+        outbox.finish().await.unwrap();
+        assert_eq!(job.rows(), [7]);
+    });
+}
+
+#[test]
+fn a_fenced_process_stops_with_a_message() {
+    run(async {
+        let mut job = Job::new();
+        let mut old = job.start().await.unwrap();
+        job.fake.0.lock().unwrap().fence = 9;
+        job.fake.0.lock().unwrap().faults = [Some(Fault::Without)].into();
+        job.epoch(&mut old, &[1], false).await.unwrap();
+        let error = old.finish().await.unwrap_err();
+        assert!(error.message().contains("another process has taken over"), "{error:?}");
+        assert!(old.write(batch(&[2])).await.is_err());
+        assert!(job.rows().is_empty());
+    });
+}
+
+#[test]
+fn a_sink_ahead_of_the_state_is_refused() {
+    run(async {
+        let mut job = Job::new();
+        job.fake.0.lock().unwrap().marker = Some(5);
+        let error = job.start().await.map(|_| ()).unwrap_err();
+        assert!(error.message().contains("already has epoch 5"), "{error:?}");
+    });
+}

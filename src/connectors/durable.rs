@@ -1,0 +1,75 @@
+//! Files that survive a power cut: a directory's names count once the directory is synced.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Makes a directory with its parents; the new names are durable.
+///
+/// # Errors
+/// `Unavailable`.
+pub(in crate::connectors) fn create_dir(path: &Path) -> Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    create_dir(parent)?;
+    match std::fs::create_dir(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        other => {
+            other.map_err(|e| failure("create", path, e))?;
+            sync_dir(parent)
+        }
+    }
+}
+
+/// Makes names created in, or removed from, a directory durable.
+///
+/// # Errors
+/// `Unavailable`.
+pub(in crate::connectors) fn sync_dir(path: &Path) -> Result<()> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(|e| failure("write", path, e))
+}
+
+/// Gives a finished and synced file its final name. If that is there already, it is the same file,
+/// published before a crash.
+///
+/// # Errors
+/// `Unavailable`.
+pub(in crate::connectors) fn publish(temporary: &Path, path: &Path) -> Result<()> {
+    match std::fs::hard_link(temporary, path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        // some network and user-space file systems have no hard links
+        Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {
+            return std::fs::rename(temporary, path).map_err(|e| failure("create", path, e));
+        }
+        other => other.map_err(|e| failure("create", path, e))?,
+    }
+    remove(temporary)
+}
+
+/// Removes a file that may be gone already.
+///
+/// # Errors
+/// `Unavailable`.
+pub(in crate::connectors) fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failure("remove", path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// An error of the file system in the user's words.
+pub(in crate::connectors) fn failure(doing: &str, path: &Path, error: io::Error) -> Error {
+    use io::ErrorKind as K;
+    let reason = match error.kind() {
+        K::StorageFull | K::QuotaExceeded => "the disk is full".to_owned(),
+        K::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
+        K::PermissionDenied => "permission denied".to_owned(),
+        K::NotADirectory => "a part of the path is no directory".to_owned(),
+        _ => error.to_string(),
+    };
+    Error::unavailable(format!("cannot {doing} \"{}\": {reason}", path.display())).because(error)
+}
