@@ -318,7 +318,7 @@ fn queries_from_a_pipe_and_from_the_command_line() {
     assert_eq!(shown(&output), expected, "{}", text(&output));
     let output = piped(directory.path(), &[], "SELECT 1 AS a;\nSELECT\n  x FROM readings;\nSELECT 2 AS b;\n");
     assert_eq!((output.status.code(), shown(&output).as_str()), (Some(3), "a\n1\n"), "{}", text(&output));
-    assert!(text(&output).contains("-c:2:3"), "{}", text(&output));
+    assert!(text(&output).contains("stdin:3:3"), "{}", text(&output));
 
     let ask = |arguments: &[&str]| run(directory.path(), &[&["sql", "-f", "q.sql"], arguments].concat());
     let empty = ask(&["-c", "SELECT device_id FROM readings WHERE v > 100", "-c", "SHOW TABLES; SELECT 1 AS a"]);
