@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Modules everyone may name.
-const FOUNDATION: &[&str] = &["error", "limits", "metrics", "stream", "table", "time"];
+const FOUNDATION: &[&str] = &["error", "failpoint", "limits", "metrics", "stream", "table", "time"];
 
 /// Non-test lines of one file.
 const FILE_LINES_MAX: usize = 600;

@@ -17,6 +17,7 @@ use super::{Target, Writer};
 use crate::connectors::staging::StagingWriter;
 use crate::connectors::{JobContext, RejectedRow, Sink, SinkState, durable};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::failpoint;
 use crate::limits::{BATCH_ROWS_MAX, UNDELIVERED_EPOCHS_MAX};
 use crate::protocol::{Action, Protocol, Rules, SinkFacts, Standing};
 use crate::time::unique_id;
@@ -167,6 +168,7 @@ impl Outbox {
                 .await?,
             ),
         };
+        failpoint("outbox.sealed")?;
         let state = {
             let mut state = self.desk.state();
             state.log.extend(sealed);
@@ -206,6 +208,7 @@ impl Outbox {
     }
 
     async fn release(&mut self, epoch: u64) -> Result<()> {
+        failpoint("outbox.commit")?;
         {
             let mut state = self.desk.state();
             state.facts.committed = epoch;
@@ -218,6 +221,7 @@ impl Outbox {
         self.desk.bell.notify_one();
         let (directory, trimmed) = (self.directory.clone(), std::mem::take(&mut self.trimmed));
         blocking(move || trimmed.iter().try_for_each(|segment| segment.remove(&directory))).await?;
+        failpoint("outbox.trimmed")?;
         if self.last { self.finish().await } else { self.desk.check() }
     }
 

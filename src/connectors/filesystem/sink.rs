@@ -28,6 +28,7 @@ use crate::connectors::durable::{self, failure};
 use crate::connectors::staging::StagingWriter;
 use crate::connectors::{JobContext, Sink, SinkState, Usage};
 use crate::error::{Error, Result};
+use crate::failpoint::failpoint;
 use crate::limits::BATCH_ROWS_MAX;
 use crate::table::TableSpec;
 use crate::time::{Clock, system_clock, unique_id};
@@ -225,6 +226,7 @@ impl TableWriter {
                 open_state = Some(state);
             }
         }
+        failpoint("files.sealed")?;
         for segment in self.sealed.iter_mut().filter(|segment| segment.published) {
             segment.unlisted_at.get_or_insert(epoch);
         }
@@ -265,6 +267,7 @@ impl TableWriter {
         if mark.try_exists().map_err(|e| failure("read", &mark, e))? {
             return Ok(());
         }
+        failpoint("files.publish")?;
         self.layout.publish(&Segment {
             writer: &self.writer,
             first_epoch: state.first_epoch,
@@ -273,10 +276,13 @@ impl TableWriter {
             staged: staged.clone(),
             staged_bytes: state.bytes,
         })?;
+        failpoint("files.written")?;
         std::fs::rename(&staged, &mark).map_err(|e| failure("write", &mark, e))?;
         durable::sync_dir(&self.staging)?;
+        failpoint("files.marked")?;
         // only now that the mark is durable may the rows go
-        std::fs::File::create(&mark).map(drop).map_err(|e| failure("write", &mark, e))
+        std::fs::File::create(&mark).map(drop).map_err(|e| failure("write", &mark, e))?;
+        failpoint("files.emptied")
     }
 
     fn restore(&mut self, state: Option<SinkState>) -> Result<()> {
