@@ -128,7 +128,9 @@ mod armed {
         let (place, action) = text.split_once('=').ok_or_else(wrong)?;
         let (name, nth) = place.split_once(':').unwrap_or((place, "1"));
         if !FAILPOINTS.contains(&name) {
-            return Err(Error::config(format!("there is no failpoint \"{name}\"")).nearest(name, FAILPOINTS.iter().copied()));
+            return Err(
+                Error::config(format!("there is no failpoint \"{name}\"")).nearest(name, FAILPOINTS.iter().copied())
+            );
         }
         let action = match action.split_once(':') {
             None if action == "kill" => Action::Signal("-KILL"),
@@ -148,10 +150,21 @@ mod armed {
         #[test]
         fn what_is_armed() {
             let armed = parse("epoch.committed:3=kill").unwrap();
-            assert_eq!((armed.name.as_str(), armed.left.into_inner(), armed.action), ("epoch.committed", 3, Action::Signal("-KILL")));
+            assert_eq!(
+                (armed.name.as_str(), armed.left.into_inner(), armed.action),
+                ("epoch.committed", 3, Action::Signal("-KILL"))
+            );
             assert_eq!(parse("epoch.visible=sleep:20").unwrap().action, Action::Sleep(Duration::from_millis(20)));
             assert_eq!(parse("epoch.visible=error").unwrap().action, Action::Fail);
-            for wrong in ["", "epoch.visible", "epoch.visible:0=kill", "epoch.visible:x=kill", "epoch.visible=die", "no.such=kill", "epoch.visible=sleep:"] {
+            for wrong in [
+                "",
+                "epoch.visible",
+                "epoch.visible:0=kill",
+                "epoch.visible:x=kill",
+                "epoch.visible=die",
+                "no.such=kill",
+                "epoch.visible=sleep:",
+            ] {
                 assert!(parse(wrong).is_err(), "{wrong}");
             }
         }

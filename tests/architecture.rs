@@ -134,6 +134,23 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
+/// What the crash harness arms must be somewhere, and mean one place.
+#[test]
+fn every_failpoint_stands_in_the_code_once() {
+    let code: String = sources().into_iter().map(|source| source.code).collect();
+    let placed: Vec<&str> = code
+        .match_indices("failpoint(\"")
+        .map(|(at, found)| {
+            let rest = &code[at + found.len()..];
+            &rest[..rest.find('"').unwrap()]
+        })
+        .collect();
+    for name in streamer::failpoint::FAILPOINTS {
+        assert_eq!(placed.iter().filter(|placed| *placed == name).count(), 1, "{name}");
+    }
+    assert_eq!(placed.len(), streamer::failpoint::FAILPOINTS.len());
+}
+
 #[test]
 fn modules_name_only_what_the_table_allows() {
     let table = table();

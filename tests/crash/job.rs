@@ -44,9 +44,8 @@ impl Progress {
 }
 
 impl Job {
-    pub(crate) fn new(program: &Program, cluster: &Cluster, name: &str, directory: PathBuf) -> Self {
-        let place = Place { bootstrap: cluster.bootstrap.clone(), name: name.to_owned(), directory };
-        let input = format!("{name}-readings");
+    pub(crate) fn new(program: &Program, cluster: &Cluster, place: Place) -> Self {
+        let input = format!("{}-readings", place.name);
         let mut topics = vec![input.clone()];
         for kind in KINDS.iter().filter(|kind| kind.needs_topic) {
             topics.extend(["rolling", "windows"].map(|result| sinks::topic(&place, &table(result, kind.name))));

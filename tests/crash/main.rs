@@ -1,8 +1,9 @@
 //! Breaks the real program on a real Kafka, again and again, and counts what is lost, doubled or wrong.
 //!
 //! `cargo run --release --features failpoints --example crash -- --kills 200 [--steps | --step NAME[:NTH]]… [--takeover]
-//! [--brokers N] [--outages N] [--seed N] [--rate N] [--round N] [--keep DIR]`
+//! [--brokers N] [--outages N] [--seed N] [--rate N] [--round N] [--keep DIR] [--guarantee at-least-once]`
 //!
+//! With a weaker guarantee it must find doubled rows: the control that it finds any.
 //! It uses the Kafka of `STREAMER_TEST_KAFKA`, or starts one with `scripts/kafka` (`KAFKA_DIR`, `KAFKA_PORT`).
 
 #![expect(
@@ -24,6 +25,7 @@ use crash::cluster::Cluster;
 use crash::job::Program;
 use crash::plan::{Amounts, Fault, faults};
 use crash::round::{Report, Setting, run};
+use crash::sinks::Place;
 use streamer::failpoint::FAILPOINTS;
 
 /// Set for the child: the harness is the program then, so that one build makes both.
@@ -35,11 +37,13 @@ struct Arguments {
     rate: u64,
     round: usize,
     keep: Option<std::path::PathBuf>,
+    guarantee: String,
 }
 
 fn arguments() -> Result<Arguments, String> {
     let amounts = Amounts { kills: 0, steps: Vec::new(), takeover: false, brokers: 0, outages: 0 };
-    let mut found = Arguments { amounts, seed: 1, rate: 1_000, round: 30, keep: None };
+    let guarantee = "exactly-once".to_owned();
+    let mut found = Arguments { amounts, seed: 1, rate: 1_000, round: 30, keep: None, guarantee };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         match name.as_str() {
@@ -64,11 +68,16 @@ fn arguments() -> Result<Arguments, String> {
             "--rate" => found.rate = number? as u64,
             "--round" => found.round = number?.max(1),
             "--keep" => found.keep = Some(value.into()),
+            "--guarantee" => found.guarantee = value,
             _ => return Err(format!("no such option: {name}")),
         }
     }
     if !found.amounts.steps.is_empty() && !cfg!(feature = "failpoints") {
         return Err("steps need --features failpoints".to_owned());
+    }
+    let ours = Cluster::is_ours() || std::env::var_os("STREAMER_TEST_KAFKA").is_none();
+    if found.amounts.brokers + found.amounts.outages > 0 && !ours {
+        return Err("brokers can be broken only if KAFKA_DIR names those of scripts/kafka".to_owned());
     }
     Ok(found)
 }
@@ -110,8 +119,12 @@ fn harness(arguments: &Arguments, cluster: &Cluster) -> bool {
         let setting = Setting {
             program: program.clone(),
             cluster: cluster.clone(),
-            directory: root.join(&name),
-            name,
+            place: Place {
+                bootstrap: cluster.bootstrap.clone(),
+                directory: root.join(&name),
+                name,
+                guarantee: arguments.guarantee.clone(),
+            },
             rate: arguments.rate,
         };
         let report = run(&setting, part, &tell);
@@ -120,7 +133,7 @@ fn harness(arguments: &Arguments, cluster: &Cluster) -> bool {
             println!("FAILED (--seed {} --round {}, round {at}): {failure}", arguments.seed, arguments.round);
         }
         if report.failures.is_empty() && arguments.keep.is_none() {
-            drop(std::fs::remove_dir_all(&setting.directory));
+            drop(std::fs::remove_dir_all(&setting.place.directory));
         }
         reports.push(report);
     }
@@ -134,7 +147,8 @@ fn harness(arguments: &Arguments, cluster: &Cluster) -> bool {
 }
 
 fn verdict(report: &Report) -> String {
-    let sum = |what: fn(&crash::oracle::Difference) -> usize| report.differences.iter().map(|(_, d)| what(d)).sum::<usize>();
+    let sum =
+        |what: fn(&crash::oracle::Difference) -> usize| report.differences.iter().map(|(_, d)| what(d)).sum::<usize>();
     format!(
         "{} rows in {} outputs: {} lost, {} doubled, {} wrong; {} failures",
         sum(|d| d.rows),
@@ -181,7 +195,8 @@ fn summary(arguments: &Arguments, reports: &[Report], took: Duration) -> String 
         text += &format!("{name:<28}{:>7}{missed:>9}{:>10.1}{:>10.1}{most:>10.1}\n", times.len(), at(0.5), at(0.99));
     }
     text += &format!("\n{:<28}{:>10}{:>7}{:>9}{:>7}\n", "output", "rows", "lost", "doubled", "wrong");
-    let names: std::collections::BTreeSet<_> = reports.iter().flat_map(|r| &r.differences).map(|(name, _)| name).collect();
+    let names: std::collections::BTreeSet<_> =
+        reports.iter().flat_map(|r| &r.differences).map(|(name, _)| name).collect();
     for name in names {
         let own = || reports.iter().flat_map(|r| &r.differences).filter(|(n, _)| n == name).map(|(_, d)| d);
         let (rows, lost) = (own().map(|d| d.rows).sum::<usize>(), own().map(|d| d.lost).sum::<usize>());

@@ -15,3 +15,6 @@ pub(crate) mod oracle;
 pub(crate) mod plan;
 pub(crate) mod round;
 pub(crate) mod sinks;
+
+#[cfg(test)]
+mod slice;

@@ -47,7 +47,8 @@ pub(crate) fn expected(records: &[Record]) -> Expected {
     }
     let watermark = latest.into_values().min().unwrap_or_default() - DELAY_MS;
     readings.sort_by_key(|r| (r.ms, r.partition, r.offset));
-    let (mut frames, mut windows) = (BTreeMap::<&str, VecDeque<i64>>::new(), BTreeMap::<(&str, i64), (i64, i64)>::new());
+    let (mut frames, mut windows) =
+        (BTreeMap::<&str, VecDeque<i64>>::new(), BTreeMap::<(&str, i64), (i64, i64)>::new());
     let mut rolling = Rows::new();
     for r in &readings {
         let frame = frames.entry(&r.device).or_default();

@@ -83,7 +83,8 @@ pub(crate) fn faults(amounts: &Amounts, seed: u64) -> Vec<Fault> {
     }
     for step in &amounts.steps {
         // each variant at another time
-        let mut point = || if step.contains(':') { step.clone() } else { format!("{step}:{}", 1 + dice.roll(often(step))) };
+        let mut point =
+            || if step.contains(':') { step.clone() } else { format!("{step}:{}", 1 + dice.roll(often(step))) };
         faults.push(Fault::StepKill { point: point() });
         faults.push(Fault::StepError { point: point() });
         if amounts.takeover {

@@ -1,6 +1,5 @@
 //! One round: a job with topics of its own, some faults one after the other, and the reckoning.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::cluster::{Cluster, NODES};
@@ -8,7 +7,7 @@ use super::job::{Job, Process, Program, Progress, table};
 use super::load::Load;
 use super::oracle::{self, Difference};
 use super::plan::Fault;
-use super::sinks::{self, KINDS};
+use super::sinks::{self, KINDS, Place};
 
 /// Longest until the job is well again.
 const WELL: Duration = Duration::from_secs(180);
@@ -26,8 +25,7 @@ const OUTAGE: Duration = Duration::from_secs(60);
 pub(crate) struct Setting {
     pub(crate) program: Program,
     pub(crate) cluster: Cluster,
-    pub(crate) name: String,
-    pub(crate) directory: PathBuf,
+    pub(crate) place: Place,
     /// Readings per second.
     pub(crate) rate: u64,
 }
@@ -64,7 +62,7 @@ struct Round<'a> {
 
 /// Runs a round.
 pub(crate) fn run(setting: &Setting, faults: &[Fault], tell: &dyn Fn(&str)) -> Report {
-    let job = Job::new(&setting.program, &setting.cluster, &setting.name, setting.directory.clone());
+    let job = Job::new(&setting.program, &setting.cluster, setting.place.clone());
     let load = Load::start(&setting.cluster.bootstrap, &job.input, setting.rate);
     let current = job.start(&[], None);
     let mut round = Round { cluster: &setting.cluster, job, current, report: Report::default() };
@@ -81,7 +79,11 @@ pub(crate) fn run(setting: &Setting, faults: &[Fault], tell: &dyn Fn(&str)) -> R
             Ok((recovery, missed)) => {
                 let note = if missed { ", step not reached" } else { "" };
                 let epoch = round.job.progress().epoch;
-                tell(&format!("{fault}: well after {:.1} s ({took:.1} s, epoch {epoch}, {} sent{note})", recovery.as_secs_f64(), load.sent()));
+                tell(&format!(
+                    "{fault}: well after {:.1} s ({took:.1} s, epoch {epoch}, {} sent{note})",
+                    recovery.as_secs_f64(),
+                    load.sent()
+                ));
                 round.report.done.push(Done { fault: fault.clone(), recovery, missed });
             }
             Err(failure) => {
@@ -136,9 +138,9 @@ impl Round<'_> {
     fn step(&mut self, failpoint: &str, dies: bool) -> Result<(Duration, bool), String> {
         self.current.kill();
         self.current = self.job.start(&[], Some(failpoint));
-        let reached = self.current.wait(REACHED, |process| {
-            process.ended().is_some() || (!dies && process.said().contains("failpoint"))
-        });
+        let reached = self
+            .current
+            .wait(REACHED, |process| process.ended().is_some() || (!dies && process.said().contains("failpoint")));
         let before = self.job.progress();
         if reached && !dies {
             // what fails may be tried again by the process itself

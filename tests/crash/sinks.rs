@@ -16,6 +16,8 @@ pub(crate) struct Place {
     /// Begins the names of topics and tables.
     pub(crate) name: String,
     pub(crate) directory: PathBuf,
+    /// Of the Kafka tables.
+    pub(crate) guarantee: String,
 }
 
 /// A kind of sink.
@@ -42,9 +44,10 @@ pub(crate) fn topic(place: &Place, table: &str) -> String {
 fn kafka_options(place: &Place, table: &str) -> String {
     format!(
         "'connector' = 'kafka', 'topic' = '{}', 'properties.bootstrap.servers' = '{}', 'format' = 'json', \
-         'sink.delivery-guarantee' = 'exactly-once'",
+         'sink.delivery-guarantee' = '{}'",
         topic(place, table),
-        place.bootstrap
+        place.bootstrap,
+        place.guarantee
     )
 }
 
