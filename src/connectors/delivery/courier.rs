@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::segment::Segment;
 use super::{Target, Trouble, Writer};
 use crate::connectors::Ownership;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::failpoint;
 use crate::protocol::{Action, Halt, Outcome, Protocol, Rules, SinkFacts, Standing};
 
@@ -111,6 +111,8 @@ impl Courier {
                         }
                         desk.tell(outcome);
                     }
+                    // rows or the state are damaged: to try again changes nothing
+                    Err(error) if error.kind() == ErrorKind::State => return self.halt(error),
                     Err(error) => {
                         self.failing(error, &action);
                         desk.tell(Outcome::Doubt);

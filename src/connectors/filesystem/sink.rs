@@ -271,6 +271,8 @@ impl TableWriter {
         failpoint("files.publish")?;
         self.layout.publish(&Segment {
             writer: &self.writer,
+            fence: self.fence,
+            begun: state.fence != self.fence,
             first_epoch: state.first_epoch,
             last_epoch: state.last_epoch,
             file_size_bytes: state.file_size_bytes,
@@ -314,7 +316,8 @@ impl TableWriter {
         self.remove_strays()
     }
 
-    /// Removes staging files of this writer that the manifest does not know.
+    /// Removes staging files of this writer that the manifest does not know. Those of later owners stay: a process
+    /// that hung while it was taken over wakes up with a manifest that is old.
     fn remove_strays(&self) -> Result<()> {
         let prefix = self.prefix();
         let mut known: Vec<PathBuf> =
@@ -322,8 +325,9 @@ impl TableWriter {
         known.extend(self.open.iter().map(|open| self.staged(self.fence, open.number)));
         for entry in std::fs::read_dir(&self.staging).map_err(|e| failure("read", &self.staging, e))? {
             let path = entry.map_err(|e| failure("read", &self.staging, e))?.path();
-            let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix));
-            if ours && !known.contains(&path) {
+            let rest = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(&prefix));
+            let owner = rest.and_then(|rest| rest.split_once('-')?.0.parse::<u64>().ok());
+            if owner.is_some_and(|owner| owner <= self.fence) && !known.contains(&path) {
                 durable::remove(&path)?;
             }
         }
