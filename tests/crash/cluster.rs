@@ -23,11 +23,6 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Whether brokers can be broken: they are those of `scripts/kafka`.
-    pub(crate) fn is_ours() -> bool {
-        std::env::var_os("KAFKA_DIR").is_some()
-    }
-
     /// `scripts/kafka` with arguments; what it printed.
     pub(crate) fn script(arguments: &[&str]) -> String {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka");

@@ -75,7 +75,7 @@ fn arguments() -> Result<Arguments, String> {
     if !found.amounts.steps.is_empty() && !cfg!(feature = "failpoints") {
         return Err("steps need --features failpoints".to_owned());
     }
-    let ours = Cluster::is_ours() || std::env::var_os("STREAMER_TEST_KAFKA").is_none();
+    let ours = std::env::var_os("KAFKA_DIR").is_some() || std::env::var_os("STREAMER_TEST_KAFKA").is_none();
     if found.amounts.brokers + found.amounts.outages > 0 && !ours {
         return Err("brokers can be broken only if KAFKA_DIR names those of scripts/kafka".to_owned());
     }
@@ -175,7 +175,8 @@ fn summary(arguments: &Arguments, reports: &[Report], took: Duration) -> String 
         "p99 s",
         "max s"
     );
-    let kinds: [(&str, fn(&Fault) -> bool); 8] = [
+    type Is = fn(&Fault) -> bool;
+    let kinds: [(&str, Is); 8] = [
         ("SIGKILL, restart", |f| matches!(f, Fault::Kill { standby: false, .. })),
         ("SIGKILL, standby", |f| matches!(f, Fault::Kill { standby: true, .. })),
         ("step: kill, restart", |f| matches!(f, Fault::StepKill { .. })),

@@ -219,7 +219,7 @@ impl Round<'_> {
             if start.elapsed() > WELL {
                 return Err(format!("not well after {} s: {}", WELL.as_secs(), self.current.last_words()));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(50));
         }
         Ok(start.elapsed())
     }
