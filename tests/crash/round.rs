@@ -166,6 +166,9 @@ impl Round<'_> {
         let before = self.job.progress();
         self.current = self.job.start(&["--standby"], None);
         let well = self.recover(&before)?;
+        if reached && self.job.progress().fence == before.fence {
+            return Err("nobody has taken over: the held process goes on, somebody else has woken it".to_owned());
+        }
         if reached {
             old.signal("CONT");
             // it writes to nobody while it finds out: the reckoning shows
