@@ -17,7 +17,7 @@ mod source;
 mod task;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -150,8 +150,9 @@ impl Pipeline {
         let (sources, partitions) = open_sources(&plan, &options, &manifest, restored.is_some()).await?;
         manifest.sources = partitions.iter().map(|p| p.position.clone()).collect();
         options.job.instance.clone_from(&manifest.instance);
-        if let Some(store) = &store {
-            options.job.ownership = Some(take_over(store, &mut manifest, restored.is_some(), &options.clock).await?);
+        if let (Some(store), Some(directory)) = (&store, &options.state) {
+            let ours = take_over(store, directory, &mut manifest, restored.is_some(), &options.clock).await?;
+            options.job.ownership = Some(ours);
         }
         let ledger = Ledger::restore(&options.ledger, &options.job, &manifest.sinks).await?;
         let sinks = open_sinks(&plan, &options, &manifest).await?;
@@ -254,6 +255,9 @@ impl Pipeline {
         })
     }
 }
+
+/// Rows that may be on their way when their partition's count is looked at.
+const ROWS_AHEAD_MAX: i64 = 1 << 20;
 
 /// Reports waiting for the coordinator; more tasks than that only wait a little for each other.
 const REPORTS_WAITING_MAX: usize = 64;
@@ -365,7 +369,7 @@ fn fitting(stored: Option<Manifest>, plan: &StreamPlan, options: &PipelineOption
     match stored {
         Some(manifest) if manifest.plan == hash => Ok(manifest),
         Some(manifest) => {
-            let directory = options.state.as_deref().unwrap_or_else(|| std::path::Path::new("")).display();
+            let directory = options.state.as_deref().unwrap_or_else(|| Path::new("")).display();
             let changed = plan::difference(&manifest.plan_text, &plan_text);
             Err(Error::state(format!("the script has changed and no longer fits the state in \"{directory}\""))
                 .detail(format!("since epoch {}: {changed}", manifest.epoch))
@@ -392,7 +396,13 @@ fn fitting(stored: Option<Manifest>, plan: &StreamPlan, options: &PipelineOption
 
 /// The manifest with which this process takes the job over: from here on, no other can commit. On a first start it
 /// also pins where the job starts, before anything is read (crash matrix 34).
-async fn take_over(store: &SharedStore, manifest: &mut Manifest, restored: bool, clock: &Clock) -> Result<Ownership> {
+async fn take_over(
+    store: &SharedStore,
+    directory: &Path,
+    manifest: &mut Manifest,
+    restored: bool,
+    clock: &Clock,
+) -> Result<Ownership> {
     let head = Protocol.take_over(restored.then(|| manifest.head()));
     manifest.epoch = head.epoch;
     manifest.fence = head.fence;
@@ -402,10 +412,15 @@ async fn take_over(store: &SharedStore, manifest: &mut Manifest, restored: bool,
     failpoint("takeover.begin")?;
     store.with(move |s| s.commit(&taken)).await?;
     failpoint("takeover.done")?;
-    let store = store.clone();
+    // by its directory: whoever asks later must not keep the lock of a run that is over
+    let directory = directory.to_owned();
     let confirm = move || -> BoxFuture<'static, Result<bool>> {
-        let store = store.clone();
-        Box::pin(async move { store.with(move |s| s.is_owner(head.fence)).await })
+        let directory = directory.clone();
+        Box::pin(async move {
+            let newest = tokio::task::spawn_blocking(move || CheckpointStore::peek(&directory)).await;
+            let newest = newest.map_err(|e| Error::internal(format!("the state could not be looked at: {e}")))??;
+            Ok(newest.is_none_or(|newest| newest.fence == head.fence))
+        })
     };
     Ok(Ownership { fence: head.fence, confirm: Arc::new(confirm) })
 }
@@ -529,7 +544,9 @@ fn progress_by_source(partitions: &[OpenPartition]) -> BTreeMap<NodeId, Arc<Sour
 /// The error with its row in the user's words: the topic or file it was read from.
 fn with_row(error: Error, metrics: &Metrics) -> Error {
     let Some((partition, offset)) = error.row() else { return error };
-    match metrics.partitions.get(&PartitionId(partition)) {
+    // rows that a window has made have no offset: theirs is a hash of their key, far beyond what was read
+    let from = metrics.partitions.get(&PartitionId(partition));
+    match from.filter(|from| offset <= from.next_offset.load(Ordering::Relaxed).saturating_add(ROWS_AHEAD_MAX)) {
         Some(from) => error.detail(format!(
             "The row has offset {offset} (the first has 0) in partition {} of \"{}\", table \"{}\".",
             from.partition, from.topic, from.table
