@@ -149,6 +149,7 @@ impl Transactions {
         }
         let started = client::now();
         producer.commit_with_offset(group, &self.marker_topic, epoch).await?;
+        failpoint("transaction.committed")?;
         if producer.broker_errors() != troubles || client::now().saturating_sub(started) > COMMIT_TIME_USUAL {
             let doubt = format!("epoch {epoch} was committed with trouble on the way; its marker is read again");
             return Err(Trouble::Doubt(Error::unavailable(doubt)));
