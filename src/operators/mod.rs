@@ -50,6 +50,22 @@ pub struct Output {
     pub late: Vec<LateRow>,
 }
 
+impl Output {
+    /// Rows in `batches`.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+/// How far an operator got with what a watermark completes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firing {
+    /// All of it has left.
+    Done,
+    /// A batch or more is ready, and there is more: to be called again with the same watermark.
+    More,
+}
+
 /// How much of its state an operator writes at a barrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Snapshot {
@@ -75,12 +91,18 @@ pub trait Operator: Send {
     /// `Data` if a value cannot be computed; `Internal` for a broken invariant.
     fn process(&mut self, batch: RecordBatch, output: &mut Output) -> Result<()>;
 
-    /// Event time has passed `watermark`: what is complete leaves, in a defined order.
+    /// Most rows that one row becomes at once: so many fewer are given to [`Operator::process`] at a time.
+    fn copies_max(&self) -> usize {
+        1
+    }
+
+    /// Event time has passed `watermark`: what is complete leaves, in a defined order. An operator whose results are
+    /// more than its state (a row is in many windows, a join pairs rows) lets them go by the batch: [`Firing::More`].
     ///
     /// # Errors
     /// As [`Operator::process`].
-    fn on_watermark(&mut self, _watermark: EventTime, _output: &mut Output) -> Result<()> {
-        Ok(())
+    fn on_watermark(&mut self, _watermark: EventTime, _output: &mut Output) -> Result<Firing> {
+        Ok(Firing::Done)
     }
 
     /// Writes state as Arrow batches; their schemas may differ from one another. Called at every barrier.

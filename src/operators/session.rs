@@ -33,7 +33,7 @@ use self::parts::Parts;
 use self::waiting::Waiting;
 use super::columns::{evaluate_all, row_times};
 use super::windows::{WindowClock, made_origin, time_column};
-use super::{KeyFilter, Operator, Output, Snapshot};
+use super::{Firing, KeyFilter, Operator, Output, Snapshot};
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS_MAX;
 use crate::plan::{WindowAggregate, WindowKind, WindowOutput};
@@ -273,15 +273,16 @@ impl Operator for SessionAggregate {
         self.waiting.push(batch)
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
+    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<Firing> {
         if watermark <= self.watermark {
-            return Ok(());
+            return Ok(Firing::Done);
         }
         if let Some(ready) = self.waiting.take(watermark)? {
             self.assign(&ready, output)?;
         }
         self.watermark = watermark;
-        self.fire(self.clock.watermark(watermark), output)
+        self.fire(self.clock.watermark(watermark), output)?;
+        Ok(Firing::Done)
     }
 
     fn snapshot(&mut self, how: Snapshot) -> Result<Vec<RecordBatch>> {

@@ -24,7 +24,7 @@ use self::join::Join;
 use self::rank::Rank;
 use super::columns::{evaluate_all, event_millis, misfit};
 use super::windows::{WindowClock, made_origin, progress, take_progress};
-use super::{KeyFilter, Operator, Output, Snapshot, hash_keys};
+use super::{Firing, KeyFilter, Operator, Output, Snapshot, hash_keys};
 use crate::error::{Error, Result};
 use crate::limits::{BATCH_ROWS_MAX, PRUNE_ROWS_MIN};
 use crate::plan::{WindowJoin, WindowRank};
@@ -229,11 +229,14 @@ impl Operator for WindowRows {
         self.insert(&batch)
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
+    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<Firing> {
         let watermark = self.clock.watermark(watermark).max(self.watermark);
         let together = self.window.end_column().is_some();
         let (mut ended, mut rows, mut last) = (Vec::new(), 0, 0);
         while let Some(first) = self.windows.first_entry().filter(|first| *first.key() - 1 <= watermark) {
+            if output.rows() >= BATCH_ROWS_MAX {
+                return Ok(Firing::More);
+            }
             let (end, held) = first.remove_entry();
             (rows, last) = (rows + held.rows, end);
             ended.extend(held.batches);
@@ -246,7 +249,7 @@ impl Operator for WindowRows {
             self.fire(&mut ended, last, output)?;
         }
         self.watermark = watermark;
-        Ok(())
+        Ok(Firing::Done)
     }
 
     fn snapshot(&mut self, how: Snapshot) -> Result<Vec<RecordBatch>> {
