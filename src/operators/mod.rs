@@ -14,6 +14,7 @@
 
 mod accumulate;
 mod columns;
+mod lateness;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -22,7 +23,9 @@ mod tests;
 pub mod calc;
 pub mod over_aggregate;
 pub mod session;
+pub mod sort;
 pub mod unnest;
+mod waiting;
 pub mod watermark;
 pub mod window_aggregate;
 pub mod window_assign;
@@ -207,6 +210,7 @@ pub fn keyed(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>
             Some(Box::new(window_aggregate::GlobalWindowAggregate::new(window, input, &node.schema)?))
         }
         NodeKind::WindowRank(rank) => Some(Box::new(window_rows::WindowRows::rank(rank, input, &node.schema)?)),
+        NodeKind::Sort(sort) => Some(Box::new(sort::SortOperator::new(sort, input, &node.schema)?)),
         NodeKind::WindowJoin(join) => Some(Box::new(window_rows::WindowRows::join(join, input, &node.schema)?)),
         NodeKind::OverAggregate(over) => {
             Some(Box::new(over_aggregate::OverAggregateOperator::new(over, input, &node.schema)?))
@@ -229,6 +233,7 @@ pub fn route(node: &Node, _input: &SchemaRef) -> Result<Option<KeySelector>> {
         NodeKind::OverAggregate(over) => exprs(&over.keys),
         NodeKind::WindowRank(rank) => exprs(&rank.keys),
         NodeKind::WindowJoin(join) => join_keys(join),
+        NodeKind::Sort(_) => Vec::new(),
         _ => return Ok(None),
     };
     Ok(Some(KeySelector { keys }))

@@ -18,7 +18,6 @@ mod parts;
 mod state;
 #[cfg(test)]
 mod tests;
-mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,8 +29,8 @@ use arrow::row::{RowConverter, SortField};
 use datafusion::physical_expr::PhysicalExpr;
 
 use self::parts::Parts;
-use self::waiting::Waiting;
 use super::columns::{evaluate_all, row_times};
+use super::waiting::Waiting;
 use super::windows::{WindowClock, made_origin, time_column};
 use super::{Firing, KeyFilter, Operator, Output, Snapshot};
 use crate::error::{Error, Result};
@@ -116,7 +115,7 @@ impl SessionAggregate {
             output: plan.output.clone(),
             input: with_origin(input),
             schema: with_origin(schema),
-            waiting: Waiting::default(),
+            waiting: Waiting::new(None),
             sessions: BTreeMap::new(),
             due: BTreeSet::new(),
             parts: Parts::new(&plan.aggregates)?,

@@ -15,7 +15,6 @@
 //! `AbstractRowTimeUnboundedPrecedingOver` for lateness and order.
 
 mod frame;
-mod lateness;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -31,8 +30,8 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
 use self::frame::{FrameSpec, History, Results, Rows, Running};
-use self::lateness::{Fired, NEVER, fires_at};
 use super::columns::{Arguments, evaluate, row_times};
+use super::lateness::{Fired, NEVER, fires_at};
 use super::{Firing, KeyFilter, Operator, Output, Snapshot};
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS_MAX;
