@@ -61,6 +61,7 @@ impl Output {
 }
 
 /// How far an operator got with what a watermark completes.
+#[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Firing {
     /// All of it has left.

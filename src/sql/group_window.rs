@@ -53,7 +53,9 @@ fn rewrite(select: &mut ast::Select, errors: &mut Vec<Error>) -> Result<(), Erro
         return Err(Error::sql(format!("{name} in GROUP BY does not go with GROUPING SETS, ROLLUP or CUBE"))
             .or_at(span_of(sets))
             .detail("In Flink the result would be updated with every row, which is not supported yet.")
-            .hint("write FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), …)) GROUP BY window_start, window_end, ROLLUP (…)"));
+            .hint(
+                "write FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), …)) GROUP BY window_start, window_end, ROLLUP (…)",
+            ));
     }
     let time = args.first().and_then(column_name).ok_or_else(|| {
         Error::sql(format!("the first argument of {name} must be an event-time column"))

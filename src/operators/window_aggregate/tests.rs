@@ -140,7 +140,7 @@ fn partitions_stay_apart_in_a_half() {
     let rows = stamp(&[(1, 1, A, None), (0, 1, A, None), (1, 2, A, None)], 0);
     let mut output = Output::default();
     local.process(batch(&rows), &mut output).unwrap();
-    local.on_watermark(9, &mut output).unwrap();
+    fire(&mut local, 9, &mut output);
     let partitions: Vec<i32> =
         output.batches.iter().flat_map(|b| Origin::of(b).unwrap().partition.values().to_vec()).collect();
     assert_eq!(partitions, [0, 1]);
