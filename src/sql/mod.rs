@@ -562,6 +562,12 @@ fn unwritable(plan: &LogicalPlan, places: &[Option<Span>]) -> Vec<Error> {
             Error::sql("a number has more than 38 digits")
                 .hint("a DECIMAL has at most 38 digits: use a DOUBLE, as in 1e40"),
         ),
+        DataType::Null => {
+            Some(Error::sql("a column of a result is NULL, and so has no type").hint("write CAST(NULL AS type)"))
+        }
+        DataType::Struct(fields) if fields.iter().any(|field| field.data_type().is_null()) => Some(
+            Error::sql("a field of a ROW is NULL, and so has no type").hint("write CAST(NULL AS type) for the field"),
+        ),
         _ => None,
     };
     let fields = plan.schema().fields().iter().enumerate();
