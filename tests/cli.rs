@@ -20,6 +20,12 @@ const NOT_OURS: &[&str] = &[
     "Internal error",
     "likely caused by a bug",
     "EXPR$",
+    "Field {",
+    "Ident {",
+    "Expr::",
+    "LogicalPlan",
+    "Span(",
+    "Null)",
     "__",
 ];
 

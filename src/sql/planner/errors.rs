@@ -11,7 +11,6 @@ use datafusion::sql::sqlparser::tokenizer;
 use crate::error::{Error, Span};
 use crate::sql::planner::locate::Piece;
 use crate::sql::planner::scope;
-use crate::sql::planner::window::ours;
 use crate::sql::planner::wording::{in_sql_types, of_types};
 
 /// Where a piece of syntax stands, if the parser kept it.
@@ -151,6 +150,16 @@ fn about_types(text: &str, piece: &Piece) -> Option<Error> {
     .any(says)
     .then(|| of_types(piece, text))
     .flatten()
+}
+
+/// An error of ours that went through DataFusion.
+pub(crate) fn ours(error: &DataFusionError) -> Option<&Error> {
+    match error {
+        DataFusionError::External(e) => e.downcast_ref(),
+        DataFusionError::Context(_, e) | DataFusionError::Diagnostic(_, e) => ours(e),
+        DataFusionError::Collection(all) => all.iter().find_map(ours),
+        _ => None,
+    }
 }
 
 /// The innermost error, and the first place given on the way.

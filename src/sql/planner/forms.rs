@@ -1,9 +1,12 @@
 //! Expressions that sqlparser reads and nobody plans: refused before planning, in the user's own text, with the form
 //! that works. What is not named here is shown as it was written; no message holds the parser's tree.
 
-use datafusion::sql::sqlparser::ast::{CastKind, CeilFloorKind, DateTimeField, Expr, Ident, Value};
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 
-use crate::error::Error;
+use datafusion::sql::sqlparser::ast::{CastKind, CeilFloorKind, DateTimeField, Expr, Ident, Value, visit_expressions};
+
+use crate::error::{Error, Span};
 use crate::functions;
 use crate::sql::planner::errors::{from_parser, span_of};
 
@@ -22,7 +25,22 @@ pub(super) fn refused(expr: &Expr) -> Option<Error> {
 }
 
 fn unsupported(what: &str, expr: &Expr, hint: impl Into<String>) -> Error {
-    Error::sql(format!("{what} is not supported: \"{expr}\"")).or_at(span_of(expr)).hint(hint)
+    Error::sql(format!("{what} is not supported: \"{expr}\"")).or_at(place_of(expr)).hint(hint)
+}
+
+/// The place of an expression; where the parser has kept none, from its first part to its last.
+fn place_of(expr: &Expr) -> Option<Span> {
+    span_of(expr).or_else(|| {
+        let mut found: Option<Span> = None;
+        let ControlFlow::Continue(()) = visit_expressions(expr, |part| {
+            found = match (found, span_of(part)) {
+                (Some(from), Some(to)) => Some(if from < to { from.to(to) } else { to.to(from) }),
+                (from, to) => from.or(to),
+            };
+            ControlFlow::<Infallible>::Continue(())
+        });
+        found
+    })
 }
 
 fn operator(expr: &Expr) -> Option<Error> {
@@ -165,4 +183,35 @@ fn unit(field: &DateTimeField, expr: &Expr, value: &Expr) -> Option<Error> {
         _ => span_of(expr).or_else(|| span_of(value)),
     };
     functions::check_unit(&field.to_string()).err().map(|error| error.or_at(place.or_else(|| span_of(value))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_character_set_is_known_in_any_case_and_only_behind_an_underscore() {
+        for (prefix, known) in [("_UTF16", true), ("_utf8", true), ("_Latin1", true), ("UTF8", false), ("_KOI8", false)]
+        {
+            assert_eq!(is_character_set(&Ident::new(prefix)), known, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_form_without_a_place_of_its_own_stands_where_its_parts_do() {
+        use datafusion::sql::sqlparser::tokenizer::{Location, Span as TokenSpan};
+        let name = |text: &str, column: u64| {
+            let end = column + text.len() as u64;
+            Box::new(Expr::Identifier(Ident::with_span(
+                TokenSpan::new(Location::new(3, column), Location::new(3, end)),
+                text,
+            )))
+        };
+        let form = Expr::RLike { negated: true, expr: name("a", 8), pattern: name("b", 20), regexp: false };
+        let error = refused(&form).unwrap();
+        assert_eq!(error.message(), "operator RLIKE is not supported: \"a NOT RLIKE b\"");
+        assert_eq!(error.hint_text(), Some("write NOT REGEXP(a, b)"));
+        assert_eq!(error.span(), Some(Span::new(3, 8, 21)));
+        assert!(refused(&name("a", 1)).is_none());
+    }
 }

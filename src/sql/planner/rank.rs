@@ -19,9 +19,7 @@ use crate::plan::{NodeKind, SortKey, WindowRank};
 use crate::sql::planner::errors::span_of_columns;
 use crate::sql::planner::expr::{Compiler, flink_type, place, place_of, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, Used};
-use crate::sql::planner::window::{
-    is_bound_of_group_window, is_time_attribute, ranks_window, unaliased, window_column_of,
-};
+use crate::sql::planner::window::{is_time_attribute, ranks_window, unaliased, window_column_of, window_key};
 
 /// A `ROW_NUMBER` below a filter.
 #[derive(Clone, Copy)]
@@ -320,6 +318,23 @@ fn check_order(expr: &Expr, schema: &DFSchema) -> Result<()> {
 
 /// Name of the number in a node.
 const ROW_NUMBER: &str = "row_number";
+
+/// Whether an expression over `plan` is, through nothing but renaming, the start or the end of a group window.
+fn is_bound_of_group_window(plan: &LogicalPlan, expr: &Expr) -> bool {
+    let Expr::Column(column) = unaliased(expr) else { return false };
+    let Ok(index) = plan.schema().index_of_column(column) else { return false };
+    match plan {
+        LogicalPlan::Projection(p) => p.expr.get(index).is_some_and(|expr| is_bound_of_group_window(&p.input, expr)),
+        LogicalPlan::SubqueryAlias(a) => {
+            is_bound_of_group_window(&a.input, &Expr::from(a.input.schema().qualified_field(index)))
+        }
+        LogicalPlan::Filter(f) => is_bound_of_group_window(&f.input, expr),
+        LogicalPlan::Aggregate(a) => {
+            window_key(a, index).is_some_and(|(which, tvf)| which < 2 && tvf.is_group_window())
+        }
+        _ => false,
+    }
+}
 
 /// A Top-N of the results of a group window.
 fn of_group_window() -> Error {

@@ -165,7 +165,7 @@ impl Refusals<'_> {
             {
                 let error = Error::sql(format!("{alias} behind {expr} is a text, and a name is expected"));
                 let hint = format!("a name stands in back-ticks: `{}`", alias.value);
-                self.errors.push(error.or_at(from_parser(alias.span)).hint(hint));
+                self.errors.push(error.or_at(from_parser(alias.span)).or_at(span_of(expr)).hint(hint));
             }
         }
     }

@@ -10,10 +10,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, JoinType, Result as DfResult, TableReference};
+use datafusion::common::{DFSchema, DFSchemaRef, JoinType, Result as DfResult, TableReference};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
-use datafusion::logical_expr::{Distinct, Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore, Window};
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore, Window};
 use datafusion::sql::sqlparser::ast::{self, TableFactor};
 
 use crate::error::{Error, Result, Span};
@@ -76,7 +76,7 @@ impl WindowTvf {
     }
 
     /// Whether a group window has become this.
-    fn is_group_window(&self) -> bool {
+    pub(crate) fn is_group_window(&self) -> bool {
         self.partition.is_none()
     }
 
@@ -203,9 +203,7 @@ pub(crate) fn window_column(plan: &LogicalPlan, index: usize) -> Option<(usize, 
         LogicalPlan::Distinct(Distinct::All(input)) => window_column(input, index),
         LogicalPlan::Window(w) if ranks_window(w) => window_column(&w.input, index),
         // start and end of a group window are plain time stamps in its result
-        LogicalPlan::Aggregate(_) => {
-            group_column(plan, index).filter(|(which, tvf)| *which == 2 || !tvf.is_group_window())
-        }
+        LogicalPlan::Aggregate(a) => window_key(a, index).filter(|(which, tvf)| *which == 2 || !tvf.is_group_window()),
         LogicalPlan::Join(j) => {
             let left = j.left.schema().fields().len();
             // the window of a row without a partner is NULL on the other side
@@ -235,24 +233,8 @@ pub(crate) fn window_column(plan: &LogicalPlan, index: usize) -> Option<(usize, 
 }
 
 /// Which of [`WINDOW_COLUMNS`] a key of an aggregation is.
-fn group_column(plan: &LogicalPlan, index: usize) -> Option<(usize, &WindowTvf)> {
-    let LogicalPlan::Aggregate(a) = plan else { return None };
-    window_column_of(&a.input, grouping_set_to_exprlist(&a.group_expr).ok()?.get(index)?)
-}
-
-/// Whether an expression over `plan` is, through nothing but renaming, the start or the end of a group window.
-pub(crate) fn is_bound_of_group_window(plan: &LogicalPlan, expr: &Expr) -> bool {
-    let Expr::Column(column) = unaliased(expr) else { return false };
-    let Ok(index) = plan.schema().index_of_column(column) else { return false };
-    match plan {
-        LogicalPlan::Projection(p) => p.expr.get(index).is_some_and(|expr| is_bound_of_group_window(&p.input, expr)),
-        LogicalPlan::SubqueryAlias(a) => {
-            let (qualifier, field) = a.input.schema().qualified_field(index);
-            is_bound_of_group_window(&a.input, &Expr::from((qualifier, field)))
-        }
-        LogicalPlan::Filter(f) => is_bound_of_group_window(&f.input, expr),
-        _ => group_column(plan, index).is_some_and(|(which, tvf)| which < 2 && tvf.is_group_window()),
-    }
+pub(crate) fn window_key(aggregate: &Aggregate, index: usize) -> Option<(usize, &WindowTvf)> {
+    window_column_of(&aggregate.input, grouping_set_to_exprlist(&aggregate.group_expr).ok()?.get(index)?)
 }
 
 /// [`window_column`] of an expression over `plan`.
@@ -612,14 +594,4 @@ fn table_factor(table: &ast::Expr) -> Option<TableFactor> {
         sample: None,
         index_hints: Vec::new(),
     })
-}
-
-/// An error of ours that went through DataFusion.
-pub(crate) fn ours(error: &DataFusionError) -> Option<&Error> {
-    match error {
-        DataFusionError::External(e) => e.downcast_ref(),
-        DataFusionError::Context(_, e) | DataFusionError::Diagnostic(_, e) => ours(e),
-        DataFusionError::Collection(all) => all.iter().find_map(ours),
-        _ => None,
-    }
 }

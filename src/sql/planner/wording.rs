@@ -41,14 +41,17 @@ fn of_expression(expr: &Expr, parts: &[(Expr, DataType)], text: &str) -> Option<
                 && text.contains("and when")
             {
                 let compared = std::iter::once(operand.as_ref()).chain(conditions.iter().map(|when| &when.condition));
-                return Some(apart("what CASE compares", &compared.filter_map(of).collect::<Vec<_>>()));
+                return Some(apart("the values that CASE compares", &compared.filter_map(of).collect::<Vec<_>>()));
             }
             let results = conditions.iter().map(|when| &when.result).chain(else_result.as_deref());
             let mut types: Vec<String> = results.filter_map(of).collect();
             types.dedup();
             (types.len() > 1).then(|| apart("the branches of CASE", &types))
         }
-        Expr::Array(array) if array.elem.iter().all(is_null) => Some(of_nothing(&array.elem)),
+        Expr::Array(array) if array.elem.iter().all(is_null) => Some(
+            Error::sql("the elements of ARRAY are NULL, and so have no type")
+                .hint("write ARRAY[CAST(NULL AS INT)], with the type of the elements"),
+        ),
         Expr::InList { .. } | Expr::Between { .. } | Expr::Array(_) => {
             given.dedup();
             let what = match expr {
@@ -142,15 +145,6 @@ fn is_null(expr: &Expr) -> bool {
     matches!(expr, Expr::Value(value) if value.value == Value::Null)
 }
 
-/// `ARRAY[]` and `ARRAY[NULL]`: nothing tells the type of the elements.
-fn of_nothing(elements: &[Expr]) -> Error {
-    let error = match elements {
-        [] => Error::sql("ARRAY[] has no elements, and so no type"),
-        _ => Error::sql("the elements of ARRAY are NULL, and so have no type"),
-    };
-    error.hint("write ARRAY[CAST(NULL AS INT)], with the type of the elements")
-}
-
 /// `MAP[…]` that is no list of pairs, or whose keys or values have no common type.
 fn of_map(given: &[String], written: usize, nulls: bool) -> Error {
     let hint = "write MAP[key, value, …]";
@@ -159,7 +153,7 @@ fn of_map(given: &[String], written: usize, nulls: bool) -> Error {
             .hint("write MAP[CAST(NULL AS STRING), CAST(NULL AS INT)], with the types of key and value");
     }
     if written % 2 == 1 {
-        return Error::sql(format!("MAP takes pairs of key and value, and has {written} values")).hint(hint);
+        return Error::sql(format!("MAP takes pairs of key and value, and {written} stand in it")).hint(hint);
     }
     if nulls {
         let error = Error::sql("the keys or the values of MAP are NULL, and so have no type");
@@ -189,6 +183,14 @@ fn of_function(call: &ast::Function, given: &[String]) -> Option<Error> {
             |arg: &FunctionArg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) if is_null(value));
         let nulls = matches!(&call.args, FunctionArguments::List(list) if list.args.iter().any(null));
         return Some(of_map(given, written, nulls));
+    }
+    if let (true, [document, path, .., returned]) = (name == "JSON_VALUE", given)
+        && [document, path].iter().all(|given| *given == "STRING")
+    {
+        return Some(
+            Error::sql(format!("JSON_VALUE does not return {returned}"))
+                .hint("write RETURNING STRING, BOOLEAN, INTEGER or DOUBLE, and CAST the value"),
+        );
     }
     let shown = match name.starts_with("JSON_") {
         true => given.get(..given.len().min(2))?,
