@@ -97,6 +97,11 @@ pub(super) fn wrong_arguments(function: &Function, upper: &str, place: Option<Sp
     if upper != "__TABLE_ARG" && list.args.iter().any(star) {
         return Some(used(Error::sql(format!("{upper} does not take *"))));
     }
+    if ["TIMESTAMPADD", "TIMESTAMPDIFF"].contains(&upper)
+        && let Some(unit @ Expr::Identifier(word)) = arguments(function).next()
+    {
+        return functions::check_unit(&word.value).err().map(|error| error.or_at(span_of(unit)));
+    }
     if upper == "LAG"
         && let Some(offset) = arguments(function).nth(1)
         && !is_whole(offset)

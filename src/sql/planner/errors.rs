@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::tokenizer;
 
 use crate::error::{Error, Span};
 use crate::sql::planner::locate::Piece;
+use crate::sql::planner::refuse::TableArguments;
 use crate::sql::planner::scope;
 use crate::sql::planner::wording::{in_sql_types, of_types};
 
@@ -302,7 +303,7 @@ fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&st
                 .or_at(place);
         }
         let bare = if in_ledger { name } else { name.rsplit('.').next().unwrap_or(name) };
-        return unknown_table(name, bare, tables.iter().copied()).or_at(place);
+        return unknown_table(name, bare, tables.iter().copied()).or_at(argument_place(bare, syntax)).or_at(place);
     }
     if let Some(error) = statement_error(text, place, syntax) {
         return error;
@@ -391,6 +392,15 @@ fn clean(text: &str) -> String {
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(start)?;
     rest.split_once(end).map(|(found, _)| found)
+}
+
+/// First place where a table of that name is given to a window function.
+fn argument_place<V: Visit>(name: &str, syntax: &V) -> Option<Span> {
+    let mut arguments = TableArguments(Vec::new());
+    let ControlFlow::Continue(()) = syntax.visit(&mut arguments);
+    let last =
+        |table: &&ast::ObjectName| table.0.last().and_then(|part| part.as_ident()).is_some_and(|i| i.value == name);
+    arguments.0.iter().find(last).and_then(span_of)
 }
 
 /// First place where a column of that name is used.

@@ -153,7 +153,8 @@ fn of_map(given: &[String], written: usize, nulls: bool) -> Error {
             .hint("write MAP[CAST(NULL AS STRING), CAST(NULL AS INT)], with the types of key and value");
     }
     if written % 2 == 1 {
-        return Error::sql(format!("MAP takes pairs of key and value, and {written} stand in it")).hint(hint);
+        return Error::sql(format!("MAP takes pairs of key and value, so an even number of values, not {written}"))
+            .hint(hint);
     }
     if nulls {
         let error = Error::sql("the keys or the values of MAP are NULL, and so have no type");
