@@ -114,6 +114,14 @@ pub fn check_time_zone(name: &str) -> Result<()> {
     Zone::parse(name).map(drop)
 }
 
+/// Whether EXTRACT, FLOOR and CEIL know a unit of time, in any case.
+///
+/// # Errors
+/// `Sql` if not, with the nearest unit or all of them.
+pub fn check_unit(name: &str) -> Result<()> {
+    time::check_unit(name)
+}
+
 /// How a function is written, by its upper-case name.
 pub fn usage(name: &str) -> Option<String> {
     let of = |known: &str| known.eq_ignore_ascii_case(name);
