@@ -390,7 +390,8 @@ impl Expressions<'_> {
 /// The reason why a function of Flink is not supported.
 fn unsupported_function(upper: &str, place: Option<Span>) -> Option<Error> {
     let (_, why) = functions::UNSUPPORTED.iter().find(|(name, _)| *name == upper)?;
-    Some(Error::sql(format!("function {upper} is not supported: {why}")).or_at(place))
+    let why = if why.is_empty() { " yet".to_owned() } else { format!(": {why}") };
+    Some(Error::sql(format!("function {upper} is not supported{why}")).or_at(place))
 }
 
 /// `TUMBLE_START` and the like.
