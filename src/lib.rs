@@ -6,6 +6,7 @@
 
 // foundation: words everyone may use
 pub mod error;
+pub mod failpoint;
 pub mod limits;
 pub mod metrics;
 pub mod stream;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Modules everyone may name.
-const FOUNDATION: &[&str] = &["error", "limits", "metrics", "stream", "table", "time"];
+const FOUNDATION: &[&str] = &["error", "failpoint", "limits", "metrics", "stream", "table", "time"];
 
 /// Non-test lines of one file.
 const FILE_LINES_MAX: usize = 600;
@@ -134,6 +134,23 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
+/// What the crash harness arms must be somewhere, and mean one place.
+#[test]
+fn every_failpoint_stands_in_the_code_once() {
+    let code: String = sources().into_iter().map(|source| source.text).collect();
+    let placed: Vec<&str> = code
+        .match_indices("failpoint(\"")
+        .map(|(at, found)| {
+            let rest = &code[at + found.len()..];
+            &rest[..rest.find('"').unwrap()]
+        })
+        .collect();
+    for name in streamer::failpoint::FAILPOINTS {
+        assert_eq!(placed.iter().filter(|placed| *placed == name).count(), 1, "{name}");
+    }
+    assert_eq!(placed.len(), streamer::failpoint::FAILPOINTS.len());
+}
+
 #[test]
 fn modules_name_only_what_the_table_allows() {
     let table = table();
@@ -167,6 +184,7 @@ fn foundation_names_no_room_and_error_names_nothing() {
     for source in sources().iter().filter(|s| FOUNDATION.contains(&s.module.as_str())) {
         let allowed: &[&str] = match source.module.as_str() {
             "error" => &[],
+            "failpoint" => &["error"],
             "limits" => &["error"],
             "time" => &["error"],
             "metrics" => &["stream", "time"],

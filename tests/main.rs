@@ -11,6 +11,7 @@
 
 mod architecture;
 mod cli;
+mod crash;
 mod files;
 mod ground_truth;
 mod kafka_tables;

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::connectors::{SinkState, Source, Split};
 use crate::error::{Error, Result};
+use crate::failpoint::failpoint;
 use crate::limits::FULL_SNAPSHOT_EPOCHS;
 use crate::metrics::Metrics;
 use crate::operators::Snapshot;
@@ -213,15 +214,21 @@ impl Coordinator {
         let started = self.clock.elapsed();
         let epoch = self.manifest.epoch + 1;
         self.barriers.send_replace(Some(Barrier { epoch, last }));
+        failpoint("epoch.barrier-sent")?;
         let reports = self.collect(epoch).await?;
+        failpoint("epoch.reports-collected")?;
         let bytes = self.commit(epoch, last, reports).await?;
+        failpoint("epoch.committed")?;
         for sender in &self.commits {
             sender.send(epoch).await.map_err(|_| Error::internal("a sink task is gone"))?;
         }
+        failpoint("epoch.sinks-told")?;
         self.ledger.commit(epoch).await?;
+        failpoint("epoch.ledger-committed")?;
         for _ in 0..self.commits.len() {
             self.committed.recv().await.ok_or_else(|| Error::internal("a sink task is gone"))?;
         }
+        failpoint("epoch.visible")?;
         self.tell_sources();
         let checkpoints = &self.metrics.checkpoints;
         let duration = self.clock.elapsed().saturating_sub(started);
@@ -272,6 +279,7 @@ impl Coordinator {
             total
         });
         let ledger = self.ledger.prepare(epoch, last, &entries).await?;
+        failpoint("epoch.ledger-prepared")?;
         manifest.sinks.extend(ledger.into_iter().map(|(key, state)| (key, state.0)));
         let bytes = self.store_epoch(&mut manifest, snapshots).await?;
         self.manifest = manifest;
@@ -304,6 +312,7 @@ impl Coordinator {
                     let reference = SnapshotRef { epoch: next.epoch, full, objects: vec![object] };
                     next.operators.entry(CHAIN.into()).or_default().push(reference);
                 }
+                failpoint("epoch.state-written")?;
                 store.commit(&next)?;
                 if full {
                     store.collect_garbage(&next)?;

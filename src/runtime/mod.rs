@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::connectors::{self, BadRecords, JobContext, Ownership, Sink, SinkState, SplitReader, StartAt};
 use crate::error::{Error, Result};
+use crate::failpoint::failpoint;
 use crate::metrics::{Metrics, PartitionMetrics};
 use crate::operators::watermark::WatermarkAssigner;
 use crate::plan::{self, Exchange, NodeId, NodeKind, StreamPlan};
@@ -398,7 +399,9 @@ async fn take_over(store: &SharedStore, manifest: &mut Manifest, restored: bool,
     manifest.created_ms = clock.now_ms();
     manifest.put_id = unique_id();
     let taken = manifest.clone();
+    failpoint("takeover.begin")?;
     store.with(move |s| s.commit(&taken)).await?;
+    failpoint("takeover.done")?;
     let store = store.clone();
     let confirm = move || -> BoxFuture<'static, Result<bool>> {
         let store = store.clone();

@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 use super::segment::Segment;
 use super::{Target, Trouble, Writer};
 use crate::connectors::Ownership;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::failpoint;
 use crate::protocol::{Action, Halt, Outcome, Protocol, Rules, SinkFacts, Standing};
 
 /// First pause after a failure.
@@ -110,6 +111,8 @@ impl Courier {
                         }
                         desk.tell(outcome);
                     }
+                    // rows or the state are damaged: to try again changes nothing
+                    Err(error) if error.kind() == ErrorKind::State => return self.halt(error),
                     Err(error) => {
                         self.failing(error, &action);
                         desk.tell(Outcome::Doubt);
@@ -124,14 +127,24 @@ impl Courier {
     /// One action; an error is a doubt.
     pub(super) async fn act(&mut self, action: &Action) -> Result<Outcome> {
         match action {
-            Action::Confirm => match &self.ownership {
-                Some(ownership) if !(ownership.confirm)().await? => Ok(Outcome::Foreign),
-                _ => Ok(Outcome::Ours),
-            },
-            Action::Claim => {
-                Ok(if self.target.claim(&self.writer).await? { Outcome::Claimed } else { Outcome::Foreign })
+            Action::Confirm => {
+                failpoint("courier.confirm")?;
+                match &self.ownership {
+                    Some(ownership) if !(ownership.confirm)().await? => Ok(Outcome::Foreign),
+                    _ => Ok(Outcome::Ours),
+                }
             }
-            Action::ReadMarker => Ok(Outcome::Marker(self.target.marker().await?)),
+            Action::Claim => {
+                failpoint("courier.claim")?;
+                let claimed = self.target.claim(&self.writer).await?;
+                failpoint("courier.claimed")?;
+                Ok(if claimed { Outcome::Claimed } else { Outcome::Foreign })
+            }
+            Action::ReadMarker => {
+                let marker = self.target.marker().await?;
+                failpoint("courier.marker-read")?;
+                Ok(Outcome::Marker(marker))
+            }
             Action::Deliver(epoch) => self.deliver(*epoch).await,
             Action::Rest | Action::Stop(_) => Err(Error::internal("there was nothing to do for a sink")),
         }
@@ -142,8 +155,12 @@ impl Courier {
         let segment = segment.ok_or_else(|| Error::internal(format!("epoch {epoch} is not in the outbox")))?;
         let (directory, own) = (self.directory.clone(), segment.clone());
         let rows = blocking(move || own.open(&directory)).await?;
+        failpoint("courier.deliver")?;
         match self.target.deliver(rows).await {
-            Ok(()) => Ok(Outcome::Delivered(epoch)),
+            Ok(()) => {
+                failpoint("courier.delivered")?;
+                Ok(Outcome::Delivered(epoch))
+            }
             Err(Trouble::Doubt(error)) => Err(error),
             Err(Trouble::Refused(refused)) => {
                 let Some(first) = refused.first() else {

@@ -17,6 +17,7 @@ use super::{Target, Writer};
 use crate::connectors::staging::StagingWriter;
 use crate::connectors::{JobContext, RejectedRow, Sink, SinkState, durable};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::failpoint;
 use crate::limits::{BATCH_ROWS_MAX, UNDELIVERED_EPOCHS_MAX};
 use crate::protocol::{Action, Protocol, Rules, SinkFacts, Standing};
 use crate::time::unique_id;
@@ -135,7 +136,8 @@ impl Outbox {
         let rows = concat_batches(&self.schema, &std::mem::take(&mut self.buffer))?;
         self.buffered_rows = 0;
         let open = self.open.take();
-        let (directory, file) = (self.directory.clone(), format!("{}{}.rows", self.prefix, unique_id()));
+        let file = format!("{}{}-{}.rows", self.prefix, self.writer.fence, unique_id());
+        let directory = self.directory.clone();
         let open = blocking(move || {
             let mut open = match open {
                 Some(open) => open,
@@ -167,6 +169,7 @@ impl Outbox {
                 .await?,
             ),
         };
+        failpoint("outbox.sealed")?;
         let state = {
             let mut state = self.desk.state();
             state.log.extend(sealed);
@@ -206,6 +209,7 @@ impl Outbox {
     }
 
     async fn release(&mut self, epoch: u64) -> Result<()> {
+        failpoint("outbox.commit")?;
         {
             let mut state = self.desk.state();
             state.facts.committed = epoch;
@@ -218,6 +222,7 @@ impl Outbox {
         self.desk.bell.notify_one();
         let (directory, trimmed) = (self.directory.clone(), std::mem::take(&mut self.trimmed));
         blocking(move || trimmed.iter().try_for_each(|segment| segment.remove(&directory))).await?;
+        failpoint("outbox.trimmed")?;
         if self.last { self.finish().await } else { self.desk.check() }
     }
 
@@ -275,10 +280,10 @@ impl Outbox {
             desk.facts.committed = state.committed;
             desk.log = state.log;
         }
-        let (directory, prefix) = (self.directory.clone(), self.prefix.clone());
+        let (directory, prefix, fence) = (self.directory.clone(), self.prefix.clone(), self.writer.fence);
         blocking(move || {
             durable::create_dir(&directory)?;
-            remove_strays(&directory, &prefix, &known)
+            remove_strays(&directory, &prefix, fence, &known)
         })
         .await?;
         let Some(mut courier) = self.courier.take() else { return Err(Error::internal("a sink is opened twice")) };
@@ -331,13 +336,15 @@ impl Outbox {
     }
 }
 
-/// Files of this sink that no manifest lists: rows of an epoch that was not committed.
-fn remove_strays(directory: &std::path::Path, prefix: &str, known: &[String]) -> Result<()> {
+/// Files of this sink that no manifest lists: rows of an epoch that was not committed. Those of later owners stay: a
+/// process that hung while it was taken over wakes up with a list that is old.
+fn remove_strays(directory: &std::path::Path, prefix: &str, fence: u64, known: &[String]) -> Result<()> {
     let unreadable = |e| durable::failure("read", directory, e);
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
         let listed = known.iter().any(|file| name.strip_prefix(file.as_str()).is_some());
-        if name.starts_with(prefix) && !listed {
+        let owner = name.strip_prefix(prefix).and_then(|rest| rest.split_once('-')?.0.parse::<u64>().ok());
+        if owner.is_some_and(|owner| owner <= fence) && !listed {
             durable::remove(&directory.join(name))?;
         }
     }

@@ -123,7 +123,11 @@ impl Job {
 
     async fn start(&mut self) -> Result<Outbox> {
         self.fence += 1;
-        let ownership = Ownership { fence: self.fence, confirm: Arc::new(|| async { Ok(true) }.boxed()) };
+        self.start_as(self.fence, self.committed.clone()).await
+    }
+
+    async fn start_as(&self, fence: u64, committed: Option<SinkState>) -> Result<Outbox> {
+        let ownership = Ownership { fence, confirm: Arc::new(|| async { Ok(true) }.boxed()) };
         let job = JobContext {
             pipeline: "job".into(),
             instance: "0123456789abcdef".into(),
@@ -133,7 +137,7 @@ impl Job {
         };
         let mut outbox = Outbox::new(Box::new(self.fake.clone()), batch(&[]).schema(), "1.t", &job);
         outbox.hurry();
-        outbox.restore(self.committed.clone()).await?;
+        outbox.restore(committed).await?;
         Ok(outbox)
     }
 
@@ -308,5 +312,26 @@ fn a_sink_ahead_of_the_state_is_refused() {
         job.fake.0.lock().unwrap().marker = Some(5);
         let error = job.start().await.map(|_| ()).unwrap_err();
         assert!(error.message().contains("already has epoch 5"), "{error:?}");
+    });
+}
+
+#[test]
+fn a_process_that_was_taken_over_removes_no_row_of_the_later_one() {
+    run(async {
+        let mut job = Job::new();
+        let mut old = job.start().await.unwrap();
+        job.epoch(&mut old, &[1], false).await.unwrap();
+        old.finish().await.unwrap();
+        let (fence, known) = (job.fence, job.committed.clone());
+        drop(old);
+
+        let mut new = job.start().await.unwrap();
+        new.write(batch(&[2])).await.unwrap();
+        let state = new.prepare(job.epoch + 1, false).await.unwrap();
+        // it hung before it opened its sinks, and wakes up with the manifest of that time
+        assert!(job.start_as(fence, known).await.is_err());
+        job.commit(&mut new, state).await.unwrap();
+        new.finish().await.unwrap();
+        assert_eq!(job.rows(), [1, 2]);
     });
 }

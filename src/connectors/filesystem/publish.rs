@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
@@ -46,6 +46,10 @@ pub(super) struct Layout {
 pub(super) struct Segment<'a> {
     /// Part of every file's name.
     pub(super) writer: &'a str,
+    /// Of the process that publishes: what it has not finished yet has a name of its own.
+    pub(super) fence: u64,
+    /// An earlier process may have begun to publish it.
+    pub(super) begun: bool,
     pub(super) first_epoch: u64,
     pub(super) last_epoch: u64,
     /// Size at which a file is finished.
@@ -200,7 +204,7 @@ impl OpenFiles<'_> {
     }
 
     fn create(&mut self, folder: &str) -> Result<OpenFile> {
-        let Segment { writer, first_epoch, last_epoch, .. } = self.segment;
+        let Segment { writer, fence, first_epoch, last_epoch, .. } = self.segment;
         let dir = self.layout.root.join(folder);
         durable::create_dir(&dir)?;
         let part = match self.parts.get(folder) {
@@ -208,8 +212,10 @@ impl OpenFiles<'_> {
             None => String::new(),
         };
         let name = format!("part-{writer}-{first_epoch}-{last_epoch}{part}.{}", self.layout.format.name());
-        let temporary = dir.join(format!(".{name}.tmp"));
-        let file = File::create(&temporary).map_err(|e| failure("create", &temporary, e))?;
+        let temporary = dir.join(format!(".{name}.{fence}.tmp"));
+        // a file that is there may have the final name, too: it must not be written again
+        durable::remove(&temporary)?;
+        let file = File::create_new(&temporary).map_err(|e| failure("create", &temporary, e))?;
         let writer = match self.layout.format {
             Format::Json | Format::Csv | Format::Raw => {
                 FileWriter::Text { file: BufWriter::new(file), encoder: self.layout.encoder()?, bytes: 0 }
@@ -259,7 +265,26 @@ impl OpenFiles<'_> {
 
     fn finish(mut self) -> Result<()> {
         self.close_all()?;
+        if self.segment.begun {
+            self.touched.iter().try_for_each(|dir| self.remove_unfinished(dir))?;
+        }
         self.touched.iter().try_for_each(|dir| durable::sync_dir(dir))
+    }
+
+    /// Removes what earlier processes have left of this segment.
+    fn remove_unfinished(&self, dir: &Path) -> Result<()> {
+        let Segment { writer, fence, first_epoch, last_epoch, .. } = self.segment;
+        let prefix = format!(".part-{writer}-{first_epoch}-{last_epoch}");
+        for entry in std::fs::read_dir(dir).map_err(|e| failure("read", dir, e))? {
+            let path = entry.map_err(|e| failure("read", dir, e))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(&prefix));
+            let rest = name.filter(|rest| rest.starts_with(['-', '.'])).and_then(|rest| rest.strip_suffix(".tmp"));
+            let owner = rest.and_then(|rest| rest.rsplit('.').next()?.parse::<u64>().ok());
+            if owner.is_some_and(|owner| owner < *fence) {
+                durable::remove(&path)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -316,7 +341,7 @@ impl OpenFile {
     }
 }
 
-fn unwritable(path: &std::path::Path, error: parquet::errors::ParquetError) -> Error {
+fn unwritable(path: &Path, error: parquet::errors::ParquetError) -> Error {
     match error {
         parquet::errors::ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
             Ok(io) => failure("write", path, *io),

@@ -28,6 +28,7 @@ use crate::connectors::durable::{self, failure};
 use crate::connectors::staging::StagingWriter;
 use crate::connectors::{JobContext, Sink, SinkState, Usage};
 use crate::error::{Error, Result};
+use crate::failpoint::failpoint;
 use crate::limits::BATCH_ROWS_MAX;
 use crate::table::TableSpec;
 use crate::time::{Clock, system_clock, unique_id};
@@ -229,6 +230,7 @@ impl TableWriter {
                 open_state = Some(state);
             }
         }
+        failpoint("files.sealed")?;
         for segment in self.sealed.iter_mut().filter(|segment| segment.published) {
             segment.unlisted_at.get_or_insert(epoch);
         }
@@ -270,18 +272,24 @@ impl TableWriter {
         if mark.try_exists().map_err(|e| failure("read", &mark, e))? {
             return Ok(());
         }
+        failpoint("files.publish")?;
         self.layout.publish(&Segment {
             writer: &self.writer,
+            fence: self.fence,
+            begun: state.fence != self.fence,
             first_epoch: state.first_epoch,
             last_epoch: state.last_epoch,
             file_size_bytes: state.file_size_bytes,
             staged: staged.clone(),
             staged_bytes: state.bytes,
         })?;
+        failpoint("files.written")?;
         std::fs::rename(&staged, &mark).map_err(|e| failure("write", &mark, e))?;
         durable::sync_dir(&self.staging)?;
+        failpoint("files.marked")?;
         // only now that the mark is durable may the rows go
-        std::fs::File::create(&mark).map(drop).map_err(|e| failure("write", &mark, e))
+        std::fs::File::create(&mark).map(drop).map_err(|e| failure("write", &mark, e))?;
+        failpoint("files.emptied")
     }
 
     fn restore(&mut self, state: Option<SinkState>) -> Result<()> {
@@ -312,7 +320,8 @@ impl TableWriter {
         self.remove_strays()
     }
 
-    /// Removes staging files of this writer that the manifest does not know.
+    /// Removes staging files of this writer that the manifest does not know. Those of later owners stay: a process
+    /// that hung while it was taken over wakes up with a manifest that is old.
     fn remove_strays(&self) -> Result<()> {
         let prefix = self.prefix();
         let mut known: Vec<PathBuf> =
@@ -320,8 +329,9 @@ impl TableWriter {
         known.extend(self.open.iter().map(|open| self.staged(self.fence, open.number)));
         for entry in std::fs::read_dir(&self.staging).map_err(|e| failure("read", &self.staging, e))? {
             let path = entry.map_err(|e| failure("read", &self.staging, e))?.path();
-            let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix));
-            if ours && !known.contains(&path) {
+            let rest = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(&prefix));
+            let owner = rest.and_then(|rest| rest.split_once('-')?.0.parse::<u64>().ok());
+            if owner.is_some_and(|owner| owner <= self.fence) && !known.contains(&path) {
                 durable::remove(&path)?;
             }
         }

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use super::client::{self, Consumer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::failpoint;
 use crate::limits::{KAFKA_PRODUCE_BYTES_MAX, RETRY_TIME_MAX};
 
 /// How long a sender waits for the ring that says that the queue has room, before it tries again.
@@ -256,6 +257,7 @@ impl Producer {
             offsets.add_partition_offset(&topic, 0, Offset::Offset(offset)).map_err(failed)?;
             let members = group.group_metadata().ok_or_else(|| Error::internal("a group without metadata"))?;
             inner.send_offsets_to_transaction(&offsets, &members, COMMIT_TIME_MAX).map_err(failed)?;
+            failpoint("transaction.offset-sent")?;
             inner.commit_transaction(COMMIT_TIME_MAX).map_err(failed)
         })
         .await

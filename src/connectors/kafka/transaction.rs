@@ -23,6 +23,7 @@ use super::source::bootstrap;
 use crate::connectors::JobContext;
 use crate::connectors::delivery::{EpochRows, NumberedRows, Refused, Target, Trouble, Writer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::failpoint;
 use crate::table::TableSpec;
 
 /// A commit that takes longer may have been sent twice.
@@ -115,11 +116,14 @@ impl Transactions {
         let Claimed { producer, group } = &claimed;
         let troubles = producer.broker_errors();
         producer.begin()?;
+        failpoint("transaction.begun")?;
         let mut refused = Vec::new();
         while let Some(batch) = rows.next().await? {
             self.send(producer, &batch, &mut refused).await?;
         }
+        failpoint("transaction.sent")?;
         producer.flush().await?;
+        failpoint("transaction.acknowledged")?;
         refused.extend(producer.refused().into_iter().map(|(row, error)| refusal(row, &error)));
         if !refused.is_empty() {
             return Err(Trouble::Refused(refused));
@@ -129,6 +133,7 @@ impl Transactions {
         }
         let started = client::now();
         producer.commit_with_offset(group, &self.marker_topic, epoch).await?;
+        failpoint("transaction.committed")?;
         if producer.broker_errors() != troubles || client::now().saturating_sub(started) > COMMIT_TIME_USUAL {
             let doubt = format!("epoch {epoch} was committed with trouble on the way; its marker is read again");
             return Err(Trouble::Doubt(Error::unavailable(doubt)));

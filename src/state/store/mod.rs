@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::failpoint;
 use crate::limits::MANIFESTS_KEPT;
 use crate::protocol::{Found, Protocol, Put, Rules, Verdict};
 use crate::time::unique_id;
@@ -156,14 +157,18 @@ impl CheckpointStore {
         if self.objects_dirty.swap(false, Ordering::AcqRel) {
             self.sync_dir(&self.dir.join(OBJECTS))?;
         }
+        failpoint("manifest.begin")?;
         let folder = self.dir.join(MANIFESTS);
         let temporary = folder.join(format!("{TEMPORARY}{}", unique_id()));
         self.write_synced(&temporary, manifest.to_text()?.as_bytes())?;
+        failpoint("manifest.written")?;
         let created = self.create_manifest(&temporary, manifest);
+        failpoint("manifest.created")?;
         // a leftover is removed at the next start
         remove(&temporary)?;
         created?;
         self.sync_dir(&folder)?;
+        failpoint("manifest.durable")?;
         self.newest = Some(manifest.epoch);
         let named: Vec<String> = manifest.objects().map(|object| object.path.clone()).collect();
         let unclaimed = self.unclaimed.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -225,6 +230,7 @@ impl CheckpointStore {
     /// `Unavailable` if a file cannot be removed.
     pub fn collect_garbage(&mut self, newest: &Manifest) -> Result<()> {
         self.check()?;
+        failpoint("garbage.begin")?;
         let epochs = epochs(&self.dir)?;
         let behind = epochs.iter().filter(|epoch| **epoch < newest.epoch).count();
         let (old, kept) = epochs.split_at(behind.saturating_sub(MANIFESTS_KEPT).min(epochs.len()));
@@ -232,6 +238,7 @@ impl CheckpointStore {
             self.named.remove(epoch);
             remove(&manifest_path(&self.dir, *epoch))?;
         }
+        failpoint("garbage.manifests-removed")?;
         for epoch in kept {
             if self.named.contains_key(epoch) {
                 continue;
@@ -254,7 +261,7 @@ impl CheckpointStore {
                 remove(&self.dir.join(path))?;
             }
         }
-        Ok(())
+        failpoint("garbage.done")
     }
 
     /// Whether a process holds the state in `dir`.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::connectors::filesystem::FileSource;
-use crate::connectors::{Fetched, Source, StartAt};
+use crate::connectors::{Fetched, Ownership, Source, StartAt};
 use crate::error::ErrorKind;
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options};
 use crate::time::ClockSource;
@@ -51,7 +51,12 @@ fn sink(table: &TableSpec) -> FileSink {
 }
 
 fn sink_at(table: &TableSpec, clock: &Arc<TestClock>) -> FileSink {
-    let job = JobContext { instance: "0123456789abcdef".into(), ..JobContext::default() };
+    sink_of(table, clock, 1)
+}
+
+fn sink_of(table: &TableSpec, clock: &Arc<TestClock>, fence: u64) -> FileSink {
+    let ownership = Some(Ownership { fence, confirm: Arc::new(|| Box::pin(async { Ok(true) })) });
+    let job = JobContext { instance: "0123456789abcdef".into(), ownership, ..JobContext::default() };
     FileSink::with_clock(table, &job, Arc::clone(clock) as Clock).unwrap()
 }
 
@@ -388,4 +393,49 @@ async fn text_formats_come_back_and_leave_partition_columns_out() {
         let expect: Vec<_> = values.iter().map(|(n, v)| (*n, v.map(str::to_owned))).collect();
         assert_eq!(visible(&table).await, expect, "{format}");
     }
+}
+
+#[tokio::test]
+async fn a_process_that_was_taken_over_removes_no_row_of_the_later_one() {
+    let dir = TempDir::new().unwrap();
+    let table = table(dir.path(), &[], &[]);
+    let clock = Arc::new(TestClock(AtomicI64::new(0)));
+    let mut new = sink_of(&table, &clock, 2);
+    new.restore(None).await.unwrap();
+    new.write(rows(&table, &[(1, None)])).await.unwrap();
+    drop(new.prepare(1, true).await.unwrap());
+    // it hung before it opened its sinks, and wakes up with the manifest of that time
+    sink_of(&table, &clock, 1).restore(None).await.unwrap();
+    let known = sink_of(&table, &clock, 1).prepare(0, false).await.unwrap();
+    sink_of(&table, &clock, 1).restore(Some(known)).await.unwrap();
+    new.commit(1).await.unwrap();
+    assert_eq!(visible(&table).await, [(1, None)]);
+}
+
+/// A crash between the two names of a finished file: the next process must not write through the first one.
+#[tokio::test]
+async fn a_visible_file_is_never_written_again() {
+    let dir = TempDir::new().unwrap();
+    let table = table(dir.path(), &[], &[]);
+    let clock = Arc::new(TestClock(AtomicI64::new(0)));
+    let mut old = sink_of(&table, &clock, 1);
+    old.restore(None).await.unwrap();
+    old.write(rows(&table, &[(1, None)])).await.unwrap();
+    let state = old.prepare(1, true).await.unwrap();
+    let staged: Vec<_> = std::fs::read_dir(dir.path().join(STAGING)).unwrap().map(|e| e.unwrap().path()).collect();
+    let kept = std::fs::read(&staged[0]).unwrap();
+    old.commit(1).await.unwrap();
+    drop(old);
+    let visible_name = visible_files(dir.path()).remove(0);
+    let path = dir.path().join(&visible_name);
+    let temporary = dir.path().join(format!(".{visible_name}.1.tmp"));
+    std::fs::hard_link(&path, &temporary).unwrap();
+    std::fs::remove_file(staged[0].with_extension("done")).unwrap();
+    std::fs::write(&staged[0], kept).unwrap();
+    let written = || std::fs::metadata(&path).unwrap().modified().unwrap();
+    let before = written();
+    sink_of(&table, &clock, 2).restore(Some(state)).await.unwrap();
+    assert_eq!(written(), before, "not written again");
+    assert!(!temporary.exists(), "what an earlier process has left is gone");
+    assert_eq!(visible(&table).await, [(1, None)]);
 }
