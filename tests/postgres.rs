@@ -367,3 +367,23 @@ fn connections_are_encrypted_and_the_server_is_checked() {
     let found: BTreeSet<String> = cluster.sql("SELECT mode FROM log").into_iter().collect();
     assert_eq!(found.len(), 4, "{found:?}");
 }
+
+/// A character that the database's encoding does not have is found by the server in the middle of the copy.
+#[test]
+fn a_database_in_another_encoding_refuses_only_what_it_cannot_hold() {
+    let Some(cluster) = Cluster::start("a_database_in_another_encoding_refuses_only_what_it_cannot_hold") else {
+        return;
+    };
+    cluster.sql("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+    let directory = tempfile::tempdir().unwrap();
+    let sink = cluster.with("words", ", 'sink.create-table' = 'true'").replace("/postgres'", "/latin'");
+    let script = format!(
+        "CREATE TABLE words (n INT, word STRING) {sink};\n\
+         INSERT INTO words VALUES (1, 'zürich'), (2, '5 €'), (3, 'plain'), (4, '日本'), (5, 'end');\n"
+    );
+    write(directory.path(), "q.sql", &script);
+    let shown = complete(directory.path());
+    assert!(shown.contains("refuses rows; they go to ledger.bad"), "{shown}");
+    let found = cluster.sql_in("latin", "SELECT n, word FROM words ORDER BY n");
+    assert_eq!(found, ["1|zürich", "3|plain", "5|end"]);
+}

@@ -104,15 +104,24 @@ impl Cluster {
     }
 
     fn psql(&self, sql: &str) -> Command {
+        self.psql_in("postgres", sql)
+    }
+
+    fn psql_in(&self, database: &str, sql: &str) -> Command {
         let mut command = Command::new("psql");
-        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "streamer", "-d", "postgres"]);
-        command.args(["-v", "ON_ERROR_STOP=1", "-X", "-Atq", "-c", sql]);
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "streamer", "-d", database]);
+        command.env("PGCLIENTENCODING", "UTF8").args(["-v", "ON_ERROR_STOP=1", "-X", "-Atq", "-c", sql]);
         command
     }
 
     /// Rows of a query, columns divided by `|`; the query must be good.
     pub(crate) fn sql(&self, sql: &str) -> Vec<String> {
-        let output = self.psql(sql).output().unwrap();
+        self.sql_in("postgres", sql)
+    }
+
+    /// The same in another database.
+    pub(crate) fn sql_in(&self, database: &str, sql: &str) -> Vec<String> {
+        let output = self.psql_in(database, sql).output().unwrap();
         assert!(output.status.success(), "{sql}: {}", text(&output));
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }

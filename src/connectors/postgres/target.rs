@@ -405,7 +405,7 @@ impl Target for PostgresTarget {
     fn claim<'a>(&'a mut self, writer: &'a Writer) -> BoxFuture<'a, Result<bool>> {
         async move {
             let (name, bound) = (self.name(), CALL_TIME_MAX + self.options.connect_timeout);
-            within(bound, &name, self.claim_table(writer)).await
+            within(bound, &name, self.claim_table(writer).boxed()).await
         }
         .boxed()
     }
