@@ -13,6 +13,7 @@ mod show;
 mod signals;
 mod simulate;
 mod sql;
+mod standby;
 mod status;
 mod tables;
 pub mod test;

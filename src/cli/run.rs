@@ -15,6 +15,7 @@ use crate::cli::report::{self, Start};
 use crate::cli::script::{LoadedScript, StateLayout, load_runnable};
 use crate::cli::show::{self, AlertLines, Format, ResultWriter, Stream};
 use crate::cli::signals::Stop;
+use crate::cli::standby::Standby;
 use crate::cli::status::Status;
 use crate::cli::{Failure, OUTPUT_CLOSED, ScriptArguments, runtime};
 use crate::connectors::{self, JobContext, delivery};
@@ -51,6 +52,9 @@ pub(super) struct RunArguments {
     /// Forget the stored state and start over; output already written stays.
     #[arg(long)]
     fresh: bool,
+    /// If another process has the job, wait until it is gone or hangs, then take its place.
+    #[arg(long)]
+    standby: bool,
     /// Parallel instances of keyed operators, 1 to 64 [default: parallelism.default of the script, else the cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=PARALLELISM_MAX as i64))]
     parallelism: Option<u16>,
@@ -144,6 +148,9 @@ struct Runner<'a> {
 impl Runner<'_> {
     /// Bounded jobs run one after the other; as soon as one is unbounded, all run side by side.
     async fn run(&self) -> Result<()> {
+        if self.arguments.standby && !self.stand_by().await? {
+            return Ok(());
+        }
         let tasks = self.tasks()?;
         let demands: Vec<Demand<'_>> =
             tasks.iter().map(|t| Demand { plan: &t.job.plan, checkpoint: t.layout.checkpoint() }).collect();
@@ -163,6 +170,20 @@ impl Runner<'_> {
             embedded.finish().await;
         }
         done
+    }
+
+    /// Waits until no other process has a job of the script; `false`: a stop was asked for.
+    async fn stand_by(&self) -> Result<bool> {
+        let jobs = &self.loaded.script.jobs;
+        for (place, job) in jobs.iter().enumerate() {
+            let layout = StateLayout::new(self.arguments.state.as_deref(), &self.loaded.name, place, jobs.len());
+            let interval = job.plan.settings.checkpoint_interval;
+            let standby = Standby { layout: &layout, interval, clock: &self.clock, stop: self.stop };
+            if !standby.wait().await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn in_turn(&self, tasks: &[Task<'_>], embedded: Option<&Embedded>) -> Result<()> {

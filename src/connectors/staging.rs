@@ -6,7 +6,7 @@
 //! ```
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -37,26 +37,6 @@ impl StagingWriter {
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
         let file = file.map_err(|e| failure("create", path, e))?;
         Ok(Self { path: path.to_owned(), file, bytes: 0, new: true, dirty: false })
-    }
-
-    /// Goes on after the first `bytes` of a file; what follows them was never committed.
-    ///
-    /// # Errors
-    /// `State` if the file is gone or too short; `Unavailable`.
-    pub(in crate::connectors) fn reopen(path: &Path, bytes: u64) -> Result<Self> {
-        let opened = OpenOptions::new().write(true).open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (length, mut file) = match opened {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(gone(path, "it is not there")),
-            other => other.map_err(|e| failure("write", path, e))?,
-        };
-        if length < bytes {
-            return Err(gone(path, &format!("it has {length} bytes instead of {bytes}")));
-        }
-        file.set_len(bytes)
-            .and_then(|()| file.seek(SeekFrom::Start(bytes)))
-            .and_then(|_| file.sync_all())
-            .map_err(|e| failure("write", path, e))?;
-        Ok(Self { path: path.to_owned(), file, bytes, new: false, dirty: false })
     }
 
     /// Appends rows.

@@ -347,6 +347,22 @@ pub fn positions(directory: &Path) -> Result<Vec<SourcePosition>> {
     Ok(CheckpointStore::peek(directory)?.map(|m| m.sources).unwrap_or_default())
 }
 
+/// Whether a process holds a checkpoint directory, and the newest epoch in it.
+///
+/// # Errors
+/// `Unavailable` if it cannot be looked at.
+pub fn holder(directory: &Path) -> Result<(bool, Option<u64>)> {
+    Ok((CheckpointStore::is_held(directory)?, CheckpointStore::newest_epoch(directory)?))
+}
+
+/// Takes a checkpoint directory away from the process that holds it, which finds out at its next commit.
+///
+/// # Errors
+/// `Unavailable` if it cannot be written.
+pub fn seize(directory: &Path) -> Result<()> {
+    CheckpointStore::seize(directory)
+}
+
 /// Forgets the epochs of a checkpoint directory (`--fresh`); what is not the engine's stays.
 ///
 /// # Errors

@@ -9,8 +9,7 @@
 //!                                                                                   that lists it no more──► gone
 //! ```
 //!
-//! A restart cuts the open file back to the length in the manifest and publishes what is listed and not
-//! marked done, so files that a user has moved away meanwhile do not come back.
+//! A restart publishes what is listed and not marked done, the open file up to the length in the manifest, so files that a user has moved away meanwhile do not come back.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +34,7 @@ use crate::time::{Clock, system_clock, unique_id};
 
 /// Folder below the table's path for rows that are not visible yet.
 const STAGING: &str = "_staging";
-const STATE_VERSION: u32 = 1;
+const STATE_VERSION: u32 = 2;
 
 /// A table of files, for writing.
 pub struct FileSink {
@@ -65,6 +64,7 @@ impl FileSink {
             file_size_bytes: options.file_size_bytes,
             rollover_interval: options.rollover_interval,
             clock,
+            fence: job.ownership.as_ref().map_or(1, |ownership| ownership.fence),
             writer: if job.instance.is_empty() { own } else { format!("{}-{own}", job.instance) },
             next_segment: 0,
             buffer: Vec::new(),
@@ -121,6 +121,8 @@ struct WriterState {
 /// A staging file and what names the files made of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct SegmentState {
+    /// Of the process that wrote it: one that was taken over may still write, to names of its own.
+    fence: u64,
     number: u64,
     bytes: u64,
     first_epoch: u64,
@@ -158,6 +160,7 @@ struct TableWriter {
     file_size_bytes: u64,
     rollover_interval: Duration,
     clock: Clock,
+    fence: u64,
 
     // changes while running
     writer: String,
@@ -186,7 +189,7 @@ impl TableWriter {
         }
         let rows = concat_batches(&self.schema, &self.buffer)?;
         if self.open.is_none() {
-            let file = StagingWriter::create(&self.staged(self.next_segment))?;
+            let file = StagingWriter::create(&self.staged(self.fence, self.next_segment))?;
             let first_row_ms = self.clock.now_ms();
             self.open = Some(OpenSegment { number: self.next_segment, file, first_epoch: None, first_row_ms });
             self.next_segment += 1;
@@ -206,6 +209,7 @@ impl TableWriter {
         if let Some(open) = &mut self.open {
             open.file.sync()?;
             let state = SegmentState {
+                fence: self.fence,
                 number: open.number,
                 bytes: open.file.bytes(),
                 first_epoch: *open.first_epoch.get_or_insert(epoch),
@@ -251,12 +255,12 @@ impl TableWriter {
         let (gone, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.sealed).into_iter().partition(|s| s.unlisted_at.is_some_and(|at| at <= epoch));
         self.sealed = kept;
-        gone.iter().try_for_each(|segment| durable::remove(&done(&self.staged(segment.state.number))))
+        gone.iter().try_for_each(|segment| durable::remove(&done(&self.staged(segment.state.fence, segment.state.number))))
     }
 
     /// Publishes a segment unless that was done before, and leaves the mark that it is done.
     fn publish(&self, state: &SegmentState) -> Result<()> {
-        let staged = self.staged(state.number);
+        let staged = self.staged(state.fence, state.number);
         let mark = done(&staged);
         if mark.try_exists().map_err(|e| failure("read", &mark, e))? {
             return Ok(());
@@ -295,12 +299,8 @@ impl TableWriter {
         }
         self.writer = state.writer;
         self.next_segment = state.next_segment;
-        if let Some(open) = state.open {
-            let file = StagingWriter::reopen(&self.staged(open.number), open.bytes)?;
-            let (first_epoch, first_row_ms) = (Some(open.first_epoch), open.first_row_ms);
-            self.open = Some(OpenSegment { number: open.number, file, first_epoch, first_row_ms });
-        }
-        for segment in state.sealed {
+        // A file that was growing ends here: the process that made it may hang, and write on when it wakes up.
+        for segment in state.sealed.into_iter().chain(state.open) {
             self.publish(&segment)?;
             self.sealed.push(SealedSegment { state: segment, published: true, unlisted_at: None });
         }
@@ -310,8 +310,8 @@ impl TableWriter {
     /// Removes staging files of this writer that the manifest does not know.
     fn remove_strays(&self) -> Result<()> {
         let prefix = self.prefix();
-        let mut known: Vec<PathBuf> = self.sealed.iter().map(|s| done(&self.staged(s.state.number))).collect();
-        known.extend(self.open.iter().map(|open| self.staged(open.number)));
+        let mut known: Vec<PathBuf> = self.sealed.iter().map(|s| done(&self.staged(s.state.fence, s.state.number))).collect();
+        known.extend(self.open.iter().map(|open| self.staged(self.fence, open.number)));
         for entry in std::fs::read_dir(&self.staging).map_err(|e| failure("read", &self.staging, e))? {
             let path = entry.map_err(|e| failure("read", &self.staging, e))?.path();
             let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix));
@@ -326,8 +326,8 @@ impl TableWriter {
         format!("{}-{}-", files::escape(&self.table), self.writer)
     }
 
-    fn staged(&self, number: u64) -> PathBuf {
-        self.staging.join(format!("{}{number}.arrows", self.prefix()))
+    fn staged(&self, fence: u64, number: u64) -> PathBuf {
+        self.staging.join(format!("{}{fence}-{number}.arrows", self.prefix()))
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MANIFESTS_KEPT;
 use crate::protocol::{Found, Protocol, Put, Rules, Verdict};
 use crate::time::unique_id;
@@ -187,6 +187,11 @@ impl CheckpointStore {
                     // nothing is there, and nothing will be: a disk does not change its mind
                     Some(error) => return Err(error),
                     None => Protocol.after_put(match create_only(temporary, &path) {
+                        // after a long pause the number may be free again: a later owner has removed old manifests
+                        Ok(true) if Self::newest_epoch(&self.dir)? > Some(manifest.epoch) => {
+                            remove(&path)?;
+                            return Err(self.fenced(manifest.epoch));
+                        }
                         Ok(true) => Put::Created,
                         Ok(false) => Put::Exists,
                         Err(error) => {
@@ -235,16 +240,53 @@ impl CheckpointStore {
             let Ok(manifest) = read_manifest(&self.dir, *epoch) else { return Ok(()) };
             self.named.insert(*epoch, manifest.objects().map(|object| object.path.clone()).collect());
         }
+        // Listed first, then asked: as long as the job is ours, nobody has put an object that we would not know.
+        let found = entries(&self.dir.join(OBJECTS))?;
+        if !self.is_owner(newest.fence)? {
+            return Err(self.fenced(newest.epoch));
+        }
         let unclaimed = self.unclaimed.get_mut().unwrap_or_else(PoisonError::into_inner);
         let needed: BTreeSet<&str> =
             self.named.values().flatten().chain(unclaimed.iter()).map(String::as_str).collect();
-        for name in entries(&self.dir.join(OBJECTS))? {
+        for name in found {
             let path = format!("{OBJECTS}/{name}");
             if our_object(&name) && !needed.contains(path.as_str()) {
                 remove(&self.dir.join(path))?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a process holds the state in `dir`.
+    ///
+    /// # Errors
+    /// `Unavailable` if the lock cannot be looked at.
+    pub fn is_held(dir: &Path) -> Result<bool> {
+        if !dir.join(LOCK).try_exists().map_err(|e| failure("read", dir, e))? {
+            return Ok(false);
+        }
+        match lock(dir) {
+            Ok(_free) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::State => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes the lock away from whoever holds it; the state can then be opened. The one who had it finds at its next
+    /// commit that the job is no longer its own.
+    ///
+    /// # Errors
+    /// `Unavailable` if the directory cannot be written.
+    pub fn seize(dir: &Path) -> Result<()> {
+        remove(&dir.join(LOCK))
+    }
+
+    /// The number of the newest manifest.
+    ///
+    /// # Errors
+    /// `Unavailable` if the directory cannot be read.
+    pub fn newest_epoch(dir: &Path) -> Result<Option<u64>> {
+        Ok(epochs(dir)?.last().copied())
     }
 
     /// Removes the state in `dir`, for a fresh start. A directory that is not there is fresh.
@@ -296,10 +338,10 @@ impl CheckpointStore {
 
     fn fenced(&self, epoch: u64) -> Error {
         Error::state(format!(
-            "epoch {epoch} is already committed in \"{}\": another process wrote there",
+            "another process has taken over the state in \"{}\": epoch {epoch} is not this one's to commit",
             self.dir.display()
         ))
-        .hint("stop the other process, or give each its own --state directory")
+        .hint("this one stops, and the other one goes on; two jobs need a --state directory each")
     }
 
     /// Writes a new file and syncs it. An error leaves the store unusable: what reached the disk is unknown.
