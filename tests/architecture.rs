@@ -21,6 +21,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rdkafka", &["connectors", "broker"]),
     ("rdkafka_sys", &["connectors", "broker"]),
     ("parquet", &["connectors", "cli"]),
+    ("tokio_postgres", &["connectors"]),
+    ("tokio_rustls", &["connectors"]),
     ("annotate_snippets", &["error"]),
     ("dashmap", &["metrics"]),
 ];

@@ -16,6 +16,7 @@ mod files;
 mod ground_truth;
 mod kafka_tables;
 mod main_job;
+mod postgres;
 mod protocol;
 mod recovery;
 mod support;

@@ -233,6 +233,7 @@ fn place(table: &TableSpec) -> String {
             table.options.get("topic").or_else(|| table.options.get("topic-pattern")).unwrap_or("?")
         ),
         "filesystem" => format!("{} ({})", option(table, "path"), option(table, "format")),
+        "jdbc" | "postgres" => crate::connectors::postgres::place(table),
         COLLECT => "standard output".to_owned(),
         other => other.to_owned(),
     }

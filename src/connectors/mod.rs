@@ -8,6 +8,7 @@ pub mod datagen;
 pub mod delivery;
 pub mod filesystem;
 pub mod kafka;
+pub mod postgres;
 pub mod print;
 pub mod values;
 
@@ -288,13 +289,14 @@ impl JobContext {
 }
 
 /// Names of connectors, in the order of the reference.
-pub const CONNECTORS: &[&str] = &["kafka", "filesystem", "datagen", "print", "blackhole"];
+pub const CONNECTORS: &[&str] = &["kafka", "filesystem", "jdbc", "postgres", "datagen", "print", "blackhole"];
 
 /// All problems of a table's options for `usage`: unknown names, wrong values, missing ones. No I/O.
 pub fn validate(table: &TableSpec, usage: Usage) -> Vec<Error> {
     match table.connector() {
         "kafka" => kafka::validate(table, usage),
         "filesystem" => filesystem::validate(table, usage),
+        "jdbc" | "postgres" => postgres::validate(table, usage),
         "datagen" => datagen::validate(table, usage),
         "print" => print::validate(table, usage),
         "blackhole" => blackhole::validate(table, usage),
@@ -316,7 +318,7 @@ pub fn validate(table: &TableSpec, usage: Usage) -> Vec<Error> {
 /// All problems of a table's options that no use of it could do without: those of the use that has fewer.
 pub fn validate_unused(table: &TableSpec) -> Vec<Error> {
     match table.connector() {
-        "print" | "blackhole" => validate(table, Usage::Sink),
+        "print" | "blackhole" | "jdbc" | "postgres" => validate(table, Usage::Sink),
         "datagen" => validate(table, Usage::Source),
         _ => {
             let (read, written) = (validate(table, Usage::Source), validate(table, Usage::Sink));
@@ -369,6 +371,7 @@ pub fn open_source(table: &TableSpec, job: &JobContext) -> Result<Box<dyn Source
 pub fn open_sink(table: &TableSpec, sink: &str, job: &JobContext) -> Result<Box<dyn Sink>> {
     match table.connector() {
         "kafka" => kafka::open_sink(table, sink, job),
+        "jdbc" | "postgres" => postgres::open_sink(table, sink, job),
         "filesystem" => Ok(Box::new(filesystem::FileSink::open(table, job)?)),
         "print" => Ok(Box::new(print::PrintSink::open(table)?)),
         "blackhole" => Ok(Box::new(blackhole::BlackholeSink::open(table)?)),

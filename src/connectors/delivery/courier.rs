@@ -207,7 +207,11 @@ impl Courier {
             Halt::MarkerLost { delivered } => Error::state(format!(
                 "{name} no longer says which epoch it has; up to {delivered} were delivered, and to deliver again could double rows"
             ))
-            .hint("the marker is kept as the offset of a consumer group; with --fresh the job starts over and delivers everything again"),
+            .hint(if self.target.marker_beside_rows() {
+                "the marker is a row of the table \"streamer_markers\", which is gone, or which another job of this name has taken; with --fresh the job starts over and delivers everything again"
+            } else {
+                "the marker is kept as the offset of a consumer group; with --fresh the job starts over and delivers everything again"
+            }),
             Halt::RowsGone { first, last } => Error::state(format!(
                 "{name} has lost the epochs {first} to {last}, whose rows are no longer kept"
             ))
