@@ -102,6 +102,7 @@ struct Inner {
     detail: Option<String>,
     hint: Option<String>,
     span: Option<Span>,
+    passes: bool,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     /// Further errors found in the same go.
     more: Vec<Error>,
@@ -116,6 +117,7 @@ impl Error {
             detail: None,
             hint: None,
             span: None,
+            passes: false,
             source: None,
             more: Vec::new(),
         }))
@@ -177,6 +179,18 @@ impl Error {
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
         self
+    }
+
+    /// Marks an error that had no effect and passes by itself, as a full disk does: the same may be tried again.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.0.passes = true;
+        self
+    }
+
+    /// Whether the same may be tried again ([`Error::passing`]).
+    pub fn passes(&self) -> bool {
+        self.0.passes
     }
 
     /// Keeps the underlying error for `Debug`; it is never part of the message.

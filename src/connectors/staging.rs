@@ -6,14 +6,14 @@
 //! ```
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 
-use super::durable::{failure, sync_dir};
+use super::durable::{failure, sync_dir, unsynced};
 use crate::error::{Error, Result};
 
 /// The file rows are appended to.
@@ -26,6 +26,8 @@ pub(in crate::connectors) struct StagingWriter {
     new: bool,
     /// Bytes were written since the last sync.
     dirty: bool,
+    /// A part of a frame may stand behind [`StagingWriter::bytes`].
+    torn: bool,
 }
 
 impl StagingWriter {
@@ -36,10 +38,10 @@ impl StagingWriter {
     pub(in crate::connectors) fn create(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
         let file = file.map_err(|e| failure("create", path, e))?;
-        Ok(Self { path: path.to_owned(), file, bytes: 0, new: true, dirty: false })
+        Ok(Self { path: path.to_owned(), file, bytes: 0, new: true, dirty: false, torn: false })
     }
 
-    /// Appends rows.
+    /// Appends rows: all of them, or after an error none; it may then be tried again.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -54,7 +56,13 @@ impl StagingWriter {
         length_bytes.copy_from_slice(&length.to_le_bytes());
         crc_bytes.copy_from_slice(&crc32fast::hash(body).to_le_bytes());
         self.dirty = true;
+        if self.torn {
+            let cut = self.file.set_len(self.bytes).and_then(|()| self.file.seek(SeekFrom::Start(self.bytes)));
+            cut.map_err(|e| failure("write", &self.path, e))?;
+        }
+        self.torn = true;
         self.file.write_all(&frame).map_err(|e| failure("write", &self.path, e))?;
+        self.torn = false;
         self.bytes += frame.len() as u64;
         Ok(())
     }
@@ -65,7 +73,7 @@ impl StagingWriter {
     /// `Unavailable`; the file must not be used any more.
     pub(in crate::connectors) fn sync(&mut self) -> Result<()> {
         if std::mem::take(&mut self.dirty) {
-            self.file.sync_all().map_err(|e| failure("write", &self.path, e))?;
+            self.file.sync_all().map_err(|e| unsynced(&self.path, e))?;
         }
         match self.path.parent() {
             Some(dir) if std::mem::take(&mut self.new) => sync_dir(dir),

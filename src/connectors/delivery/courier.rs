@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::segment::Segment;
 use super::{Target, Trouble, Writer};
 use crate::connectors::Ownership;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::{Action, Halt, Outcome, Protocol, Rules, SinkFacts, Standing};
 
 /// First pause after a failure.
@@ -109,6 +109,10 @@ impl Courier {
                             pause = self.pause;
                         }
                         desk.tell(outcome);
+                    }
+                    // rows that are damaged in the outbox do not mend themselves
+                    Err(error) if error.kind() == ErrorKind::State && matches!(action, Action::Deliver(_)) => {
+                        return self.halt(error);
                     }
                     Err(error) => {
                         self.failing(error, &action);
