@@ -17,4 +17,5 @@ mod kafka_tables;
 mod main_job;
 mod protocol;
 mod recovery;
+mod state;
 mod support;

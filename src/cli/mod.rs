@@ -5,6 +5,7 @@
 mod check;
 mod embedded;
 mod health;
+mod replay;
 mod report;
 mod run;
 mod score;
@@ -80,6 +81,13 @@ Examples:
   streamer state verify --state data/state/anomaly          exit code 5 if anything is damaged
   streamer state export queries/anomaly.sql copy            then: streamer run queries/anomaly.sql --state copy";
 
+const LEDGER_EXAMPLES: &str = "\
+Examples:
+  streamer ledger replay late -f queries/anomaly.sql --to readings.again --where \"`partition` = 3\"
+  streamer ledger replay bad -f q.sql --to readings.mended --where \"reason LIKE 'JSON%'\"
+
+Columns of the ledger: source topic partition offset record_time event_time watermark reason field message raw";
+
 const SIMULATE_EXAMPLES: &str = "\
 Examples:
   streamer simulate --bootstrap localhost:9092 --rate 24000 --labels labels.jsonl
@@ -128,6 +136,9 @@ enum Verb {
     /// Query a script's tables: Parquet output, bounded topic ranges, the ledger (`ledger.late`, `ledger.bad`).
     #[command(after_help = SQL_EXAMPLES)]
     Sql(sql::SqlArguments),
+    /// Write records of the ledger to a topic once more.
+    #[command(after_help = LEDGER_EXAMPLES)]
+    Ledger(replay::LedgerArguments),
     /// Look at the state a job keeps: list, show, verify or copy its epochs; the job may be running.
     #[command(after_help = STATE_EXAMPLES)]
     State(state::StateArguments),
@@ -226,6 +237,7 @@ fn dispatch(verb: Verb) -> u8 {
         Verb::Check(arguments) => check::check(&arguments),
         Verb::Explain(arguments) => check::explain(&arguments),
         Verb::Sql(arguments) => sql::sql(&arguments),
+        Verb::Ledger(arguments) => replay::ledger(&arguments),
         Verb::State(arguments) => state::state(&arguments),
         Verb::Simulate(arguments) => simulate::simulate(&arguments),
         Verb::Score(arguments) => score::score(&arguments),

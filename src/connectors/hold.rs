@@ -33,7 +33,11 @@ impl Hold {
 
     /// For one piece of work that is tried until there is space.
     pub fn attempts(&self) -> Attempts {
-        Attempts { hold: self.clone(), pause: PAUSE_MIN, waiting: false }
+        self.attempts_every(PAUSE_MIN)
+    }
+
+    fn attempts_every(&self, pause: Duration) -> Attempts {
+        Attempts { hold: self.clone(), pause, waiting: false }
     }
 
     fn add(&self, error: &Error) {
@@ -94,11 +98,11 @@ impl Drop for Attempts {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn only_what_passes_is_tried_again_and_the_job_says_so_meanwhile() {
         let hold = Hold::default();
-        let mut attempts = hold.attempts();
-        let mut other = hold.attempts();
+        let hurried = || hold.attempts_every(Duration::from_micros(1));
+        let (mut attempts, mut other) = (hurried(), hurried());
         for _ in 0..9 {
             let full: Result<u8> = Err(Error::unavailable("the disk is full").passing());
             assert_eq!(attempts.take(full.clone()).await.unwrap(), None);

@@ -143,3 +143,44 @@ fn gone(path: &Path, reason: &str) -> Error {
     Error::state(format!("staging file \"{}\" with rows already accepted is damaged: {reason}", path.display()))
         .hint("restore it from a copy, or start over with --fresh")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    /// A write that ends for want of space leaves a part of a frame, which the next one writes over.
+    #[test]
+    fn half_a_frame_is_written_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rows");
+        let batch = |n: i64| RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![n])) as ArrayRef)]).unwrap();
+        let mut writer = StagingWriter::create(&path).unwrap();
+        writer.append(&batch(1)).unwrap();
+        let whole = writer.bytes();
+        writer.file.write_all(&vec![7; 10_000]).unwrap();
+        writer.torn = true;
+        writer.append(&batch(2)).unwrap();
+        writer.sync().unwrap();
+        assert_eq!((writer.bytes(), std::fs::metadata(&path).unwrap().len()), (2 * whole, 2 * whole));
+        let mut reader = StagingReader::open(&path, writer.bytes()).unwrap();
+        let read: Vec<RecordBatch> = std::iter::from_fn(|| reader.next().unwrap()).collect();
+        assert_eq!(read, [batch(1), batch(2)]);
+    }
+
+    #[test]
+    fn want_of_space_passes_and_a_failed_sync_does_not() {
+        let path = Path::new("x");
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        assert!(failure("write", path, full()).passes());
+        assert!(!unsynced(path, full()).passes());
+        assert!(!failure("write", path, io::Error::from(io::ErrorKind::PermissionDenied)).passes());
+        // the kernel's own: a device that is always full
+        let mut writer = StagingWriter::create(Path::new("/dev/full")).unwrap();
+        let rows = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
+        assert!(writer.append(&rows).unwrap_err().passes());
+    }
+}

@@ -4,6 +4,7 @@
 //! start and end are numbers before the first row; an offset that is gone is an error with the number of
 //! records lost, never a silent new start.
 
+mod fetch;
 mod gap;
 mod identity;
 
@@ -20,6 +21,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::client::{self, Consumer};
 use super::columns::{Place, RowDecoder};
 use super::ffi::PartitionQueue;
+pub use self::fetch::{Fetcher, Lookup, StoredRecord};
 use self::gap::Recovered;
 use super::options::{EMBEDDED, KafkaOptions, Position, Topics};
 use crate::connectors::{DataLoss, Fetched, Gap, JobContext, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
