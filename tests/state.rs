@@ -106,7 +106,10 @@ fn verify_names_every_damage_and_says_what_a_restart_would_do() {
     assert_eq!(verified.status.code(), Some(5), "{}", text(&verified));
     let shown = text(&verified);
     assert!(shown.contains(&format!("epoch {newest}: damaged")), "{shown}");
-    assert!(shown.contains(&format!("would use epoch {} if no sink has anything of epoch {newest}", newest - 1)), "{shown}");
+    assert!(
+        shown.contains(&format!("would use epoch {} if no sink has anything of epoch {newest}", newest - 1)),
+        "{shown}"
+    );
     let listed = text(&run(path, &["state", "ls", "--state", "state"]));
     assert!(listed.contains("damaged: ") && listed.contains(&format!("{newest:020}.json")), "{listed}");
     std::fs::write(manifest(path, newest - 1), b"").unwrap();
@@ -115,7 +118,9 @@ fn verify_names_every_damage_and_says_what_a_restart_would_do() {
     let stopped = run(path, &["run", "q.sql", "--state", "state"]);
     assert_eq!(stopped.status.code(), Some(1), "{}", text(&stopped));
     assert!(text(&stopped).contains("the file is empty") && text(&stopped).contains("--fresh"), "{}", text(&stopped));
-    for (arguments, code) in [(&["state", "ls"][..], 2), (&["state", "ls", "absent.sql"], 3), (&["state", "ls", "--state", "absent"], 3)] {
+    for (arguments, code) in
+        [(&["state", "ls"][..], 2), (&["state", "ls", "absent.sql"], 3), (&["state", "ls", "--state", "absent"], 3)]
+    {
         let output = run(path, arguments);
         assert_eq!(output.status.code(), Some(code), "{}", text(&output));
     }
@@ -215,7 +220,10 @@ fn a_full_disk_holds_the_job_and_it_goes_on_by_itself() {
         let log = path.join("log");
         let command = || {
             let mut command = streamer(path);
-            command.args(["run", "q.sql", "--state", state, "--metrics-addr", "none"]).stdout(Stdio::null()).stdin(Stdio::null());
+            command
+                .args(["run", "q.sql", "--state", state, "--metrics-addr", "none"])
+                .stdout(Stdio::null())
+                .stdin(Stdio::null());
             command.stderr(std::fs::File::create(&log).unwrap());
             Running(command.spawn().unwrap())
         };
@@ -254,8 +262,10 @@ fn rows_of_the_ledger_are_written_to_a_topic_again() {
     kafka::create_topics(&bootstrap, &[&from, &to]);
     let value = |n: i64, second: u32| format!("{{\"n\":{n},\"ts\":\"2026-01-01 00:00:{second:02}\"}}");
     let values = [value(1, 1), value(2, 50), value(3, 2), "no JSON".to_owned(), value(5, 3), value(6, 59)];
-    let sent: Vec<Sent> =
-        values.iter().map(|value| Sent { partition: 0, timestamp: 1_767_225_600_000, value: value.clone(), ..Sent::default() }).collect();
+    let sent: Vec<Sent> = values
+        .iter()
+        .map(|value| Sent { partition: 0, timestamp: 1_767_225_600_000, value: value.clone(), ..Sent::default() })
+        .collect();
     kafka::send(&bootstrap, &from, &sent);
     let script = format!(
         "CREATE TABLE t (n BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'kafka', 'topic' = '{from}',

@@ -83,8 +83,7 @@ const NO_FORM: &str = "a sink's row without a form as JSON";
 /// Runs a verb about the ledger.
 pub(super) fn ledger(arguments: &LedgerArguments) -> Result<u8, Failure> {
     let LedgerVerb::Replay(arguments) = &arguments.verb;
-    let loaded =
-        load(&ScriptArguments { file: arguments.file.clone(), variables: arguments.variables.clone() })?;
+    let loaded = load(&ScriptArguments { file: arguments.file.clone(), variables: arguments.variables.clone() })?;
     let layout = StateLayout::new(arguments.state.as_deref(), &loaded.name, 0, 1);
     let session = tables::open(&loaded.script, &layout)?;
     let name = arguments.ledger.name();
@@ -104,7 +103,14 @@ pub(super) fn ledger(arguments: &LedgerArguments) -> Result<u8, Failure> {
         .collect();
     let runtime = runtime()?;
     let report = runtime.block_on(async {
-        let mut replay = Replay { to: &arguments.to, ledger: name, sources, open: BTreeMap::new(), seen: BTreeSet::new(), report: Report::default() };
+        let mut replay = Replay {
+            to: &arguments.to,
+            ledger: name,
+            sources,
+            open: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            report: Report::default(),
+        };
         let mut rows = frame.execute_stream().await.map_err(Error::from)?;
         while let Some(batch) = rows.next().await {
             replay.batch(&batch.map_err(Error::from)?).await?;
@@ -182,8 +188,12 @@ impl Replay<'_> {
             let whole = row.raw.as_ref().filter(|raw| raw.len() < BAD_RECORD_BYTES_MAX);
             match whole {
                 Some(raw) if !raw.is_empty() || !row.origin.1.starts_with("epoch ") => {
-                    let record =
-                        StoredRecord { key: None, value: Some(raw.clone()), timestamp: row.record_time, headers: Vec::new() };
+                    let record = StoredRecord {
+                        key: None,
+                        value: Some(raw.clone()),
+                        timestamp: row.record_time,
+                        headers: Vec::new(),
+                    };
                     self.send(&row, record).await?;
                 }
                 Some(_) => self.report.miss(NO_FORM, 1),
@@ -259,7 +269,9 @@ impl Replay<'_> {
         for open in self.open.values() {
             open.producer.flush().await?;
             if let Some(failure) = open.producer.failure() {
-                return Err(failure.detail("Some records of the ledger were written, not all: they would be written again."));
+                return Err(
+                    failure.detail("Some records of the ledger were written, not all: they would be written again.")
+                );
             }
         }
         Ok(self.report)
@@ -289,7 +301,8 @@ fn rows(batch: &RecordBatch) -> Result<Vec<(Row, Option<u64>)>> {
         (sources.as_string::<i32>(), topics.as_string::<i32>(), reasons.as_string::<i32>());
     let raw = raw.as_binary::<i32>();
     let row = |at: usize| {
-        let origin = (sources.value(at).to_owned(), topics.value(at).to_owned(), partitions.value(at), offsets.value(at));
+        let origin =
+            (sources.value(at).to_owned(), topics.value(at).to_owned(), partitions.value(at), offsets.value(at));
         let row = Row {
             origin,
             record_time: times.is_valid(at).then(|| times.value(at)),

@@ -168,7 +168,7 @@ fn outside<'a>(summary: &Summary, plan: &'a StreamPlan) -> (Vec<(u64, &'static s
     (ledgers.into_iter().filter(|(count, _)| *count > 0).collect(), dropped)
 }
 
-fn ledger_query(loaded: &LoadedScript, layout: &StateLayout, name: &str) -> String {
+pub(super) fn ledger_query(loaded: &LoadedScript, layout: &StateLayout, name: &str) -> String {
     let state = state_argument(loaded, &layout.root);
     format!("streamer sql -f {}{state} -c 'SELECT * FROM ledger.{name} LIMIT 10'", loaded.path)
 }

@@ -314,9 +314,11 @@ impl Fallback {
     /// The error of a sink, named `sink`, that has rows of the damaged epoch or cannot say.
     pub(crate) fn refused(&self, sink: &str, why: &str) -> Error {
         let Self { used, damaged, reason } = self;
-        Error::state(format!("epoch {damaged} is damaged ({reason}), and epoch {used} cannot be used instead: {sink} {why}"))
-            .detail("To go on from the earlier epoch would write rows of the damaged one a second time.")
-            .hint("restore the file from a copy, or start over with --fresh, which reads everything again")
+        Error::state(format!(
+            "epoch {damaged} is damaged ({reason}), and epoch {used} cannot be used instead: {sink} {why}"
+        ))
+        .detail("To go on from the earlier epoch would write rows of the damaged one a second time.")
+        .hint("restore the file from a copy, or start over with --fresh, which reads everything again")
     }
 }
 

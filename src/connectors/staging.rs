@@ -157,7 +157,8 @@ mod tests {
     fn half_a_frame_is_written_over() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rows");
-        let batch = |n: i64| RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![n])) as ArrayRef)]).unwrap();
+        let batch =
+            |n: i64| RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![n])) as ArrayRef)]).unwrap();
         let mut writer = StagingWriter::create(&path).unwrap();
         writer.append(&batch(1)).unwrap();
         let whole = writer.bytes();

@@ -354,9 +354,13 @@ mod tests {
 
     #[test]
     fn a_damaged_epoch_that_a_sink_may_have_is_not_left_out() {
-        for (held, expected) in
-            [(Held::UpTo(0), true), (Held::UpTo(40), true), (Held::UpTo(41), false), (Held::UpTo(42), false), (Held::Unknown, false)]
-        {
+        for (held, expected) in [
+            (Held::UpTo(0), true),
+            (Held::UpTo(40), true),
+            (Held::UpTo(41), false),
+            (Held::UpTo(42), false),
+            (Held::Unknown, false),
+        ] {
             assert_eq!(Protocol.may_leave_out(41, held), expected, "{held:?}");
         }
     }

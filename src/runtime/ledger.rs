@@ -198,7 +198,9 @@ impl Ledger {
             match states.get(&key(kind)) {
                 Some(state) => ledger.open(kind, Some(SinkState(state.clone()))).await?,
                 // a damaged epoch may have been its first: the table itself says
-                None if job.fallback.is_some() && directory.join(kind.name()).exists() => ledger.open(kind, None).await?,
+                None if job.fallback.is_some() && directory.join(kind.name()).exists() => {
+                    ledger.open(kind, None).await?
+                }
                 None => {}
             }
         }
@@ -278,7 +280,8 @@ pub fn table(directory: &Path, kind: LedgerKind) -> TableSpec {
         ("raw", DataType::Binary, "BYTES", true),
     ];
     if kind == LedgerKind::Gap {
-        columns.extend([("next_offset", DataType::Int64, "BIGINT", true), ("records", DataType::Int64, "BIGINT", true)]);
+        columns
+            .extend([("next_offset", DataType::Int64, "BIGINT", true), ("records", DataType::Int64, "BIGINT", true)]);
     }
     let options = [
         ("connector", "filesystem".to_owned()),

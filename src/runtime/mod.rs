@@ -194,7 +194,7 @@ impl Pipeline {
         let metrics = Arc::clone(&self.options.metrics);
         let mut tasks = JoinSet::new();
         let hold = self.options.job.hold.clone();
-        let asked = stop.clone();
+        let (asked, state) = (stop.clone(), self.options.state.clone());
         let coordinator = self.spawn(&mut tasks, stop, read_before)?;
         metrics.ready.store(true, Ordering::Release);
         let mut coordinator = tokio::spawn(coordinator.run());
@@ -204,7 +204,8 @@ impl Pipeline {
                 biased;
                 _ = look.tick(), if *asked.borrow() => {
                     if let Some(reason) = hold.reason() {
-                        break Err(stopped_waiting(&reason, metrics.checkpoints.epoch.load(Ordering::Relaxed)));
+                        let newest = state.as_deref().and_then(|dir| CheckpointStore::newest_epoch(dir).ok().flatten());
+                        break Err(stopped_waiting(&reason, newest));
                     }
                 }
                 Some(ended) = tasks.join_next() => match ended {
@@ -272,10 +273,12 @@ impl Pipeline {
 const HOLD_LOOK: Duration = Duration::from_millis(100);
 
 /// A stop while nothing can be written: the epoch under way is given up, and read again by the next start.
-fn stopped_waiting(reason: &Error, epoch: u64) -> Error {
-    let last = if epoch == 0 { "the one it started from".to_owned() } else { format!("epoch {epoch}") };
+fn stopped_waiting(reason: &Error, newest: Option<u64>) -> Error {
+    let last = newest.map_or_else(String::new, |epoch| {
+        format!("The last committed epoch is {epoch}; what was read after it is read again by the next start.")
+    });
     Error::unavailable(format!("stopped while waiting for space: {}", reason.message()))
-        .detail(format!("The last committed epoch is {last}; what was read after it is read again by the next start."))
+        .detail(last)
         .hint("make room and start again")
 }
 

@@ -74,8 +74,8 @@ pub(crate) async fn restore(store: &SharedStore) -> Result<Option<(Found, Snapsh
 pub fn demand(manifest: &mut Manifest, fallback: Option<&Fallback>) -> Result<()> {
     manifest.extras.remove(EXTRA);
     if let Some(fallback) = fallback {
-        let duty = serde_json::to_value(fallback)
-            .map_err(|e| Error::internal(format!("a fallback has no JSON form: {e}")))?;
+        let duty =
+            serde_json::to_value(fallback).map_err(|e| Error::internal(format!("a fallback has no JSON form: {e}")))?;
         manifest.extras.insert(EXTRA.into(), duty);
     }
     Ok(())

@@ -51,9 +51,13 @@ fn copied(job: &StateLayout, to: &StateLayout) -> Result<Manifest> {
         let Some(found) = restart::newest_intact(&job.checkpoint())? else {
             return Err(Error::config(format!("there is no epoch in \"{}\"", job.root.display())));
         };
-        let newest = CheckpointStore::newest_epoch(&job.checkpoint())?;
+        let left_out = found.fallback.as_ref().map_or(0, |left_out| left_out.damaged);
+        let newest = Some(found.manifest.epoch.max(left_out));
         if let Some(left_out) = &found.fallback {
-            show::error_line(&format!("note: epoch {} is damaged and left out ({})", left_out.damaged, left_out.reason));
+            show::error_line(&format!(
+                "note: epoch {} is damaged and left out ({})",
+                left_out.damaged, left_out.reason
+            ));
         }
         let complete = copy_epoch(job, to, &found.manifest)?;
         if !complete || CheckpointStore::newest_epoch(&job.checkpoint())? != newest {
@@ -79,8 +83,9 @@ fn copy_epoch(job: &StateLayout, to: &StateLayout, manifest: &Manifest) -> Resul
     for state in manifest.sinks.values() {
         for waiting in delivery::inspect(&job.outbox(), state)?.unwrap_or_default() {
             if let Some((file, reason)) = &waiting.damage {
-                return Err(Error::state(format!("\"{}\" is damaged: {reason}", file.display()))
-                    .hint("what sinks still lack cannot be copied; \"streamer state verify\" names all that is wrong"));
+                return Err(Error::state(format!("\"{}\" is damaged: {reason}", file.display())).hint(
+                    "what sinks still lack cannot be copied; \"streamer state verify\" names all that is wrong",
+                ));
             }
             if waiting.gone && waiting.undelivered {
                 return Ok(false);

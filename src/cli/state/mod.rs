@@ -237,7 +237,11 @@ fn described(job: &StateLayout, epoch: &Epoch) -> String {
             Some(waiting) => {
                 let undelivered: Vec<_> = waiting.iter().filter(|waiting| waiting.undelivered).collect();
                 let rows = undelivered.iter().map(|waiting| waiting.rows).sum();
-                format!("\n  sink        {sink} · {} epochs with {} rows to deliver", undelivered.len(), thousands(rows))
+                format!(
+                    "\n  sink        {sink} · {} epochs with {} rows to deliver",
+                    undelivered.len(),
+                    thousands(rows)
+                )
             }
         };
     }

@@ -326,7 +326,9 @@ impl Outbox {
             match &action {
                 Action::Confirm | Action::Claim | Action::ReadMarker => {}
                 Action::Stop(Halt::SinkAhead { marker }) if self.fallback.is_some() => {
-                    return self.may_leave_out(courier, Held::UpTo(*marker)).and(Err(courier.explained(&Halt::SinkAhead { marker: *marker })));
+                    return self
+                        .may_leave_out(courier, Held::UpTo(*marker))
+                        .and(Err(courier.explained(&Halt::SinkAhead { marker: *marker })));
                 }
                 Action::Stop(halt) => return Err(courier.explained(halt)),
                 Action::Deliver(_) | Action::Rest => {

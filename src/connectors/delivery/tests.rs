@@ -119,7 +119,15 @@ struct Job {
 impl Job {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self { directory, fake: Fake::default(), fence: 0, committed: None, epoch: 0, rejected: Vec::new(), fallback: None }
+        Self {
+            directory,
+            fake: Fake::default(),
+            fence: 0,
+            committed: None,
+            epoch: 0,
+            rejected: Vec::new(),
+            fallback: None,
+        }
     }
 
     async fn start(&mut self) -> Result<Outbox> {

@@ -283,7 +283,8 @@ impl TableWriter {
         let (gone, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.sealed).into_iter().partition(|s| s.unlisted_at.is_some_and(|at| at < epoch));
         self.sealed = kept;
-        gone.iter().try_for_each(|segment| durable::remove(&done(&self.staged(segment.state.fence, segment.state.number))))
+        gone.iter()
+            .try_for_each(|segment| durable::remove(&done(&self.staged(segment.state.fence, segment.state.number))))
     }
 
     /// Publishes a segment unless that was done before, and leaves the mark that it is done.
@@ -381,7 +382,8 @@ impl TableWriter {
     /// Removes staging files of this writer that the manifest does not know.
     fn remove_strays(&self) -> Result<()> {
         let prefix = self.prefix();
-        let mut known: Vec<PathBuf> = self.sealed.iter().map(|s| done(&self.staged(s.state.fence, s.state.number))).collect();
+        let mut known: Vec<PathBuf> =
+            self.sealed.iter().map(|s| done(&self.staged(s.state.fence, s.state.number))).collect();
         known.extend(self.open.iter().map(|open| self.staged(self.fence, open.number)));
         for entry in std::fs::read_dir(&self.staging).map_err(|e| failure("read", &self.staging, e))? {
             let path = entry.map_err(|e| failure("read", &self.staging, e))?.path();

@@ -18,11 +18,11 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+pub use self::fetch::{Fetcher, Lookup, StoredRecord};
+use self::gap::Recovered;
 use super::client::{self, Consumer};
 use super::columns::{Place, RowDecoder};
 use super::ffi::PartitionQueue;
-pub use self::fetch::{Fetcher, Lookup, StoredRecord};
-use self::gap::Recovered;
 use super::options::{EMBEDDED, KafkaOptions, Position, Topics};
 use crate::connectors::{DataLoss, Fetched, Gap, JobContext, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
 use crate::error::{Error, Result};
@@ -325,19 +325,23 @@ impl Resolver {
                 .ok_or_else(|| missing("\"scan.bounded.specific-offsets\" has no offset")),
         }
     }
-
 }
 
 /// Starts fetching from a physical offset into a queue of the partition's own. Blocks.
 fn assign(consumer: &Arc<Consumer>, place: &Place, position: i64) -> Result<PartitionQueue> {
+    let queue = PartitionQueue::split(consumer, &place.topic, place.partition)?;
+    fetch_from(consumer, place, position)?;
+    Ok(queue)
+}
+
+/// Starts fetching from a physical offset. Blocks.
+fn fetch_from(consumer: &Consumer, place: &Place, position: i64) -> Result<()> {
     let Place { topic, partition, .. } = place;
-    let queue = PartitionQueue::split(consumer, topic, *partition)?;
     let what = format!("partition {partition} of topic \"{topic}\" cannot be read");
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, *partition, Offset::Offset(position))
         .map_err(|e| client::from_kafka(&what, &e))?;
-    consumer.incremental_assign(&list).map_err(|e| client::from_kafka(&what, &e))?;
-    Ok(queue)
+    consumer.incremental_assign(&list).map_err(|e| client::from_kafka(&what, &e))
 }
 
 /// Options name an offset that is not there yet. Offsets given are physical.
@@ -444,8 +448,7 @@ impl PartitionReader {
         let found = recovering.await;
         self.recovering = None;
         let found = found.map_err(|e| Error::internal(format!("a look at a partition was broken off: {e}")))??;
-        let Some(Recovered { position, high, gap, queue }) = found else { return Ok(false) };
-        self.queue = queue;
+        let Some(Recovered { position, high, gap }) = found else { return Ok(false) };
         (self.position, self.high, self.gap, self.failure) = (position, high, Some(gap), None);
         Ok(true)
     }

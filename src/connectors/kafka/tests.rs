@@ -673,11 +673,8 @@ async fn lost_offsets_are_a_gap_if_the_table_says_so() {
 async fn offsets_lost_while_reading_are_a_gap_if_the_table_says_so() {
     let cluster = cluster(&[("t", 1)]);
     fill(&cluster, "t", 0, &["a"]).await;
-    let table = text_table(
-        &cluster,
-        "t",
-        &[("properties.queued.max.messages.kbytes", "1"), ("scan.on-data-loss", "ledger")],
-    );
+    let table =
+        text_table(&cluster, "t", &[("properties.queued.max.messages.kbytes", "1"), ("scan.on-data-loss", "ledger")]);
     let mut source = KafkaSource::open(&table, &job()).unwrap();
     let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
     assert_eq!(texts(&soon(read(reader.as_mut(), 1)).await), ["a"]);

@@ -101,8 +101,8 @@ pub(super) fn object(dir: &Path, object: &ObjectRef) -> Result<Result<Vec<u8>, F
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::manifest;
     use super::super::CheckpointStore;
+    use super::super::tests::manifest;
     use super::*;
 
     #[test]

@@ -209,8 +209,7 @@ async fn two_epochs(table: &TableSpec, committed: bool) -> SinkState {
 
 fn sink_without(table: &TableSpec, damaged: u64) -> FileSink {
     let fallback = Fallback { used: damaged - 1, damaged, reason: "\"m/2.json\": the file is empty".into() };
-    let job =
-        JobContext { instance: "0123456789abcdef".into(), fallback: Some(fallback), ..JobContext::default() };
+    let job = JobContext { instance: "0123456789abcdef".into(), fallback: Some(fallback), ..JobContext::default() };
     FileSink::open(table, &job).unwrap()
 }
 
@@ -230,7 +229,9 @@ async fn a_damaged_epoch_without_a_file_is_left_out() {
 #[tokio::test]
 async fn a_damaged_epoch_with_a_file_is_not_left_out_whatever_is_left_of_it() {
     // the mark in the staging folder, or the file's name, is enough; without a state, too
-    for (keep_file, keep_mark, with_state) in [(true, true, true), (false, true, true), (true, false, true), (true, true, false)] {
+    for (keep_file, keep_mark, with_state) in
+        [(true, true, true), (false, true, true), (true, false, true), (true, true, false)]
+    {
         let dir = TempDir::new().unwrap();
         let table = table(dir.path(), &[], &[]);
         let state = two_epochs(&table, true).await;

@@ -57,8 +57,11 @@ impl Fetcher {
     pub fn open(table: &TableSpec) -> Result<Self> {
         let options = kafka::parse(table, Usage::Source)?;
         if options.bootstrap == EMBEDDED {
-            return Err(Error::config(format!("table \"{}\" was read from an embedded cluster, which is gone", table.name))
-                .hint("only what brokers keep can be read again: set KAFKA_BOOTSTRAP_SERVERS"));
+            return Err(Error::config(format!(
+                "table \"{}\" was read from an embedded cluster, which is gone",
+                table.name
+            ))
+            .hint("only what brokers keep can be read again: set KAFKA_BOOTSTRAP_SERVERS"));
         }
         let config = consumer_config(&options, "streamer-ledger", &JobContext::default())?;
         let consumer = client::consumer(&config, &table.name)?;
@@ -77,12 +80,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// `Unavailable` if no broker answers.
-    pub async fn records(
-        &self,
-        topic: &str,
-        partition: i32,
-        offsets: &BTreeSet<i64>,
-    ) -> Result<BTreeMap<i64, Lookup>> {
+    pub async fn records(&self, topic: &str, partition: i32, offsets: &BTreeSet<i64>) -> Result<BTreeMap<i64, Lookup>> {
         let place = Place { topic: topic.to_owned(), partition, base: 0 };
         let mut found = BTreeMap::new();
         let (consumer, own) = (Arc::clone(&self.consumer), place.clone());
@@ -122,7 +120,8 @@ impl Fetcher {
                     None => {
                         position = message.offset().saturating_add(1);
                         if run.binary_search(&message.offset()).is_ok() {
-                            let headers = message.headers().map(|(name, value)| (name.into_owned(), value.map(<[u8]>::to_vec)));
+                            let headers =
+                                message.headers().map(|(name, value)| (name.into_owned(), value.map(<[u8]>::to_vec)));
                             let record = StoredRecord {
                                 key: message.key().map(<[u8]>::to_vec),
                                 value: message.payload().map(<[u8]>::to_vec),

@@ -7,10 +7,9 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::{Place, assign, client};
+use super::{Place, client, fetch_from};
 use crate::connectors::Gap;
 use crate::connectors::kafka::client::Consumer;
-use crate::connectors::kafka::ffi::PartitionQueue;
 use crate::error::Result;
 
 /// Retention has deleted them.
@@ -49,7 +48,6 @@ pub(super) struct Recovered {
     pub(super) position: i64,
     pub(super) high: i64,
     pub(super) gap: Gap,
-    pub(super) queue: PartitionQueue,
 }
 
 /// Looks what is missing and reads on behind it; `None`: nothing is missing, it cannot be read for another reason.
@@ -63,8 +61,9 @@ pub(super) fn recover(consumer: &Arc<Consumer>, place: &Place, position: i64) ->
     let mut list = TopicPartitionList::new();
     list.add_partition(&place.topic, place.partition);
     consumer.incremental_unassign(&list).map_err(|e| client::from_kafka("a partition was not given back", &e))?;
-    let queue = assign(consumer, place, position)?;
-    Ok(Some(Recovered { position, high, gap, queue }))
+    // into the queue it has: a second one for the same partition would take the first one's bell away
+    fetch_from(consumer, place, position)?;
+    Ok(Some(Recovered { position, high, gap }))
 }
 
 #[cfg(test)]
