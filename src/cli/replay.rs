@@ -87,9 +87,9 @@ pub(super) fn ledger(arguments: &LedgerArguments) -> Result<u8, Failure> {
     let layout = StateLayout::new(arguments.state.as_deref(), &loaded.name, 0, 1);
     let session = tables::open(&loaded.script, &layout)?;
     let name = arguments.ledger.name();
-    let records = if arguments.ledger == Table::Gap { ", records" } else { ", CAST(NULL AS BIGINT) AS records" };
+    let records = if arguments.ledger == Table::Gap { ", `records`" } else { ", CAST(NULL AS BIGINT) AS `records`" };
     let query = format!(
-        "SELECT source, topic, `partition`, `offset`, record_time, reason, raw{records} FROM ledger.{name} WHERE ({}\n)",
+        "SELECT `source`, `topic`, `partition`, `offset`, `record_time`, `reason`, `raw`{records} FROM ledger.{name} WHERE ({}\n)",
         arguments.condition
     );
     let at_condition = |error| Failure { error, script: Some(("--where".to_owned(), query.clone())) };

@@ -67,6 +67,10 @@ fn copied(job: &StateLayout, to: &StateLayout) -> Result<Manifest> {
         restart::demand(&mut manifest, found.fallback.as_ref())?;
         let mut store = CheckpointStore::open(&to.checkpoint())?;
         store.commit(&manifest)?;
+        for directory in [Some(to.root.as_path()), to.root.parent().filter(|parent| !parent.as_os_str().is_empty())] {
+            let directory = directory.unwrap_or_else(|| Path::new("."));
+            File::open(directory).and_then(|d| d.sync_all()).map_err(|e| failed("write", directory, &e))?;
+        }
         return Ok(manifest);
     }
     Err(Error::unavailable(format!("the job in \"{}\" commits faster than it can be copied", job.root.display()))
