@@ -146,8 +146,9 @@ impl CheckpointStore {
         self.write_synced(&temporary, manifest.to_text()?.as_bytes())?;
         let created = self.create_manifest(&temporary, manifest);
         // a leftover is removed at the next start
-        remove(&temporary)?;
+        let removed = remove(&temporary);
         created?;
+        removed?;
         self.sync_dir(&folder)?;
         self.newest = Some(manifest.epoch);
         let named: Vec<String> = manifest.objects().map(|object| object.path.clone()).collect();
@@ -341,7 +342,8 @@ impl CheckpointStore {
         match written {
             Ok(file) => self.or_fail(file.sync_all(), path),
             Err(error) if lacks_space(&error) => {
-                remove(path)?;
+                // a leftover is removed at the next start; a read-only file system does not let it go now
+                drop(remove(path));
                 Err(failure("write", path, error).passing())
             }
             Err(error) => self.or_fail(Err(error), path),
