@@ -19,4 +19,5 @@ mod main_job;
 mod postgres;
 mod protocol;
 mod recovery;
+mod state;
 mod support;

@@ -30,7 +30,7 @@ pub(in crate::connectors) fn create_dir(path: &Path) -> Result<()> {
 /// # Errors
 /// `Unavailable`.
 pub(in crate::connectors) fn sync_dir(path: &Path) -> Result<()> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(|e| failure("write", path, e))
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(|e| unsynced(path, e))
 }
 
 /// Gives a finished and synced file its final name. If that is there already, it is the same file,
@@ -71,5 +71,14 @@ pub(in crate::connectors) fn failure(doing: &str, path: &Path, error: io::Error)
         K::NotADirectory => "a part of the path is no directory".to_owned(),
         _ => error.to_string(),
     };
-    Error::unavailable(format!("cannot {doing} \"{}\": {reason}", path.display())).because(error)
+    let passes = matches!(error.kind(), K::StorageFull | K::QuotaExceeded | K::ReadOnlyFilesystem);
+    let error = Error::unavailable(format!("cannot {doing} \"{}\": {reason}", path.display())).because(error);
+    if passes { error.passing() } else { error }
+}
+
+/// A sync that failed, for whatever reason: what is on disk is unknown, so it must not be tried again.
+pub(in crate::connectors) fn unsynced(path: &Path, error: io::Error) -> Error {
+    Error::unavailable(format!("cannot make \"{}\" durable: {error}", path.display()))
+        .hint("mend the disk and start again: the job goes on from the last committed epoch")
+        .because(error)
 }

@@ -13,7 +13,10 @@ pub mod print;
 pub mod values;
 
 mod durable;
+mod hold;
 mod staging;
+
+pub use hold::{Attempts, Hold};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -141,8 +144,45 @@ pub trait SplitReader: Send {
 pub enum Fetched {
     /// Rows and casualties, up to a new position.
     Rows(Box<SourceBatch>),
+    /// Records are gone before they were read, and reading goes on behind them. Until this is returned, the reader's
+    /// offset and fingerprint are those before the gap: a restart finds it again.
+    Gap(Gap),
     /// Nothing more will ever come: the bound is reached.
     End,
+}
+
+/// Records of a partition that were never read, or not as they are now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The next offset that was to be read.
+    pub first: i64,
+    /// Where reading goes on; before `first` if the log was cut or made anew.
+    pub next: i64,
+    /// Offsets between them, if that is the number of records at most.
+    pub count: Option<u64>,
+    /// Stable code.
+    pub code: &'static str,
+    /// What has happened.
+    pub message: String,
+}
+
+/// What becomes of a partition whose next offset is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataLoss {
+    /// It stops the job.
+    Fail,
+    /// What is missing goes to the ledger, and reading goes on behind it.
+    Ledger,
+}
+
+impl DataLoss {
+    /// What the option `scan.on-data-loss` of a table says; unless it is set, the job fails.
+    ///
+    /// # Errors
+    /// `Config` for another value.
+    pub fn of(table: &TableSpec) -> Result<Self> {
+        table.options.one_of("scan.on-data-loss", Self::Fail, &[("fail", Self::Fail), ("ledger", Self::Ledger)])
+    }
 }
 
 /// A stretch of a partition, decoded.
@@ -259,6 +299,30 @@ impl std::fmt::Debug for Ownership {
     }
 }
 
+/// A damaged epoch that was committed and is left out: its rows are made again. A sink that may have any of them
+/// must refuse to be restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallback {
+    /// The epoch that is used.
+    pub used: u64,
+    /// The one that is damaged, newer.
+    pub damaged: u64,
+    /// Which file, and what is wrong with it.
+    pub reason: String,
+}
+
+impl Fallback {
+    /// The error of a sink, named `sink`, that has rows of the damaged epoch or cannot say.
+    pub(crate) fn refused(&self, sink: &str, why: &str) -> Error {
+        let Self { used, damaged, reason } = self;
+        Error::state(format!(
+            "epoch {damaged} is damaged ({reason}), and epoch {used} cannot be used instead: {sink} {why}"
+        ))
+        .detail("To go on from the earlier epoch would write rows of the damaged one a second time.")
+        .hint("restore the file from a copy, or start over with --fresh, which reads everything again")
+    }
+}
+
 /// What a job gives the connectors it opens.
 #[derive(Debug, Clone, Default)]
 pub struct JobContext {
@@ -268,6 +332,10 @@ pub struct JobContext {
     pub instance: String,
     /// Whether the job is this process's; `None` for a job that keeps no state, which nobody can take over.
     pub ownership: Option<Ownership>,
+    /// A damaged epoch that is left out if every sink allows it.
+    pub fallback: Option<Fallback>,
+    /// Where those wait who cannot write because the disk is full.
+    pub hold: Hold,
     /// Where sinks keep rows that are committed and not delivered yet.
     pub outbox: PathBuf,
     /// `table.local-time-zone`.

@@ -9,11 +9,11 @@ use arrow::compute::filter_record_batch;
 use arrow::json::LineDelimitedWriter;
 use serde::{Deserialize, Serialize};
 
-use super::Refused;
+use super::{Refused, Waiting};
 use crate::connectors::RejectedRow;
 use crate::connectors::durable::{self, failure};
 use crate::connectors::staging::StagingReader;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// An epoch with rows, as the manifest lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,17 +75,50 @@ impl Segment {
         let text = serde_json::to_vec(&all).map_err(|e| Error::internal(format!("refused rows have no form: {e}")))?;
         let path = self.refusals(directory);
         let temporary = path.with_extension("tmp");
-        let written = std::fs::File::create(&temporary).and_then(|mut file| {
-            file.write_all(&text)?;
-            file.sync_all()
-        });
-        written.and_then(|()| std::fs::rename(&temporary, &path)).map_err(|e| failure("write", &path, e))?;
+        let written = std::fs::File::create(&temporary).and_then(|mut file| file.write_all(&text).map(|()| file));
+        let file = written.map_err(|e| failure("write", &path, e))?;
+        file.sync_all().map_err(|e| durable::unsynced(&path, e))?;
+        std::fs::rename(&temporary, &path).map_err(|e| failure("write", &path, e))?;
         durable::sync_dir(directory)
     }
 
-    /// Removes its files.
-    pub(super) fn remove(&self, directory: &Path) -> Result<()> {
-        durable::remove(&self.path(directory))?;
+    /// Reads all of it and changes nothing.
+    pub(super) fn inspect(&self, directory: &Path, undelivered: bool) -> Result<Waiting> {
+        let (rows, refusals) = (self.path(directory), self.refusals(directory));
+        let there = |path: &Path| path.try_exists().map_err(|e| failure("read", path, e));
+        let gone = !there(&rows)?;
+        let mut files = vec![rows.clone()];
+        files.extend(there(&refusals)?.then_some(refusals));
+        let mut waiting = Waiting { epoch: self.epoch, rows: self.rows, files, undelivered, gone, damage: None };
+        if gone {
+            return Ok(waiting);
+        }
+        let read = || -> Result<u64> {
+            self.rejected(directory)?;
+            let (mut reader, mut count) = (StagingReader::open(&rows, self.bytes)?, 0);
+            while let Some(batch) = reader.next()? {
+                count += batch.num_rows() as u64;
+            }
+            Ok(count)
+        };
+        waiting.damage = match read() {
+            Ok(count) if count == self.rows => None,
+            Ok(count) => Some((rows, format!("it has {count} rows instead of {}", self.rows))),
+            // it may have been delivered and removed while it was read
+            Err(_) if !there(&rows)? => return Ok(Waiting { gone: true, ..waiting }),
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+            Err(error) => Some((rows, error.message().to_owned())),
+        };
+        Ok(waiting)
+    }
+
+    /// Removes its rows.
+    pub(super) fn remove_rows(&self, directory: &Path) -> Result<()> {
+        durable::remove(&self.path(directory))
+    }
+
+    /// Removes the list of rows refused.
+    pub(super) fn remove_refusals(&self, directory: &Path) -> Result<()> {
         durable::remove(&self.refusals(directory))
     }
 }

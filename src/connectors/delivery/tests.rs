@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use proptest::prelude::*;
 
 use super::*;
-use crate::connectors::{JobContext, Ownership, Sink, SinkState};
+use crate::connectors::{Fallback, JobContext, Ownership, Sink, SinkState};
 use crate::limits::UNDELIVERED_EPOCHS_MAX;
 
 /// What a call comes to.
@@ -113,12 +113,21 @@ struct Job {
     committed: Option<SinkState>,
     epoch: u64,
     rejected: Vec<crate::connectors::RejectedRow>,
+    fallback: Option<Fallback>,
 }
 
 impl Job {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self { directory, fake: Fake::default(), fence: 0, committed: None, epoch: 0, rejected: Vec::new() }
+        Self {
+            directory,
+            fake: Fake::default(),
+            fence: 0,
+            committed: None,
+            epoch: 0,
+            rejected: Vec::new(),
+            fallback: None,
+        }
     }
 
     async fn start(&mut self) -> Result<Outbox> {
@@ -132,6 +141,7 @@ impl Job {
             pipeline: "job".into(),
             instance: "0123456789abcdef".into(),
             ownership: Some(ownership),
+            fallback: self.fallback.clone(),
             outbox: self.directory.path().join("outbox"),
             ..JobContext::default()
         };
@@ -333,5 +343,95 @@ fn a_process_that_was_taken_over_removes_no_row_of_the_later_one() {
         job.commit(&mut new, state).await.unwrap();
         new.finish().await.unwrap();
         assert_eq!(job.rows(), [1, 2]);
+    });
+}
+
+/// Epochs 1 and 2 with a row each; then epoch 2 is damaged. Returns the job as a restart finds it.
+async fn with_damaged_epoch_2(rows: [&[i64]; 2], delivered: bool) -> Job {
+    let mut job = Job::new();
+    let mut outbox = job.start().await.unwrap();
+    job.epoch(&mut outbox, rows[0], false).await.unwrap();
+    outbox.finish().await.unwrap();
+    let state = job.committed.clone();
+    if delivered {
+        job.epoch(&mut outbox, rows[1], false).await.unwrap();
+        outbox.finish().await.unwrap();
+    } else {
+        outbox.write(batch(rows[1])).await.unwrap();
+        outbox.prepare(2, false).await.unwrap();
+        job.epoch = 2;
+    }
+    (job.committed, job.fallback) = (state, Some(Fallback { used: 1, damaged: 2, reason: "m/2.json".into() }));
+    job
+}
+
+#[test]
+fn a_damaged_epoch_that_was_not_delivered_is_left_out() {
+    run(async {
+        let mut job = with_damaged_epoch_2([&[1], &[2]], false).await;
+        let mut outbox = job.start().await.unwrap();
+        job.epoch(&mut outbox, &[2], true).await.unwrap();
+        assert_eq!(job.rows(), [1, 2]);
+    });
+}
+
+#[test]
+fn a_damaged_epoch_that_may_be_delivered_stops_the_job() {
+    run(async {
+        let mut job = with_damaged_epoch_2([&[1], &[2]], true).await;
+        let error = job.start().await.map(drop).unwrap_err();
+        assert!(error.message().contains("epoch 2 is damaged (m/2.json)"), "{error:?}");
+        assert!(error.message().contains("fake already has epoch 2"), "{error:?}");
+        // a system that does not answer cannot be waited for, as it can otherwise: it may have the epoch
+        job.fake.0.lock().unwrap().away = true;
+        let error = job.start().await.map(drop).unwrap_err();
+        assert!(error.hint_text().unwrap().contains("start again when it answers"), "{error:?}");
+        job.fallback = None;
+        assert!(job.start().await.is_ok());
+    });
+}
+
+#[test]
+fn refused_rows_are_still_told_if_the_epoch_that_told_them_is_damaged() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        job.epoch(&mut outbox, &[1, -2], false).await.unwrap();
+        outbox.finish().await.unwrap();
+        let state = job.committed.clone();
+        // epoch 2 forgets the rows and tells the refused one, in a ledger that is lost with it
+        job.epoch(&mut outbox, &[], false).await.unwrap();
+        assert_eq!(std::mem::take(&mut job.rejected).len(), 1);
+        drop(outbox);
+        (job.committed, job.fallback) = (state, Some(Fallback { used: 1, damaged: 2, reason: String::new() }));
+        let mut outbox = job.start().await.unwrap();
+        job.epoch(&mut outbox, &[], false).await.unwrap();
+        assert_eq!(job.rejected.len(), 1);
+        assert_eq!(job.rows(), [1]);
+    });
+}
+
+#[test]
+fn damaged_rows_in_the_outbox_stop_the_job_instead_of_being_tried_for_ever() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        job.fake.0.lock().unwrap().away = true;
+        job.epoch(&mut outbox, &[1], false).await.unwrap();
+        let state = job.committed.clone().unwrap();
+        let directory = job.directory.path().join("outbox");
+        let whole = inspect(&directory, &state.0).unwrap().unwrap();
+        assert_eq!((whole.len(), whole[0].undelivered, whole[0].damage.clone()), (1, true, None));
+        let file = whole[0].files[0].clone();
+        let mut bytes = std::fs::read(&file).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        let damaged = inspect(&directory, &state.0).unwrap().unwrap();
+        assert!(damaged[0].damage.clone().unwrap().1.contains("checksum"), "{damaged:?}");
+        assert_eq!(inspect(&directory, &serde_json::json!({"version": 2, "sealed": []})).unwrap(), None);
+        job.fake.0.lock().unwrap().away = false;
+        let error = outbox.finish().await.unwrap_err();
+        assert!(error.message().contains("is damaged"), "{error:?}");
     });
 }

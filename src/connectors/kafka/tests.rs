@@ -146,7 +146,7 @@ async fn read(reader: &mut dyn SplitReader, count: usize) -> Vec<SourceBatch> {
     while batches.iter().map(|b| b.rows.num_rows()).sum::<usize>() < count {
         match reader.next().await.unwrap() {
             Fetched::Rows(batch) => batches.push(*batch),
-            Fetched::End => panic!("an endless reader ended"),
+            Fetched::Gap(_) | Fetched::End => panic!("an endless reader ended"),
         }
     }
     batches
@@ -627,12 +627,97 @@ async fn offsets_lost_while_reading_are_an_error() {
     let error = loop {
         match soon(reader.next()).await {
             Ok(Fetched::Rows(_)) => {}
-            Ok(Fetched::End) => panic!("an endless reader ended"),
+            Ok(_) => panic!("an endless reader ended"),
             Err(error) => break error,
         }
     };
     assert_eq!(error.kind(), ErrorKind::Data);
     assert!(error.message().contains("are gone"), "{error}");
+}
+
+/// 80 records of 100 kB, of which the mock keeps 5 MiB; returns the first one there is.
+async fn overflow(cluster: &Cluster) -> i64 {
+    let producer = producer(cluster);
+    let value = vec![b'x'; 100_000];
+    for _ in 0..80 {
+        producer.send(Record { topic: "t", value: Some(&value), ..Record::default() }).await.unwrap();
+    }
+    producer.flush().await.unwrap();
+    let admin = TopicAdmin::connect(&cluster.bootstrap_servers(), []).unwrap();
+    soon(admin.offsets("t")).await.unwrap()[&0].0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_offsets_are_a_gap_if_the_table_says_so() {
+    let cluster = cluster(&[("t", 1)]);
+    let low = overflow(&cluster).await;
+    assert!(low > 0);
+    let table = text_table(&cluster, "t", &[("scan.on-data-loss", "ledger"), ("scan.bounded.mode", "latest-offset")]);
+    for (start, first, rest) in [(0, low, 80 - low), (81, 80, 0)] {
+        let mut source = KafkaSource::open(&table, &job()).unwrap();
+        let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Offset(start))).await;
+        // a crash before the gap is told must find it again
+        assert_eq!(reader.next_offset(), start);
+        let Fetched::Gap(gap) = soon(reader.next()).await.unwrap() else { panic!("no gap") };
+        assert_eq!((gap.first, gap.next, gap.count), (start, first, Some(start.abs_diff(first))));
+        assert_eq!(reader.next_offset(), first);
+        assert_eq!(offsets(&soon(drain(reader.as_mut())).await).len() as i64, rest);
+    }
+    let wrong = text_table(&cluster, "t", &[("scan.on-data-loss", "ignore")]);
+    let problems = problems(&wrong, Usage::Source);
+    assert!(problems.iter().any(|problem| problem.contains("scan.on-data-loss")), "{problems:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_lost_while_reading_are_a_gap_if_the_table_says_so() {
+    let cluster = cluster(&[("t", 1)]);
+    fill(&cluster, "t", 0, &["a"]).await;
+    let table =
+        text_table(&cluster, "t", &[("properties.queued.max.messages.kbytes", "1"), ("scan.on-data-loss", "ledger")]);
+    let mut source = KafkaSource::open(&table, &job()).unwrap();
+    let mut reader = soon(open(&mut source, &split("t", 0), StartAt::Configured)).await;
+    assert_eq!(texts(&soon(read(reader.as_mut(), 1)).await), ["a"]);
+    for _ in 0..3 {
+        overflow(&cluster).await;
+    }
+    let (mut rows, mut lost) = (1, 0);
+    while rows + lost < 241 {
+        match soon(reader.next()).await.unwrap() {
+            Fetched::Rows(batch) => rows += batch.rows.num_rows() as u64,
+            Fetched::Gap(gap) => lost += gap.count.unwrap(),
+            Fetched::End => panic!("an endless reader ended"),
+        }
+    }
+    assert!(lost > 0 && rows > 1 && rows + lost == 241, "{rows} rows and {lost} lost");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn single_records_are_found_by_offset_or_the_reason_is_told() {
+    let cluster = cluster(&[("t", 1), ("few", 1)]);
+    let low = overflow(&cluster).await;
+    let fetcher = Fetcher::open(&text_table(&cluster, "t", &[])).unwrap();
+    let wanted = [0, low, 79, 80].into();
+    let found = soon(fetcher.records("t", 0, &wanted)).await.unwrap();
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), [0, low, 79, 80]);
+    assert!(found[&0].as_ref().unwrap_err().contains("retention"));
+    assert!(found[&80].as_ref().unwrap_err().contains("beyond the end"));
+    assert_eq!(found[&low].as_ref().unwrap().value.as_ref().unwrap().len(), 100_000);
+    assert!(found[&79].is_ok());
+    let headers: &[(&str, Option<&[u8]>)] = &[("h", Some(b"1"))];
+    let producer = fetcher.producer().unwrap();
+    let record = Record { topic: "few", key: Some(b"k"), timestamp: Some(17), headers, ..Record::default() };
+    producer.send(record).await.unwrap();
+    soon(producer.flush()).await.unwrap();
+    let found = soon(fetcher.records("few", 0, &[0].into())).await.unwrap();
+    let expected = StoredRecord {
+        key: Some(b"k".to_vec()),
+        value: None,
+        timestamp: Some(17),
+        headers: vec![("h".into(), Some(b"1".to_vec()))],
+    };
+    assert_eq!(found[&0], Ok(expected));
+    let nowhere = soon(fetcher.records("few", 7, &[0].into())).await.unwrap();
+    assert!(nowhere[&0].as_ref().unwrap_err().contains("gone"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -1010,7 +1095,7 @@ async fn records_are_counted_as_they_come_and_rows_of_arrays_too() {
         loop {
             match reader.next().await {
                 Ok(Fetched::Rows(_)) => {}
-                Ok(Fetched::End) => panic!("it ended"),
+                Ok(_) => panic!("it ended"),
                 Err(error) => break error,
             }
         }

@@ -7,6 +7,8 @@
 //!
 //! All calls block; the runtime makes them off its own threads.
 
+mod examine;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -20,6 +22,7 @@ use crate::limits::MANIFESTS_KEPT;
 use crate::protocol::{Found, Protocol, Put, Rules, Verdict};
 use crate::time::unique_id;
 
+pub use self::examine::{Examined, Flaw, examine};
 pub use super::manifest::{FORMAT_VERSION, Manifest, ObjectRef, SnapshotRef, fingerprint};
 
 const MANIFESTS: &str = "m";
@@ -90,15 +93,12 @@ impl CheckpointStore {
         epochs(&self.dir)?.last().map(|epoch| read_manifest(&self.dir, *epoch)).transpose()
     }
 
-    /// The newest manifest of a directory that another process may be using; nothing is locked or made.
+    /// Numbers of all manifests of a directory that another process may be using, rising.
     ///
     /// # Errors
-    /// As [`CheckpointStore::latest`].
-    pub fn peek(dir: &Path) -> Result<Option<Manifest>> {
-        if !dir.join(MANIFESTS).is_dir() {
-            return Ok(None);
-        }
-        epochs(dir)?.last().map(|epoch| read_manifest(dir, *epoch)).transpose()
+    /// `Unavailable` if the directory cannot be read.
+    pub fn epochs(dir: &Path) -> Result<Vec<u64>> {
+        epochs(dir)
     }
 
     /// Stores an object under a name nobody else has. It is safe with the next [`CheckpointStore::commit`].
@@ -109,7 +109,10 @@ impl CheckpointStore {
         self.check()?;
         let path = format!("{OBJECTS}/{}-{}", file_name(name), unique_id());
         self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
-        self.write_synced(&self.dir.join(&path), bytes)?;
+        if let Err(error) = self.write_synced(&self.dir.join(&path), bytes) {
+            self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
+            return Err(error);
+        }
         self.objects_dirty.store(true, Ordering::Release);
         Ok(ObjectRef { path, bytes: bytes.len() as u64, crc: crc32fast::hash(bytes) })
     }
@@ -119,29 +122,11 @@ impl CheckpointStore {
     /// # Errors
     /// `State` if it is gone or damaged.
     pub fn get(&self, object: &ObjectRef) -> Result<Vec<u8>> {
-        let damaged = |reason: String| {
+        examine::object(&self.dir, object)?.map_err(|flaw| {
             Error::state(format!("state object \"{}\" in \"{}\" is damaged", object.path, self.dir.display()))
-                .detail(reason)
+                .detail(flaw.reason)
                 .hint("restore the file from a copy, or start over with --fresh")
-        };
-        let plain = object.path.strip_prefix(OBJECTS).and_then(|p| p.strip_prefix('/')).is_some_and(our_object);
-        if !plain {
-            return Err(damaged("its name is not one of a state object".into()));
-        }
-        let path = self.dir.join(&object.path);
-        let length = match std::fs::metadata(&path) {
-            Ok(found) => found.len(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(damaged("the file is gone".into())),
-            Err(e) => return Err(failure("read", &path, e)),
-        };
-        if length != object.bytes {
-            return Err(damaged(format!("it has {length} bytes instead of {}", object.bytes)));
-        }
-        let bytes = std::fs::read(&path).map_err(|e| failure("read", &path, e))?;
-        if bytes.len() as u64 != object.bytes || crc32fast::hash(&bytes) != object.crc {
-            return Err(damaged("the checksum does not match".into()));
-        }
-        Ok(bytes)
+        })
     }
 
     /// Commits an epoch: when this returns `Ok`, a restart goes on from it.
@@ -165,8 +150,9 @@ impl CheckpointStore {
         let created = self.create_manifest(&temporary, manifest);
         failpoint("manifest.created")?;
         // a leftover is removed at the next start
-        remove(&temporary)?;
+        let removed = remove(&temporary);
         created?;
+        removed?;
         self.sync_dir(&folder)?;
         failpoint("manifest.durable")?;
         self.newest = Some(manifest.epoch);
@@ -351,13 +337,24 @@ impl CheckpointStore {
         .hint("this one stops, and the other one goes on; two jobs need a --state directory each")
     }
 
-    /// Writes a new file and syncs it. An error leaves the store unusable: what reached the disk is unknown.
+    /// Writes a new file and syncs it. For want of space nothing is left of it, and the same may be tried again;
+    /// any other error leaves the store unusable: what reached the disk is unknown.
     fn write_synced(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        });
-        self.or_fail(written, path)
+        let mut written = OpenOptions::new().write(true).create_new(true).open(path);
+        if let Ok(file) = &mut written
+            && let Err(error) = file.write_all(bytes)
+        {
+            written = Err(error);
+        }
+        match written {
+            Ok(file) => self.or_fail(file.sync_all(), path),
+            Err(error) if lacks_space(&error) => {
+                // a leftover is removed at the next start; a read-only file system does not let it go now
+                drop(remove(path));
+                Err(failure("write", path, error).passing())
+            }
+            Err(error) => self.or_fail(Err(error), path),
+        }
     }
 
     fn sync_dir(&self, path: &Path) -> Result<()> {
@@ -416,6 +413,7 @@ fn create_only(temporary: &Path, path: &Path) -> Result<bool> {
             }
             std::fs::rename(temporary, path).map(|()| true).map_err(|e| failure("create", path, e))
         }
+        Err(e) if lacks_space(&e) => Err(failure("create", path, e).passing()),
         Err(e) => Err(failure("create", path, e)),
     }
 }
@@ -486,6 +484,12 @@ fn plain_byte(byte: u8) -> bool {
 /// A name as part of a file name.
 fn file_name(name: &str) -> String {
     name.bytes().take(NAME_BYTES_MAX).map(|b| if plain_byte(b) { char::from(b) } else { '_' }).collect()
+}
+
+/// Whether the same write may succeed later, with nothing lost meanwhile.
+fn lacks_space(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::StorageFull | K::QuotaExceeded | K::ReadOnlyFilesystem)
 }
 
 fn foreign(dir: &Path, name: &str) -> Error {

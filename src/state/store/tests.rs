@@ -6,7 +6,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::stream::{PartitionId, RowCounts, SourcePosition};
 
-fn manifest(epoch: u64, objects: &[&ObjectRef]) -> Manifest {
+pub(super) fn manifest(epoch: u64, objects: &[&ObjectRef]) -> Manifest {
     let snapshot = SnapshotRef { epoch, full: true, objects: objects.iter().map(|o| (*o).clone()).collect() };
     Manifest {
         format_version: FORMAT_VERSION,
