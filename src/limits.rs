@@ -34,6 +34,9 @@ pub const LATE_ROWS_REMEMBERED_MAX: usize = 50_000;
 /// Rows that come to a window of a Top-N before it is worth looking for those that cannot leave it.
 pub const PRUNE_ROWS_MIN: usize = 4096;
 
+/// Windows that one row may be in: every row, or every slice, is kept or merged once for each.
+pub const WINDOWS_PER_ROW_MAX: i64 = 20_000;
+
 /// Rows that a join may make of one window: beyond it the keys are too few, and memory would be next.
 pub const JOIN_ROWS_MAX: usize = 10_000_000;
 

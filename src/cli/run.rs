@@ -282,7 +282,7 @@ impl Runner<'_> {
         let number = if self.loaded.script.jobs.len() > 1 { format!("-{}", task.place + 1) } else { String::new() };
         let name = plan.settings.pipeline_name.clone();
         let context = JobContext {
-            pipeline: name.unwrap_or_else(|| format!("{}{number}", self.loaded.name)),
+            pipeline: format!("{}{number}", name.as_ref().unwrap_or(&self.loaded.name)),
             outbox: task.layout.outbox(),
             time_zone: plan.settings.time_zone.clone(),
             batch_rows: self.arguments.batch_rows.map(usize::from),

@@ -18,7 +18,7 @@ mod source;
 mod task;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -154,8 +154,8 @@ impl Pipeline {
         manifest.sources = partitions.iter().map(|p| p.position.clone()).collect();
         options.job.instance.clone_from(&manifest.instance);
         options.job.fallback = fallback;
-        if let Some(store) = &store {
-            options.job.ownership = Some(take_over(store, &mut manifest, head, &options.clock).await?);
+        if let (Some(store), Some(directory)) = (&store, &options.state) {
+            options.job.ownership = Some(take_over(store, directory, &mut manifest, head, &options.clock).await?);
         }
         let ledger = Ledger::restore(&options.ledger, &options.job, &manifest.sinks).await?;
         let sinks = open_sinks(&plan, &options, &manifest).await?;
@@ -283,6 +283,9 @@ fn stopped_waiting(reason: &Error, newest: Option<u64>) -> Error {
         .hint("make room and start again")
 }
 
+/// Rows that may be on their way when their partition's count is looked at.
+const ROWS_AHEAD_MAX: i64 = 1 << 20;
+
 /// Reports waiting for the coordinator; more tasks than that only wait a little for each other.
 const REPORTS_WAITING_MAX: usize = 64;
 
@@ -393,7 +396,7 @@ fn fitting(stored: Option<Manifest>, plan: &StreamPlan, options: &PipelineOption
     match stored {
         Some(manifest) if manifest.plan == hash => Ok(manifest),
         Some(manifest) => {
-            let directory = options.state.as_deref().unwrap_or_else(|| std::path::Path::new("")).display();
+            let directory = options.state.as_deref().unwrap_or_else(|| Path::new("")).display();
             let changed = plan::difference(&manifest.plan_text, &plan_text);
             Err(Error::state(format!("the script has changed and no longer fits the state in \"{directory}\""))
                 .detail(format!("since epoch {}: {changed}", manifest.epoch))
@@ -422,6 +425,7 @@ fn fitting(stored: Option<Manifest>, plan: &StreamPlan, options: &PipelineOption
 /// also pins where the job starts, before anything is read (crash matrix 34).
 async fn take_over(
     store: &SharedStore,
+    directory: &Path,
     manifest: &mut Manifest,
     newest: Option<Head>,
     clock: &Clock,
@@ -435,10 +439,14 @@ async fn take_over(
     failpoint("takeover.begin")?;
     store.with(move |s| s.commit(&taken)).await?;
     failpoint("takeover.done")?;
-    let store = store.clone();
+    // by its directory: whoever asks later must not keep the lock of a run that is over
+    let directory = directory.to_owned();
     let confirm = move || -> BoxFuture<'static, Result<bool>> {
-        let store = store.clone();
-        Box::pin(async move { store.with(move |s| s.is_owner(head.fence)).await })
+        let directory = directory.clone();
+        Box::pin(async move {
+            let ours = tokio::task::spawn_blocking(move || CheckpointStore::is_owned(&directory, head.fence)).await;
+            ours.map_err(|e| Error::internal(format!("the state could not be looked at: {e}")))?
+        })
     };
     Ok(Ownership { fence: head.fence, confirm: Arc::new(confirm) })
 }
@@ -562,7 +570,9 @@ fn progress_by_source(partitions: &[OpenPartition]) -> BTreeMap<NodeId, Arc<Sour
 /// The error with its row in the user's words: the topic or file it was read from.
 fn with_row(error: Error, metrics: &Metrics) -> Error {
     let Some((partition, offset)) = error.row() else { return error };
-    match metrics.partitions.get(&PartitionId(partition)) {
+    // rows that a window has made have no offset: theirs is a hash of their key, far beyond what was read
+    let from = metrics.partitions.get(&PartitionId(partition));
+    match from.filter(|from| offset <= from.next_offset.load(Ordering::Relaxed).saturating_add(ROWS_AHEAD_MAX)) {
         Some(from) => error.detail(format!(
             "The row has offset {offset} (the first has 0) in partition {} of \"{}\", table \"{}\".",
             from.partition, from.topic, from.table

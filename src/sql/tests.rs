@@ -475,6 +475,11 @@ fn windows_and_overs_that_do_not_fit() {
         "not a multiple of its step",
         "step comes first",
     );
+    refused(
+        &window("HOP(TABLE readings, DESCRIPTOR(ts), INTERVAL '0.001' SECOND, INTERVAL ⟦'30'⟧ DAY)"),
+        "a row would be in 2592000000 windows, and 20000 are the most",
+        "a larger slide",
+    );
     refused(&window("TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL ⟦'1'⟧ MONTH)"), "cannot be months", "DAY");
     refused(&window("TUMBLE(TABLE readings, DESCRIPTOR(ts), ⟦60⟧)"), "must be an INTERVAL", "INTERVAL '30' SECOND");
     refused(&window("TUMBLE(⟦readings⟧, DESCRIPTOR(ts), INTERVAL '1' MINUTE)"), "must be a table", "TABLE readings");

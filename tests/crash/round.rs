@@ -17,6 +17,8 @@ const REACHED: Duration = Duration::from_secs(40);
 const FOUND_OUT: Duration = Duration::from_secs(60);
 /// How long a broker is away.
 const BROKER_AWAY: Duration = Duration::from_secs(8);
+/// Until readings it has sent before it died are used up.
+const BROKER_MISSED: Duration = Duration::from_secs(1);
 const BROKER_PAUSED: Duration = Duration::from_secs(30);
 const OUTAGE: Duration = Duration::from_secs(60);
 
@@ -113,9 +115,11 @@ impl Round<'_> {
             Fault::StepError { point } => self.step(&format!("{point}=error"), false),
             Fault::StepTakeover { point } => self.takeover(&format!("{point}=stop")),
             Fault::BrokerKill { node } => {
-                let before = self.job.progress();
                 Cluster::kill(*node);
-                let well = self.recover(&before);
+                // what was fetched before is committed still
+                std::thread::sleep(BROKER_MISSED);
+                let before = self.job.progress();
+                let well = self.recover(&before).map(|well| well + BROKER_MISSED);
                 std::thread::sleep(BROKER_AWAY);
                 Cluster::start(*node);
                 self.cluster.wait();
@@ -166,6 +170,9 @@ impl Round<'_> {
         let before = self.job.progress();
         self.current = self.job.start(&["--standby"], None);
         let well = self.recover(&before)?;
+        if reached && self.job.progress().fence == before.fence {
+            return Err("nobody has taken over: the held process goes on, somebody else has woken it".to_owned());
+        }
         if reached {
             old.signal("CONT");
             // it writes to nobody while it finds out: the reckoning shows

@@ -94,6 +94,7 @@ pub(super) struct Courier {
 impl Courier {
     /// Runs for ever, or until nothing can be delivered any more; the desk then says why.
     pub(super) async fn run(mut self) {
+        let _farewell = Farewell(Arc::clone(&self.desk));
         let mut pause = self.pause;
         loop {
             // asked for before the look, so that no ring is missed
@@ -111,8 +112,10 @@ impl Courier {
                         }
                         desk.tell(outcome);
                     }
-                    // rows or the state are damaged: to try again changes nothing
-                    Err(error) if error.kind() == ErrorKind::State => return self.halt(error),
+                    // rows or the state are damaged, or a row has no form: to try again changes nothing
+                    Err(error) if matches!(error.kind(), ErrorKind::State | ErrorKind::Data) => {
+                        return self.halt(error);
+                    }
                     Err(error) => {
                         self.failing(error, &action);
                         desk.tell(Outcome::Doubt);
@@ -217,6 +220,16 @@ impl Courier {
             ))
             .hint("restore the system from a copy, or start over with --fresh"),
         }
+    }
+}
+
+/// However the courier ends, nobody waits for it any more.
+struct Farewell(Arc<Desk>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.state().halted.get_or_insert_with(|| Error::internal("the deliveries of a sink have broken off"));
+        self.0.news.notify_waiters();
     }
 }
 

@@ -10,7 +10,7 @@ use super::admin::{Producer, Record};
 use super::columns::{RawEncoder, key_columns, key_schema};
 use super::options::{Format, KafkaOptions, Partitioner, RAW, Topics};
 use crate::connectors::JobContext;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{self, EncodedRows, Encoder};
 use crate::table::map::keys;
 use crate::table::{ColumnKind, ColumnSpec, TableSpec};
@@ -112,11 +112,18 @@ impl RowRecords {
         })
     }
 
-    /// Hands rows over; `numbers` name them in the reports of those the brokers refuse.
+    /// Hands rows over; `numbers` name them in the reports of those the brokers refuse, and `refused`, if it is there,
+    /// takes those that the client refuses for the brokers: too large ones.
     ///
     /// # Errors
     /// `Data` if a row has no form as a record, `Unavailable`.
-    pub(super) async fn send(&mut self, producer: &Producer, rows: &RecordBatch, numbers: &[u64]) -> Result<()> {
+    pub(super) async fn send(
+        &mut self,
+        producer: &Producer,
+        rows: &RecordBatch,
+        numbers: &[u64],
+        mut refused: Option<&mut Vec<(u64, Error)>>,
+    ) -> Result<()> {
         let values = self.value.messages(rows)?;
         let keys = match &mut self.key {
             None => None,
@@ -137,7 +144,11 @@ impl RowRecords {
             let headers = columns.headers(row);
             let timestamp = columns.timestamp(row)?;
             let number = numbers.get(row).copied().unwrap_or_default();
-            producer.send(Record { topic, partition, key, value, timestamp, headers: &headers, number }).await?;
+            let record = Record { topic, partition, key, value, timestamp, headers: &headers, number };
+            match (producer.send(record).await, &mut refused) {
+                (Err(error), Some(refused)) if error.kind() == ErrorKind::Data => refused.push((number, error)),
+                (done, _) => done?,
+            }
         }
         Ok(())
     }

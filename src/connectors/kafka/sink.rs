@@ -37,7 +37,7 @@ impl KafkaSink {
     async fn send(&mut self, rows: RecordBatch) -> Result<()> {
         match self.producer.failure() {
             Some(failure) => Err(failure),
-            None => self.records.send(&self.producer, &rows, &[]).await,
+            None => self.records.send(&self.producer, &rows, &[], None).await,
         }
     }
 

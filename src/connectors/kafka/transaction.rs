@@ -21,8 +21,8 @@ use super::options::{KafkaOptions, Topics};
 use super::records::RowRecords;
 use super::source::bootstrap;
 use crate::connectors::JobContext;
-use crate::connectors::delivery::{EpochRows, NumberedRows, Refused, Target, Trouble, Writer};
-use crate::error::{Error, ErrorKind, Result};
+use crate::connectors::delivery::{EpochRows, Refused, Target, Trouble, Writer};
+use crate::error::{Error, Result};
 use crate::failpoint::failpoint;
 use crate::table::TableSpec;
 
@@ -40,6 +40,8 @@ pub(super) struct Transactions {
     marker_topic: String,
     // changes while running
     open: Option<Claimed>,
+    /// Every record is a batch of its own: some were refused with the batch they were in.
+    singly: bool,
 }
 
 /// What a claim has made.
@@ -65,6 +67,7 @@ impl Transactions {
             id_prefix: options.transactional_id_prefix.clone(),
             marker_topic: topics.first().cloned().unwrap_or_default(),
             open: None,
+            singly: false,
         })
     }
 
@@ -75,16 +78,13 @@ impl Transactions {
     async fn open(&mut self, writer: &Writer) -> Result<()> {
         // the old producer goes first, or it would be fenced by the new one and say so
         if let Some(old) = self.open.take() {
-            client::blocking(move || {
-                drop(old);
-                Ok(())
-            })
-            .await?;
+            close(old).await?;
         }
         let prefix = self.id_prefix.clone().unwrap_or_else(|| format!("streamer-{}", writer.pipeline));
         let id = format!("{prefix}-{}", writer.sink);
         let group = format!("{id}-{}", writer.instance);
-        let producer = Producer::transactional(&self.servers, self.pairs(), &id)?;
+        let one = self.singly.then_some(("batch.num.messages", "1"));
+        let producer = Producer::transactional(&self.servers, self.pairs().chain(one), &id)?;
         self.records.check_topics(&producer).await?;
         producer.init_transactions().await?;
         let mut config = client::config([("client.id", "streamer")]);
@@ -109,24 +109,40 @@ impl Transactions {
         Ok(offset.and_then(|offset| u64::try_from(offset).ok()))
     }
 
-    async fn deliver_epoch(&mut self, mut rows: EpochRows) -> Result<(), Trouble> {
-        let epoch = rows.epoch();
+    async fn deliver_epoch(&mut self, rows: EpochRows) -> Result<(), Trouble> {
         // taken: after any error it is gone, and the next claim makes another
         let Some(claimed) = self.open.take() else { return Err(Trouble::Doubt(unclaimed())) };
-        let Claimed { producer, group } = &claimed;
+        let delivered = self.transaction(&claimed, rows).await;
+        match delivered {
+            Ok(()) => self.open = Some(claimed),
+            Err(_) => close(claimed).await?,
+        }
+        delivered
+    }
+
+    async fn transaction(&mut self, claimed: &Claimed, mut rows: EpochRows) -> Result<(), Trouble> {
+        let Claimed { producer, group } = claimed;
+        let epoch = rows.epoch();
         let troubles = producer.broker_errors();
         producer.begin()?;
         failpoint("transaction.begun")?;
         let mut refused = Vec::new();
         while let Some(batch) = rows.next().await? {
-            self.send(producer, &batch, &mut refused).await?;
+            self.records.send(producer, &batch.rows, &batch.numbers, Some(&mut refused)).await?;
         }
         failpoint("transaction.sent")?;
         producer.flush().await?;
         failpoint("transaction.acknowledged")?;
-        refused.extend(producer.refused().into_iter().map(|(row, error)| refusal(row, &error)));
+        let by_brokers = producer.refused();
+        if !by_brokers.is_empty() && !self.singly {
+            // a topic's limit holds for a batch of records, and all of a batch are refused together
+            self.singly = true;
+            let again = format!("epoch {epoch} has a batch the brokers refuse; its rows are sent one by one");
+            return Err(Trouble::Doubt(Error::unavailable(again)));
+        }
+        refused.extend(by_brokers);
         if !refused.is_empty() {
-            return Err(Trouble::Refused(refused));
+            return Err(Trouble::Refused(refused.into_iter().map(|(row, error)| refusal(row, &error)).collect()));
         }
         if let Some(failure) = producer.failure() {
             return Err(Trouble::Doubt(failure));
@@ -138,25 +154,17 @@ impl Transactions {
             let doubt = format!("epoch {epoch} was committed with trouble on the way; its marker is read again");
             return Err(Trouble::Doubt(Error::unavailable(doubt)));
         }
-        self.open = Some(claimed);
         Ok(())
     }
+}
 
-    /// Sends a batch; if a row of it has no form as a record, each by itself, so that it is known which.
-    async fn send(&mut self, producer: &Producer, batch: &NumberedRows, refused: &mut Vec<Refused>) -> Result<()> {
-        match self.records.send(producer, &batch.rows, &batch.numbers).await {
-            Err(error) if error.kind() == ErrorKind::Data => {}
-            done => return done,
-        }
-        // what was sent already goes with the transaction, which ends without a commit
-        for (at, number) in batch.numbers.iter().enumerate() {
-            match self.records.send(producer, &batch.rows.slice(at, 1), &[*number]).await {
-                Err(error) if error.kind() == ErrorKind::Data => refused.push(refusal(*number, &error)),
-                done => done?,
-            }
-        }
+/// Ends clients where that may block.
+async fn close(claimed: Claimed) -> Result<()> {
+    client::blocking(move || {
+        drop(claimed);
         Ok(())
-    }
+    })
+    .await
 }
 
 fn refusal(row: u64, error: &Error) -> Refused {

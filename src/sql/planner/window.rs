@@ -17,6 +17,7 @@ use datafusion::logical_expr::{Distinct, Expr, Extension, LogicalPlan, UserDefin
 use datafusion::sql::sqlparser::ast::{self, TableFactor};
 
 use crate::error::{Error, Result, Span};
+use crate::limits::WINDOWS_PER_ROW_MAX;
 use crate::plan::{WindowKind, WindowSpec};
 use crate::sql::planner::context::Relation;
 use crate::sql::planner::errors::{from_parser, span_of};
@@ -498,6 +499,13 @@ impl Call {
             if size_ms % part != 0 && self.function != "HOP" {
                 let place = self.arg("SIZE").and_then(span_of).or(self.span);
                 return Err(not_multiple(&self.function, size_ms, &name.to_ascii_lowercase(), part).or_at(place));
+            }
+            if size_ms / part > WINDOWS_PER_ROW_MAX {
+                let name = name.to_ascii_lowercase();
+                let message =
+                    format!("a row would be in {} windows, and {WINDOWS_PER_ROW_MAX} are the most", size_ms / part);
+                let place = self.arg("SIZE").and_then(span_of).or(self.span);
+                return Err(Error::sql(message).or_at(place).hint(format!("choose a larger {name} or a smaller size")));
             }
             Ok(part)
         };

@@ -9,6 +9,7 @@ use crate::error::{Error, nearest};
 use crate::functions;
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::locate::Piece;
+use crate::table::map::entry_fields;
 
 /// What is wrong with the types of a piece; `None` if its types do not tell. `text` is DataFusion's.
 pub(crate) fn of_types(piece: &Piece, text: &str) -> Option<Error> {
@@ -67,7 +68,8 @@ fn of_expression(expr: &Expr, parts: &[(Expr, DataType)]) -> Option<Error> {
                         .hint(format!("write {root}[1] for the first element"))
                 }
                 (Some("MAP"), Some(index)) => {
-                    let key = own.trim_start_matches("MAP<").split(',').next().unwrap_or_default();
+                    let (key, _) = entry_fields(&parts.first()?.1)?;
+                    let key = flink_type(key.data_type());
                     Error::sql(format!("the keys of {root} are {key}, not {index}"))
                         .hint(format!("write {root}[CAST(… AS {key})]"))
                 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::failpoint::failpoint;
 use crate::limits::MANIFESTS_KEPT;
 use crate::protocol::{Found, Protocol, Put, Rules, Verdict};
@@ -206,7 +206,16 @@ impl CheckpointStore {
     /// # Errors
     /// As [`CheckpointStore::latest`].
     pub fn is_owner(&self, fence: u64) -> Result<bool> {
-        Ok(self.latest()?.is_none_or(|newest| newest.fence == fence))
+        Self::is_owned(&self.dir, fence)
+    }
+
+    /// As [`CheckpointStore::is_owner`], of a directory that another process may be using: nothing is locked or made.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::latest`].
+    pub fn is_owned(dir: &Path, fence: u64) -> Result<bool> {
+        let newest = epochs(dir)?.last().map(|epoch| read_manifest(dir, *epoch)).transpose()?;
+        Ok(newest.is_none_or(|newest| newest.fence == fence))
     }
 
     /// Removes manifests more than [`MANIFESTS_KEPT`] behind `newest`, and objects that neither a kept
@@ -258,11 +267,7 @@ impl CheckpointStore {
         if !dir.join(LOCK).try_exists().map_err(|e| failure("read", dir, e))? {
             return Ok(false);
         }
-        match lock(dir) {
-            Ok(_free) => Ok(false),
-            Err(error) if error.kind() == ErrorKind::State => Ok(true),
-            Err(error) => Err(error),
-        }
+        Ok(try_lock(dir)?.is_none())
     }
 
     /// Takes the lock away from whoever holds it; the state can then be opened. The one who had it finds at its next
@@ -370,18 +375,25 @@ impl CheckpointStore {
 }
 
 /// Takes the directory's lock; the kernel gives it back however the process ends.
-fn lock(dir: &Path) -> Result<File> {
+///
+/// `None`: another process holds it.
+fn try_lock(dir: &Path) -> Result<Option<File>> {
     let path = dir.join(LOCK);
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(|e| failure("write", &path, e))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::unavailable(format!("the state in \"{}\" is in use by another streamer", dir.display()))
-                .hint("stop that one, or choose another directory with --state"))
-        }
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(e)) => Err(failure("lock", &path, e)),
     }
+}
+
+/// As [`try_lock`]; held by another is an error.
+fn lock(dir: &Path) -> Result<File> {
+    try_lock(dir)?.ok_or_else(|| {
+        Error::unavailable(format!("the state in \"{}\" is in use by another streamer", dir.display()))
+            .hint("stop that one, wait for its end with --standby, or choose another directory with --state")
+    })
 }
 
 /// Makes a directory with its parents and makes the names durable.

@@ -251,3 +251,22 @@ fn a_full_disk_is_said_so() {
     let error = failure("write", Path::new("/x/s"), full);
     assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, "cannot write \"/x/s\": the disk is full"));
 }
+
+#[test]
+fn a_state_is_held_until_its_owner_goes_or_it_is_seized() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(!CheckpointStore::is_held(dir.path()).unwrap());
+    let mut first = CheckpointStore::open(dir.path()).unwrap();
+    first.commit(&manifest(1, &[])).unwrap();
+    assert!(CheckpointStore::is_held(dir.path()).unwrap());
+    assert!(CheckpointStore::open(dir.path()).is_err());
+
+    CheckpointStore::seize(dir.path()).unwrap();
+    let mut second = CheckpointStore::open(dir.path()).unwrap();
+    second.commit(&Manifest { fence: 2, ..manifest(2, &[]) }).unwrap();
+    let error = first.commit(&manifest(2, &[])).unwrap_err();
+    assert!(error.message().contains("another process has taken over"), "{error:?}");
+    assert!(!first.is_owner(1).unwrap() && second.is_owner(2).unwrap());
+    drop((first, second));
+    assert!(!CheckpointStore::is_held(dir.path()).unwrap());
+}
