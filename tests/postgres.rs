@@ -273,7 +273,7 @@ fn a_crashed_server_a_locked_table_and_lost_sessions_cost_no_row() {
         more("rows after the crash");
     }
     // longer than the engine waits for a lock
-    let lock = cluster.session("BEGIN; LOCK TABLE log IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(11); COMMIT");
+    let lock = start(&mut cluster.psql("BEGIN; LOCK TABLE log IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(11); COMMIT"));
     assert!(lock.finish().status.success());
     more("rows after the lock");
     for _ in 0..3 {

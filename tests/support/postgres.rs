@@ -1,13 +1,12 @@
 //! A private PostgreSQL on a free port of loopback, in a temporary directory. The server refuses to run as root: there it
-//! runs as `postgres`.
+//! runs as `postgres`. It names nothing of the other tests: the crash harness uses it as a command, too.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::text;
-
 /// A running server that does not outlive its test.
+#[derive(Debug)]
 pub(crate) struct Cluster {
     directory: tempfile::TempDir,
     programs: PathBuf,
@@ -89,7 +88,7 @@ impl Cluster {
             Command::new(program)
         };
         let output = command.args(arguments).current_dir(self.directory.path()).output().unwrap();
-        assert!(output.status.success(), "{name}: {}", text(&output));
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         output
     }
 
@@ -103,7 +102,8 @@ impl Cluster {
         self.program("pg_ctl", &["-D", &self.data(), "-m", mode, "-w", "stop"]);
     }
 
-    fn psql(&self, sql: &str) -> Command {
+    /// A session of its own, not yet started.
+    pub(crate) fn psql(&self, sql: &str) -> Command {
         self.psql_in("postgres", sql)
     }
 
@@ -122,7 +122,7 @@ impl Cluster {
     /// The same in another database.
     pub(crate) fn sql_in(&self, database: &str, sql: &str) -> Vec<String> {
         let output = self.psql_in(database, sql).output().unwrap();
-        assert!(output.status.success(), "{sql}: {}", text(&output));
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
@@ -130,11 +130,6 @@ impl Cluster {
     pub(crate) fn value(&self, sql: &str) -> Option<String> {
         let output = self.psql(sql).output().unwrap();
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-
-    /// A session that goes on beside the test.
-    pub(crate) fn session(&self, sql: &str) -> super::Running {
-        super::start(&mut self.psql(sql))
     }
 
     /// The `WITH` options of a table.

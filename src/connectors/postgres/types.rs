@@ -222,16 +222,16 @@ mod tests {
         PgType { name: name.into(), kind: "b".into(), modifier, element: None }
     }
 
-    fn to(data_type: DataType, name: &str) -> Result<Wire, &'static str> {
-        passage(&data_type, &plain(name, -1)).map(|passage| passage.wire)
+    fn to(data_type: &DataType, name: &str) -> Result<Wire, &'static str> {
+        passage(data_type, &plain(name, -1)).map(|passage| passage.wire)
     }
 
     #[test]
     fn no_pair_changes_values() {
         use DataType as D;
-        assert_eq!(to(D::Int64, "int4"), Ok(Wire::Int4));
-        assert_eq!(to(D::Int32, "float8"), Ok(Wire::Float8));
-        assert_eq!(to(D::Float32, "float8"), Ok(Wire::Float8));
+        assert_eq!(to(&D::Int64, "int4"), Ok(Wire::Int4));
+        assert_eq!(to(&D::Int32, "float8"), Ok(Wire::Float8));
+        assert_eq!(to(&D::Float32, "float8"), Ok(Wire::Float8));
         for (data_type, name) in [
             (D::Int64, "float8"),
             (D::Int32, "float4"),
@@ -244,7 +244,7 @@ mod tests {
             (D::Timestamp(TimeUnit::Millisecond, None), "timestamptz"),
             (D::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), "timestamp"),
         ] {
-            assert!(to(data_type.clone(), name).is_err(), "{data_type} {name}");
+            assert!(to(&data_type, name).is_err(), "{data_type} {name}");
         }
     }
 
