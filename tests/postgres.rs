@@ -24,14 +24,16 @@ fn numbers(rows: u64, per_second: u64) -> String {
 }
 
 const RUN: &[&str] = &["run", "q.sql", "--metrics-addr", "none"];
+/// The same with the state it would have if its input had no end.
+const RUN_ON: &[&str] = &["run", "q.sql", "--metrics-addr", "none", "--state", "data/state/q"];
 
 fn go(directory: &Path) -> Running {
-    start(streamer(directory).args(RUN))
+    start(streamer(directory).args(RUN_ON))
 }
 
 /// Runs the script to its end; it must end well.
 fn complete(directory: &Path) -> String {
-    let output = run(directory, RUN);
+    let output = run(directory, RUN_ON);
     assert!(output.status.success(), "{}", text(&output));
     text(&output)
 }
@@ -100,7 +102,7 @@ fn every_type_arrives_as_it_is() {
     let script = format!(
         "CREATE TABLE t (b BOOLEAN, t TINYINT, s SMALLINT, i INT, l BIGINT, f FLOAT, d DOUBLE, n DECIMAL(38, 10), n2 DOUBLE, c CHAR(3), \
          v VARCHAR(5), x STRING, j STRING, u STRING, ip STRING, m STRING, sh STRING, y BYTES, da DATE, ti TIME(3), ts TIMESTAMP(6), \
-         tz TIMESTAMP_LTZ(3), ai ARRAY<INT>, at ARRAY<STRING>, au ARRAY<STRING>, mp MAP<STRING, INT>, ro ROW<a INT, b STRING>, \
+         tz TIMESTAMP_LTZ(3), ai ARRAY<INT>, `at` ARRAY<STRING>, au ARRAY<STRING>, mp MAP<STRING, INT>, ro ROW<a INT, b STRING>, \
          aa ARRAY<ARRAY<INT>>, nu INT, big INT, null_ INT) {};\n\
          INSERT INTO t SELECT TRUE, CAST(-128 AS TINYINT), CAST(32767 AS SMALLINT), CAST(-2147483648 AS INT), 9223372036854775807, CAST(0.1 AS FLOAT), \
          1e-300, CAST('-1234567890123456789012345678.0123456789' AS DECIMAL(38, 10)), 0.1, CAST('ab' AS CHAR(3)), 'züric', 'a''b\\c ü', \
@@ -139,7 +141,7 @@ fn what_does_not_fit_is_told_at_once_before_the_first_row() {
     };
     let (code, shown) = attempt(
         &cluster.with("t", ""),
-        "idd INT, `value` DOUBLE, at TIMESTAMP(3), made INT",
+        "idd INT, `value` DOUBLE, `at` TIMESTAMP(3), made INT",
         "1, 1e0, TIMESTAMP '2026-01-01 00:00:00', 1",
     );
     for part in [
@@ -237,7 +239,7 @@ fn kill_minus_nine_leaves_every_row_once() {
     write(directory.path(), "q.sql", &script);
     for killed_after_ms in [20, 310, 130, 470, 60, 240] {
         let before = count(&cluster, "log");
-        let running = start(streamer(directory.path()).args(RUN).stdout(Stdio::null()).stderr(Stdio::null()));
+        let running = start(streamer(directory.path()).args(RUN_ON).stdout(Stdio::null()).stderr(Stdio::null()));
         wait_until("rows of this run", || count(&cluster, "log") > before);
         std::thread::sleep(Duration::from_millis(killed_after_ms));
         running.signal("KILL");

@@ -203,8 +203,9 @@ impl Pipeline {
         let result = loop {
             tokio::select! {
                 biased;
-                _ = look.tick(), if *asked.borrow() => {
-                    if let Some(reason) = hold.reason() {
+                // asked at every tick: nothing else wakes a job that waits for space
+                _ = look.tick() => {
+                    if let Some(reason) = hold.reason().filter(|_| *asked.borrow()) {
                         let newest = state.as_deref().and_then(|dir| CheckpointStore::newest_epoch(dir).ok().flatten());
                         break Err(stopped_waiting(&reason, newest));
                     }

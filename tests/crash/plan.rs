@@ -104,7 +104,8 @@ pub(crate) fn faults(amounts: &Amounts, seed: u64) -> Vec<Fault> {
         faults.push(if broker % 4 == 3 { Fault::BrokerPause { node } } else { Fault::BrokerKill { node } });
     }
     faults.extend((0..amounts.outages).map(|outage| Fault::Outage { kill: outage % 2 == 1 }));
-    faults.extend((0..amounts.databases).map(|at| if at % 4 == 1 { Fault::DatabaseLock } else { Fault::DatabaseCrash }));
+    faults
+        .extend((0..amounts.databases).map(|at| if at % 4 == 1 { Fault::DatabaseLock } else { Fault::DatabaseCrash }));
     dice.shuffle(&mut faults);
     faults
 }

@@ -40,13 +40,7 @@ pub(crate) struct Kind {
 const KINDS: &[Kind] = &[
     Kind { name: "kafka", options: kafka_options, read: kafka_rows, needs_topic: true, needs_postgres: false },
     Kind { name: "parquet", options: parquet_options, read: parquet_rows, needs_topic: false, needs_postgres: false },
-    Kind {
-        name: "postgres",
-        options: postgres_options,
-        read: postgres_rows,
-        needs_topic: false,
-        needs_postgres: true,
-    },
+    Kind { name: "postgres", options: postgres_options, read: postgres_rows, needs_topic: false, needs_postgres: true },
 ];
 
 /// The kinds there is a system for.

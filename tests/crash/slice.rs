@@ -35,7 +35,13 @@ fn a_job_that_is_killed_and_taken_over_delivers_every_row_once() {
     let setting = Setting {
         program: Program { path: env!("CARGO_BIN_EXE_streamer").into(), variable: None },
         cluster: Brokers { bootstrap: bootstrap.clone() },
-        place: Place { bootstrap, directory: directory.path().join(&name), name, guarantee: "exactly-once".into(), postgres },
+        place: Place {
+            bootstrap,
+            directory: directory.path().join(&name),
+            name,
+            guarantee: "exactly-once".into(),
+            postgres,
+        },
         rate: 500,
     };
     let report = run(&setting, &faults, &|line| println!("{line}"));
@@ -82,7 +88,14 @@ fn the_reckoning_finds_lost_doubled_and_wrong_rows() {
 
 #[test]
 fn a_seed_draws_the_same_faults_again() {
-    let amounts = Amounts { kills: 20, steps: vec!["epoch.visible".into()], takeover: true, brokers: 4, outages: 2, databases: 3 };
+    let amounts = Amounts {
+        kills: 20,
+        steps: vec!["epoch.visible".into()],
+        takeover: true,
+        brokers: 4,
+        outages: 2,
+        databases: 3,
+    };
     assert_eq!(faults(&amounts, 7), faults(&amounts, 7));
     assert_ne!(faults(&amounts, 7), faults(&amounts, 8));
     assert_eq!(faults(&amounts, 7).len(), 20 + 3 + 4 + 2 + 3);
