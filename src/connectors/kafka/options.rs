@@ -147,7 +147,7 @@ pub(super) struct KafkaOptions {
     pub(super) data_loss: DataLoss,
     pub(super) partitioner: Partitioner,
     pub(super) guarantee: Guarantee,
-    /// Begins the names of transactions; `None`: `streamer-<job>`.
+    /// Begins the names of transactions; `None`: `streamer`.
     pub(super) transactional_id_prefix: Option<String>,
 }
 
