@@ -12,7 +12,6 @@ pub mod postgres;
 pub mod print;
 pub mod values;
 
-mod durable;
 mod hold;
 mod staging;
 

@@ -13,7 +13,7 @@ use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 
-use super::durable::{failure, sync_dir, unsynced};
+use crate::durable::{failure, sync_dir, unsynced};
 use crate::error::{Error, Result};
 
 /// The file rows are appended to.

@@ -15,7 +15,8 @@ use super::courier::{Courier, Desk, DeskState, PAUSE_MIN, blocking};
 use super::segment::Segment;
 use super::{Target, Writer};
 use crate::connectors::staging::StagingWriter;
-use crate::connectors::{Fallback, Hold, JobContext, RejectedRow, Sink, SinkState, durable};
+use crate::connectors::{Fallback, Hold, JobContext, RejectedRow, Sink, SinkState};
+use crate::durable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::failpoint;
 use crate::limits::{BATCH_ROWS_MAX, UNDELIVERED_EPOCHS_MAX};
@@ -135,6 +136,12 @@ impl Outbox {
         }
     }
 
+    /// What the deliveries fail with at the moment.
+    #[cfg(test)]
+    pub(super) fn failing(&self) -> Option<Error> {
+        self.desk.state().failing.clone()
+    }
+
     async fn append(&mut self, rows: RecordBatch) -> Result<()> {
         self.desk.check()?;
         self.buffered_rows += rows.num_rows();
@@ -152,7 +159,8 @@ impl Outbox {
         let mut attempts = self.hold.attempts();
         loop {
             let (open, rows) = (self.open.take(), rows.clone());
-            let (directory, file) = (self.directory.clone(), format!("{}{}-{}.rows", self.prefix, self.writer.fence, unique_id()));
+            let (directory, file) =
+                (self.directory.clone(), format!("{}{}-{}.rows", self.prefix, self.writer.fence, unique_id()));
             let (open, done) = blocking(move || {
                 let mut open = match open {
                     Some(open) => open,
@@ -268,7 +276,8 @@ impl Outbox {
             }
         };
         if !self.keeps_state {
-            return all.await;
+            all.await?;
+            return self.forget().await;
         }
         match tokio::time::timeout(LAST_DELIVERY_TIME_MAX, all).await {
             Ok(done) => done,
@@ -283,6 +292,31 @@ impl Outbox {
                 Ok(())
             }
         }
+    }
+
+    /// Removes what is delivered: a job without state has no next start to do it. Rows that were refused since the
+    /// last epoch stay in their list, for the ledger is closed.
+    async fn forget(&mut self) -> Result<()> {
+        let (directory, log) = (self.directory.clone(), self.desk.state().log.clone());
+        let (rows, lists) = blocking(move || {
+            let (mut rows, mut lists) = (0, Vec::new());
+            for segment in log {
+                segment.remove_rows(&directory)?;
+                match segment.rejected(&directory)?.len() {
+                    0 => segment.remove_refusals(&directory)?,
+                    refused => {
+                        rows += refused;
+                        lists.push(segment.refusals(&directory).display().to_string());
+                    }
+                }
+            }
+            Ok((rows, lists))
+        })
+        .await?;
+        if rows > 0 {
+            tracing::warn!(sink = self.writer.sink, rows, "rows were refused; they are in {}", lists.join(", "));
+        }
+        Ok(())
     }
 
     async fn resume(&mut self, state: Option<SinkState>) -> Result<()> {

@@ -1,3 +1,5 @@
+//! A delivery against a system that is away, refuses, loses answers and dies, and a process that does.
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,6 +30,10 @@ struct System {
     /// What the next calls come to.
     faults: VecDeque<Option<Fault>>,
     away: bool,
+    /// It says that it can never be written, so many times.
+    never: u32,
+    /// It refuses a row that it was never given.
+    confused: bool,
 }
 
 #[derive(Clone, Default)]
@@ -51,6 +57,11 @@ impl Fake {
 
 impl Target for Fake {
     fn claim<'a>(&'a mut self, writer: &'a Writer) -> BoxFuture<'a, Result<bool>> {
+        let never = std::mem::take(&mut self.0.lock().unwrap().never);
+        if never > 0 {
+            self.0.lock().unwrap().never = never - 1;
+            return async { Err(Error::config("there is no table \"fake\"")) }.boxed();
+        }
         let claimed = self.call(|system| {
             let ours = system.fence <= writer.fence;
             system.fence = system.fence.max(writer.fence);
@@ -75,6 +86,9 @@ impl Target for Fake {
                     }
                     values.push(value);
                 }
+            }
+            if self.0.lock().unwrap().confused {
+                refused.push(Refused { row: 99, code: "23514".into(), column: None, message: String::new() });
             }
             if !refused.is_empty() {
                 return Err(Trouble::Refused(refused));
@@ -137,10 +151,14 @@ impl Job {
 
     async fn start_as(&self, fence: u64, committed: Option<SinkState>) -> Result<Outbox> {
         let ownership = Ownership { fence, confirm: Arc::new(|| async { Ok(true) }.boxed()) };
+        self.start_of(Some(ownership), committed).await
+    }
+
+    async fn start_of(&self, ownership: Option<Ownership>, committed: Option<SinkState>) -> Result<Outbox> {
         let job = JobContext {
             pipeline: "job".into(),
             instance: "0123456789abcdef".into(),
-            ownership: Some(ownership),
+            ownership,
             fallback: self.fallback.clone(),
             outbox: self.directory.path().join("outbox"),
             ..JobContext::default()
@@ -257,6 +275,100 @@ fn refused_rows_are_told_once_and_the_others_arrive() {
         let told: Vec<_> = job.rejected.iter().map(|r| (r.epoch, r.row, r.code.as_str(), r.json.as_str())).collect();
         assert_eq!(told, [(1, 1, "23514", "{\"v\":-2}"), (1, 3, "23514", "{\"v\":-4}")]);
         assert_eq!(job.files(), 0, "nothing is kept that is delivered");
+    });
+}
+
+#[test]
+fn thousands_of_refused_rows_are_left_out_in_one_go() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        let rows: Vec<i64> = (1..=60_000).map(|row| if row % 3 == 0 { row } else { -row }).collect();
+        outbox.write(batch(&rows)).await.unwrap();
+        let state = outbox.prepare(1, false).await.unwrap();
+        job.commit(&mut outbox, state).await.unwrap();
+        outbox.finish().await.unwrap();
+        assert_eq!(job.rows(), rows.iter().copied().filter(|row| *row > 0).collect::<Vec<_>>());
+        job.epoch(&mut outbox, &[], false).await.unwrap();
+        assert_eq!(job.rejected.len(), 40_000);
+        assert_eq!(job.rejected[39_999].json, "{\"v\":-59999}");
+    });
+}
+
+/// What an epoch fails with, or the wait for it: the courier may be faster than the epoch.
+async fn failed(job: &mut Job, outbox: &mut Outbox, rows: &[i64]) -> Error {
+    match job.epoch(outbox, rows, false).await {
+        Ok(()) => outbox.finish().await.unwrap_err(),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn a_system_that_refuses_what_it_was_not_given_stops_the_job() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        job.fake.0.lock().unwrap().confused = true;
+        let error = failed(&mut job, &mut outbox, &[1]).await;
+        assert!(error.message().contains("rows are refused that are not in epoch 1"), "{error:?}");
+    });
+}
+
+#[test]
+fn a_system_that_can_never_be_written_stops_the_job_unless_it_changes_its_mind() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        {
+            let mut system = job.fake.0.lock().unwrap();
+            (system.faults, system.never) = ([Some(Fault::Without)].into(), 2);
+        }
+        job.epoch(&mut outbox, &[1], false).await.unwrap();
+        outbox.finish().await.unwrap();
+        assert_eq!(job.rows(), [1], "it had just started");
+        {
+            let mut system = job.fake.0.lock().unwrap();
+            (system.faults, system.never) = ([Some(Fault::Without)].into(), u32::MAX);
+        }
+        let error = failed(&mut job, &mut outbox, &[2]).await;
+        assert!(error.message().contains("there is no table"), "{error:?}");
+    });
+}
+
+#[test]
+fn a_system_that_is_back_with_nothing_to_deliver_is_no_longer_said_to_fail() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        job.epoch(&mut outbox, &[1], false).await.unwrap();
+        outbox.finish().await.unwrap();
+        drop(outbox);
+        job.fake.0.lock().unwrap().away = true;
+        let outbox = job.start().await.unwrap();
+        assert!(outbox.failing().is_some());
+        job.fake.0.lock().unwrap().away = false;
+        let cleared = async {
+            while outbox.failing().is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), cleared).await.unwrap();
+    });
+}
+
+#[test]
+fn a_job_without_state_leaves_no_file_but_the_list_of_refused_rows() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start_of(None, None).await.unwrap();
+        job.epoch(&mut outbox, &[1, 2], false).await.unwrap();
+        job.epoch(&mut outbox, &[3], true).await.unwrap();
+        assert_eq!((job.rows(), job.files()), (vec![1, 2, 3], 0));
+        // its next run is another instance, whose marker is another
+        job.fake.0.lock().unwrap().marker = None;
+        let mut outbox = job.start_of(None, None).await.unwrap();
+        job.epoch(&mut outbox, &[4, -5], true).await.unwrap();
+        assert_eq!((job.rows(), job.files()), (vec![1, 2, 3, 4], 1));
     });
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::durable::{self, lacks_space, remove, unsynced};
 use crate::error::{Error, Result};
 use crate::failpoint::failpoint;
 use crate::limits::MANIFESTS_KEPT;
@@ -56,10 +57,11 @@ impl CheckpointStore {
     /// Opens the state in `dir`, making it if need be, and locks it for this process.
     ///
     /// # Errors
-    /// `Unavailable` if another process holds it, or if it cannot be made or written.
+    /// `Unavailable` if another process holds it, or if it cannot be made or written; `Config` if its file system has no
+    /// hard links.
     pub fn open(dir: &Path) -> Result<Self> {
         for part in [dir, &dir.join(MANIFESTS), &dir.join(OBJECTS)] {
-            create_dir(part)?;
+            durable::create_dir(part)?;
         }
         let lock = lock(dir)?;
         for part in [MANIFESTS, OBJECTS] {
@@ -68,6 +70,7 @@ impl CheckpointStore {
                 std::fs::remove_file(&path).map_err(|e| failure("remove", &path, e))?;
             }
         }
+        probe_links(dir)?;
         let newest = epochs(dir)?.last().copied();
         Ok(Self {
             dir: dir.to_owned(),
@@ -317,7 +320,7 @@ impl CheckpointStore {
                 remove(&folder.join(name))?;
             }
             if folder.is_dir() {
-                File::open(&folder).and_then(|f| f.sync_all()).map_err(|e| failure("write", &folder, e))?;
+                durable::sync_dir(&folder)?;
             }
         }
         Ok(())
@@ -352,25 +355,22 @@ impl CheckpointStore {
             written = Err(error);
         }
         match written {
-            Ok(file) => self.or_fail(file.sync_all(), path),
+            Ok(file) => self.or_fail(file.sync_all().map_err(|e| unsynced(path, e))),
             Err(error) if lacks_space(&error) => {
                 // a leftover is removed at the next start; a read-only file system does not let it go now
                 drop(remove(path));
-                Err(failure("write", path, error).passing())
+                Err(failure("write", path, error))
             }
-            Err(error) => self.or_fail(Err(error), path),
+            Err(error) => self.or_fail(Err(failure("write", path, error))),
         }
     }
 
     fn sync_dir(&self, path: &Path) -> Result<()> {
-        self.or_fail(File::open(path).and_then(|dir| dir.sync_all()), path)
+        self.or_fail(durable::sync_dir(path))
     }
 
-    fn or_fail(&self, result: io::Result<()>, path: &Path) -> Result<()> {
-        result.map_err(|e| {
-            self.failed.store(true, Ordering::Release);
-            failure("write", path, e)
-        })
+    fn or_fail(&self, result: Result<()>) -> Result<()> {
+        result.inspect_err(|_| self.failed.store(true, Ordering::Release))
     }
 }
 
@@ -396,46 +396,36 @@ fn lock(dir: &Path) -> Result<File> {
     })
 }
 
-/// Makes a directory with its parents and makes the names durable.
-fn create_dir(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => create_dir(parent)?,
-        _ => {}
-    }
-    match std::fs::create_dir(path) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
-        other => other.map_err(|e| failure("create", path, e))?,
-    }
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    File::open(parent).and_then(|dir| dir.sync_all()).map_err(|e| failure("write", parent, e))
-}
-
 /// Gives a finished file its final name unless that is taken; `false`: it was.
 fn create_only(temporary: &Path, path: &Path) -> Result<bool> {
     match std::fs::hard_link(temporary, path) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        // some network and user-space file systems have no hard links; the lock makes looking first safe
         Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {
-            if path.try_exists().map_err(|e| failure("read", path, e))? {
-                return Ok(false);
-            }
-            std::fs::rename(temporary, path).map(|()| true).map_err(|e| failure("create", path, e))
+            Err(linkless(path, e))
         }
-        Err(e) if lacks_space(&e) => Err(failure("create", path, e).passing()),
         Err(e) => Err(failure("create", path, e)),
     }
 }
 
-fn remove(path: &Path) -> Result<()> {
-    std::fs::remove_file(path).or_else(ignore_missing).map_err(|e| failure("remove", path, e))
+/// Without hard links a manifest cannot be created only if there is none: to look first and to rename then would let
+/// two processes commit the same epoch.
+fn linkless(path: &Path, error: io::Error) -> Error {
+    let folder = path.parent().unwrap_or(path).display();
+    Error::config(format!("the file system of \"{folder}\" has no hard links, which the state needs"))
+        .hint("choose a directory on another file system with --state")
+        .because(error)
 }
 
-fn ignore_missing(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+/// Finds out at the start whether a file can be created only once.
+fn probe_links(dir: &Path) -> Result<()> {
+    let name = || dir.join(MANIFESTS).join(format!("{TEMPORARY}{}", unique_id()));
+    let (file, link) = (name(), name());
+    File::create_new(&file).map_err(|e| failure("write", &file, e))?;
+    let created = create_only(&file, &link);
+    remove(&file)?;
+    remove(&link)?;
+    created.map(drop)
 }
 
 /// Names in a directory, sorted; none if it is not there. Names that are no text are shown as such.
@@ -498,12 +488,6 @@ fn file_name(name: &str) -> String {
     name.bytes().take(NAME_BYTES_MAX).map(|b| if plain_byte(b) { char::from(b) } else { '_' }).collect()
 }
 
-/// Whether the same write may succeed later, with nothing lost meanwhile.
-fn lacks_space(error: &io::Error) -> bool {
-    use io::ErrorKind as K;
-    matches!(error.kind(), K::StorageFull | K::QuotaExceeded | K::ReadOnlyFilesystem)
-}
-
 fn foreign(dir: &Path, name: &str) -> Error {
     Error::config(format!("\"{name}\" in \"{}\" is no state of streamer: nothing was removed", dir.display()))
         .hint("choose another directory with --state, or move the file away")
@@ -511,17 +495,7 @@ fn foreign(dir: &Path, name: &str) -> Error {
 
 /// An error of the file system in the user's words.
 fn failure(doing: &str, path: &Path, error: io::Error) -> Error {
-    use io::ErrorKind as K;
-    let reason = match error.kind() {
-        K::StorageFull | K::QuotaExceeded => "the disk is full".to_owned(),
-        K::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
-        K::PermissionDenied => "permission denied".to_owned(),
-        K::NotADirectory => "a part of the path is no directory".to_owned(),
-        _ => error.to_string(),
-    };
-    Error::unavailable(format!("cannot {doing} \"{}\": {reason}", path.display()))
-        .hint("the state directory is chosen with --state")
-        .because(error)
+    durable::failure(doing, path, error).hint("the state directory is chosen with --state")
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
-use crate::connectors::durable;
 use crate::connectors::filesystem::FileSink;
 use crate::connectors::{JobContext, Sink};
+use crate::durable;
 use crate::error::ErrorKind;
 use crate::table::map::{map_array, map_type};
 use crate::table::{ColumnSpec, OptionValue, Options};

@@ -1,4 +1,7 @@
-//! Files that survive a power cut: a directory's names count once the directory is synced.
+//! Files that survive a power cut, and what a file system answers in the user's words.
+//!
+//! A directory's names count once the directory is synced. A failed sync is never tried again: the kernel may have
+//! dropped the pages it could not write. What failed for want of space has had no effect, and passes.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +13,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// `Unavailable`.
-pub(in crate::connectors) fn create_dir(path: &Path) -> Result<()> {
+pub(crate) fn create_dir(path: &Path) -> Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
@@ -29,7 +32,7 @@ pub(in crate::connectors) fn create_dir(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// `Unavailable`.
-pub(in crate::connectors) fn sync_dir(path: &Path) -> Result<()> {
+pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(|e| unsynced(path, e))
 }
 
@@ -38,7 +41,7 @@ pub(in crate::connectors) fn sync_dir(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// `Unavailable`.
-pub(in crate::connectors) fn publish(temporary: &Path, path: &Path) -> Result<()> {
+pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<()> {
     match std::fs::hard_link(temporary, path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
         // some network and user-space file systems have no hard links
@@ -54,15 +57,21 @@ pub(in crate::connectors) fn publish(temporary: &Path, path: &Path) -> Result<()
 ///
 /// # Errors
 /// `Unavailable`.
-pub(in crate::connectors) fn remove(path: &Path) -> Result<()> {
+pub(crate) fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failure("remove", path, e)),
         _ => Ok(()),
     }
 }
 
-/// An error of the file system in the user's words.
-pub(in crate::connectors) fn failure(doing: &str, path: &Path, error: io::Error) -> Error {
+/// Whether the same write may succeed later, with nothing lost meanwhile.
+pub(crate) fn lacks_space(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::StorageFull | K::QuotaExceeded | K::ReadOnlyFilesystem)
+}
+
+/// An error of the file system in the user's words; it passes if space is all that lacks.
+pub(crate) fn failure(doing: &str, path: &Path, error: io::Error) -> Error {
     use io::ErrorKind as K;
     let reason = match error.kind() {
         K::StorageFull | K::QuotaExceeded => "the disk is full".to_owned(),
@@ -71,14 +80,50 @@ pub(in crate::connectors) fn failure(doing: &str, path: &Path, error: io::Error)
         K::NotADirectory => "a part of the path is no directory".to_owned(),
         _ => error.to_string(),
     };
-    let passes = matches!(error.kind(), K::StorageFull | K::QuotaExceeded | K::ReadOnlyFilesystem);
+    let passes = lacks_space(&error);
     let error = Error::unavailable(format!("cannot {doing} \"{}\": {reason}", path.display())).because(error);
     if passes { error.passing() } else { error }
 }
 
 /// A sync that failed, for whatever reason: what is on disk is unknown, so it must not be tried again.
-pub(in crate::connectors) fn unsynced(path: &Path, error: io::Error) -> Error {
+pub(crate) fn unsynced(path: &Path, error: io::Error) -> Error {
     Error::unavailable(format!("cannot make \"{}\" durable: {error}", path.display()))
         .hint("mend the disk and start again: the job goes on from the last committed epoch")
         .because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lack_of_space_passes() {
+        for (kind, passes) in [
+            (io::ErrorKind::StorageFull, true),
+            (io::ErrorKind::QuotaExceeded, true),
+            (io::ErrorKind::ReadOnlyFilesystem, true),
+            (io::ErrorKind::PermissionDenied, false),
+            (io::ErrorKind::NotADirectory, false),
+        ] {
+            assert_eq!(failure("write", Path::new("/x"), kind.into()).passes(), passes, "{kind}");
+            assert!(!unsynced(Path::new("/x"), kind.into()).passes(), "{kind}");
+        }
+        let full = failure("write", Path::new("/x/s"), io::ErrorKind::StorageFull.into());
+        assert_eq!(full.message(), "cannot write \"/x/s\": the disk is full");
+    }
+
+    #[test]
+    fn what_is_published_twice_is_the_same_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (temporary, path) = (dir.path().join("a/.tmp"), dir.path().join("a/b"));
+        create_dir(&dir.path().join("a")).unwrap();
+        for _ in 0..2 {
+            std::fs::write(&temporary, "rows").unwrap();
+            publish(&temporary, &path).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), b"rows");
+            assert!(!temporary.exists());
+        }
+        remove(&path).unwrap();
+        remove(&path).unwrap();
+    }
 }
