@@ -352,6 +352,44 @@ mod tests {
         }
     }
 
+    /// A sink whose marker was read after the claim.
+    fn marked(marker: Option<u64>, (delivered, trimmed, committed): (u64, u64, u64), beside: bool) -> SinkFacts {
+        let standing = Standing::Marked(marker);
+        SinkFacts { standing, delivered, trimmed, committed, marker_beside_rows: beside }
+    }
+
+    #[test]
+    fn a_marker_that_is_gone_or_has_fallen_back_stops_unless_the_rows_are_gone_too() {
+        let lost = Action::Stop(Halt::MarkerLost { delivered: 3 });
+        for beside in [false, true] {
+            // nothing was delivered before: there need be none
+            assert_eq!(Protocol.next(&marked(None, (0, 0, 2), beside), &[1, 2]), Action::Deliver(1));
+            assert_eq!(Protocol.next(&marked(None, (3, 0, 4), beside), &[4]), lost, "gone, beside rows: {beside}");
+        }
+        assert_eq!(Protocol.next(&marked(Some(2), (3, 0, 4), false), &[3, 4]), lost);
+        // a database that was restored from a copy has lost both, and gets what is still kept
+        assert_eq!(Protocol.next(&marked(Some(2), (3, 2, 4), true), &[3, 4]), Action::Deliver(3));
+    }
+
+    #[test]
+    fn rows_that_are_lost_and_no_longer_kept_stop() {
+        let gone = Action::Stop(Halt::RowsGone { first: 2, last: 3 });
+        assert_eq!(Protocol.next(&marked(Some(1), (3, 3, 4), true), &[4]), gone);
+        assert_eq!(Protocol.next(&marked(Some(3), (3, 3, 4), true), &[4]), Action::Deliver(4));
+        assert_eq!(Protocol.next(&marked(Some(4), (3, 3, 4), true), &[4]), Action::Rest);
+    }
+
+    #[test]
+    fn a_sink_that_has_more_than_was_committed_stops() {
+        for beside in [false, true] {
+            let ahead = Action::Stop(Halt::SinkAhead { marker: 5 });
+            assert_eq!(Protocol.next(&marked(Some(5), (3, 3, 4), beside), &[4]), ahead);
+            assert_eq!(Protocol.next(&marked(Some(4), (3, 3, 4), beside), &[4]), Action::Rest);
+            // 5 is sealed, and not committed yet
+            assert_eq!(Protocol.next(&marked(Some(4), (3, 3, 4), beside), &[5]), Action::Rest);
+        }
+    }
+
     #[test]
     fn a_damaged_epoch_that_a_sink_may_have_is_not_left_out() {
         for (held, expected) in [
