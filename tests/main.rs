@@ -19,5 +19,6 @@ mod main_job;
 mod postgres;
 mod protocol;
 mod recovery;
+mod standby;
 mod state;
 mod support;

@@ -8,10 +8,10 @@ use crate::support::kafka::{self, Sent};
 use crate::support::{Running, run, start, streamer, text, visible_files, wait_until};
 
 /// Rows of the job.
-const ROWS: i64 = 4_000;
+pub(crate) const ROWS: i64 = 4_000;
 
 /// A job that numbers its rows and writes them to files, which it shows at its end.
-fn script(rows_per_second: u32, out: &str) -> String {
+pub(crate) fn script(rows_per_second: u32, out: &str) -> String {
     format!(
         "SET 'execution.checkpointing.interval' = '100 ms';
 CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '{rows_per_second}',
@@ -28,7 +28,7 @@ fn job(rows_per_second: u32) -> tempfile::TempDir {
     directory
 }
 
-fn manifests(directory: &Path) -> PathBuf {
+pub(crate) fn manifests(directory: &Path) -> PathBuf {
     directory.join("state/checkpoint/m")
 }
 
@@ -42,7 +42,7 @@ fn started(directory: &Path) -> Running {
 }
 
 /// The numbers in the files of the output, sorted.
-fn numbers(out: &Path) -> Vec<i64> {
+pub(crate) fn numbers(out: &Path) -> Vec<i64> {
     let mut found: Vec<i64> = visible_files(out)
         .iter()
         .flat_map(|file| std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
