@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use streamer::error::{Error, Result};
 use streamer::operators::watermark::WatermarkAssigner;
-use streamer::operators::{self, Operator, Output};
+use streamer::operators::{self, Firing, Operator, Output};
 use streamer::plan::{Node, NodeId, NodeKind, StreamPlan};
 use streamer::sql::plan_script;
 use streamer::stream::PartitionId;
@@ -192,7 +192,7 @@ impl Subject for Aggregate {
                 match &mut self.local[*partition] {
                     Some(local) => {
                         local.process(batch.clone(), &mut between)?;
-                        local.on_watermark(*watermark, &mut between)?;
+                        fire(local.as_mut(), *watermark, &mut between)?;
                     }
                     None => between.batches.push(batch.clone()),
                 }
@@ -204,7 +204,7 @@ impl Subject for Aggregate {
         }
         for local in self.local.iter_mut().flatten() {
             let mut between = Output::default();
-            local.on_watermark(WATERMARK_MAX, &mut between)?;
+            fire(local.as_mut(), WATERMARK_MAX, &mut between)?;
             results += take(keyed.as_mut(), between)?;
         }
         results += pass_watermark(keyed.as_mut(), WATERMARK_MAX)?;
@@ -229,9 +229,21 @@ fn take(keyed: &mut dyn Operator, between: Output) -> Result<u64> {
     counted(output)
 }
 
+/// All that a watermark completes.
+fn fire(operator: &mut dyn Operator, watermark: EventTime, all: &mut Output) -> Result<()> {
+    let mut firing = Firing::More;
+    while firing == Firing::More {
+        let mut output = Output::default();
+        firing = operator.on_watermark(watermark, &mut output)?;
+        all.batches.extend(output.batches);
+        all.late.extend(output.late);
+    }
+    Ok(())
+}
+
 fn pass_watermark(keyed: &mut dyn Operator, watermark: EventTime) -> Result<u64> {
     let mut output = Output::default();
-    keyed.on_watermark(watermark, &mut output)?;
+    fire(keyed, watermark, &mut output)?;
     counted(output)
 }
 

@@ -14,6 +14,7 @@
 
 mod accumulate;
 mod columns;
+mod lateness;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -22,7 +23,9 @@ mod tests;
 pub mod calc;
 pub mod over_aggregate;
 pub mod session;
+pub mod sort;
 pub mod unnest;
+mod waiting;
 pub mod watermark;
 pub mod window_aggregate;
 pub mod window_assign;
@@ -50,6 +53,23 @@ pub struct Output {
     pub late: Vec<LateRow>,
 }
 
+impl Output {
+    /// Rows in `batches`.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+/// How far an operator got with what a watermark completes.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firing {
+    /// All of it has left.
+    Done,
+    /// A batch or more is ready, and there is more: to be called again with the same watermark.
+    More,
+}
+
 /// How much of its state an operator writes at a barrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Snapshot {
@@ -75,12 +95,18 @@ pub trait Operator: Send {
     /// `Data` if a value cannot be computed; `Internal` for a broken invariant.
     fn process(&mut self, batch: RecordBatch, output: &mut Output) -> Result<()>;
 
-    /// Event time has passed `watermark`: what is complete leaves, in a defined order.
+    /// Most rows that one row becomes at once: so many fewer are given to [`Operator::process`] at a time.
+    fn copies_max(&self) -> usize {
+        1
+    }
+
+    /// Event time has passed `watermark`: what is complete leaves, in a defined order. An operator whose results are
+    /// more than its state (a row is in many windows, a join pairs rows) lets them go by the batch: [`Firing::More`].
     ///
     /// # Errors
     /// As [`Operator::process`].
-    fn on_watermark(&mut self, _watermark: EventTime, _output: &mut Output) -> Result<()> {
-        Ok(())
+    fn on_watermark(&mut self, _watermark: EventTime, _output: &mut Output) -> Result<Firing> {
+        Ok(Firing::Done)
     }
 
     /// Writes state as Arrow batches; their schemas may differ from one another. Called at every barrier.
@@ -185,6 +211,7 @@ pub fn keyed(node: &Node, input: &SchemaRef) -> Result<Option<Box<dyn Operator>>
             Some(Box::new(window_aggregate::GlobalWindowAggregate::new(window, input, &node.schema)?))
         }
         NodeKind::WindowRank(rank) => Some(Box::new(window_rows::WindowRows::rank(rank, input, &node.schema)?)),
+        NodeKind::Sort(sort) => Some(Box::new(sort::SortOperator::new(sort, input, &node.schema)?)),
         NodeKind::WindowJoin(join) => Some(Box::new(window_rows::WindowRows::join(join, input, &node.schema)?)),
         NodeKind::OverAggregate(over) => {
             Some(Box::new(over_aggregate::OverAggregateOperator::new(over, input, &node.schema)?))
@@ -207,6 +234,7 @@ pub fn route(node: &Node, _input: &SchemaRef) -> Result<Option<KeySelector>> {
         NodeKind::OverAggregate(over) => exprs(&over.keys),
         NodeKind::WindowRank(rank) => exprs(&rank.keys),
         NodeKind::WindowJoin(join) => join_keys(join),
+        NodeKind::Sort(_) => Vec::new(),
         _ => return Ok(None),
     };
     Ok(Some(KeySelector { keys }))

@@ -18,7 +18,6 @@ mod parts;
 mod state;
 #[cfg(test)]
 mod tests;
-mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,10 +29,10 @@ use arrow::row::{RowConverter, SortField};
 use datafusion::physical_expr::PhysicalExpr;
 
 use self::parts::Parts;
-use self::waiting::Waiting;
 use super::columns::{evaluate_all, row_times};
+use super::waiting::Waiting;
 use super::windows::{WindowClock, made_origin, time_column};
-use super::{KeyFilter, Operator, Output, Snapshot};
+use super::{Firing, KeyFilter, Operator, Output, Snapshot};
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS_MAX;
 use crate::plan::{WindowAggregate, WindowKind, WindowOutput};
@@ -116,7 +115,7 @@ impl SessionAggregate {
             output: plan.output.clone(),
             input: with_origin(input),
             schema: with_origin(schema),
-            waiting: Waiting::default(),
+            waiting: Waiting::new(None),
             sessions: BTreeMap::new(),
             due: BTreeSet::new(),
             parts: Parts::new(&plan.aggregates)?,
@@ -273,15 +272,16 @@ impl Operator for SessionAggregate {
         self.waiting.push(batch)
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
+    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<Firing> {
         if watermark <= self.watermark {
-            return Ok(());
+            return Ok(Firing::Done);
         }
         if let Some(ready) = self.waiting.take(watermark)? {
             self.assign(&ready, output)?;
         }
         self.watermark = watermark;
-        self.fire(self.clock.watermark(watermark), output)
+        self.fire(self.clock.watermark(watermark), output)?;
+        Ok(Firing::Done)
     }
 
     fn snapshot(&mut self, how: Snapshot) -> Result<Vec<RecordBatch>> {

@@ -19,11 +19,11 @@ use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 use proptest::prelude::*;
 
-use super::{KeyFilter, Operator, Output, Snapshot};
+use super::{Firing, KeyFilter, Operator, Output, Snapshot};
 use crate::error::Result;
 use crate::plan::{Node, PlanAggregate, PlanExpr};
 use crate::stream::{LateRow, with_origin};
-use crate::time::{WATERMARK_MAX, WATERMARK_MIN};
+use crate::time::{EventTime, WATERMARK_MAX, WATERMARK_MIN};
 
 /// A row of the table `t (ts, k, v)`.
 #[derive(Debug, Clone)]
@@ -166,6 +166,17 @@ struct Running {
     chain: Vec<(Vec<Vec<RecordBatch>>, Vec<RecordBatch>)>,
 }
 
+/// All that a watermark completes.
+pub(super) fn fire(operator: &mut dyn Operator, watermark: EventTime, all: &mut Output) {
+    let mut firing = Firing::More;
+    while firing == Firing::More {
+        let mut output = Output::default();
+        firing = operator.on_watermark(watermark, &mut output).unwrap();
+        all.batches.extend(output.batches);
+        all.late.extend(output.late);
+    }
+}
+
 /// Rows as text (floating-point numbers by their bits) in the order they left, and the late rows, sorted.
 pub(super) fn run(node: &Node, rows: &[Row], drive: &Drive) -> (Vec<String>, Vec<LateRow>) {
     let input = schema();
@@ -217,7 +228,7 @@ pub(super) fn run(node: &Node, rows: &[Row], drive: &Drive) -> (Vec<String>, Vec
         }
         marks[p] = marks[p].max(after);
         if let Some(local) = &mut running.locals[p] {
-            local.on_watermark(marks[p], &mut out).unwrap();
+            fire(local.as_mut(), marks[p], &mut out);
         }
         late.extend(out.late);
         exchange(&mut running, out.batches, &mut output, &mut late);
@@ -226,7 +237,7 @@ pub(super) fn run(node: &Node, rows: &[Row], drive: &Drive) -> (Vec<String>, Vec
             told = lowest;
             for operator in &mut running.keyed {
                 let mut out = Output::default();
-                operator.on_watermark(told, &mut out).unwrap();
+                fire(operator.as_mut(), told, &mut out);
                 output.extend(out.batches.iter().flat_map(text));
                 late.extend(out.late);
             }

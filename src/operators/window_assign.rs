@@ -13,7 +13,6 @@ use super::columns::row_times;
 use super::windows::{Slices, WindowClock, time_column};
 use super::{Operator, Output};
 use crate::error::Result;
-use crate::limits::BATCH_ROWS_MAX;
 use crate::plan::WindowAssign;
 use crate::stream::{user_columns, with_origin};
 
@@ -23,8 +22,8 @@ pub struct WindowAssignOperator {
     clock: WindowClock,
     slices: Slices,
     rowtime: usize,
-    /// Rows taken at a time.
-    rows_max: usize,
+    /// Windows that a row may be in.
+    windows_max: usize,
     schema: SchemaRef,
 }
 
@@ -38,7 +37,7 @@ impl WindowAssignOperator {
             clock: WindowClock::new(plan.window.zone),
             slices: Slices::new(&plan.window)?,
             rowtime: plan.window.rowtime,
-            rows_max: (BATCH_ROWS_MAX / usize::try_from(plan.window.kind.windows_max()).unwrap_or(usize::MAX)).max(1),
+            windows_max: usize::try_from(plan.window.kind.windows_max()).unwrap_or(usize::MAX),
             schema: with_origin(schema),
         })
     }
@@ -71,11 +70,12 @@ impl Operator for WindowAssignOperator {
     }
 
     fn process(&mut self, batch: RecordBatch, output: &mut Output) -> Result<()> {
-        let rows = self.rows_max;
-        for from in (0..batch.num_rows()).step_by(rows) {
-            output.batches.push(self.copies(&batch.slice(from, rows.min(batch.num_rows() - from)))?);
-        }
+        output.batches.push(self.copies(&batch)?);
         Ok(())
+    }
+
+    fn copies_max(&self) -> usize {
+        self.windows_max
     }
 }
 

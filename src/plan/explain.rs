@@ -50,13 +50,11 @@ impl fmt::Display for NodeKind {
             Self::WindowAssign(w) => write!(f, "WindowAssign {}", w.window),
             Self::WindowRank(r) => {
                 write!(f, "WindowRank end=${} keys=[{}] order=[{}]", r.window_end, List(&r.keys), List(&r.order))?;
-                match r.last {
-                    u64::MAX => f.write_str(" all rows")?,
-                    last => write!(f, " rows=[{}, {last}]", r.first)?,
-                }
+                write!(f, " rows=[{}, {}]", r.first, r.last)?;
                 f.write_str(if r.latest_first { " latest first" } else { "" })?;
                 clock(f, r.zone)
             }
+            Self::Sort(s) => write!(f, "Sort time=${} order=[{}]", s.rowtime, List(&s.order)),
             Self::WindowJoin(j) => {
                 write!(f, "WindowJoin {:?} keys={} left={}", j.kind, j.keys, j.left)?;
                 if let Some(condition) = &j.condition {
@@ -205,7 +203,7 @@ fn state_of(kind: &NodeKind) -> Option<String> {
             WindowKind::Session { .. } => "accumulators per session, until the watermark passes its end".into(),
             _ => "accumulators per window slice and key, until the watermark passes the last window".into(),
         }),
-        NodeKind::WindowRank(r) if r.last == u64::MAX => Some("rows ahead of the watermark".into()),
+        NodeKind::Sort(_) => Some("rows ahead of the watermark".into()),
         NodeKind::WindowRank(r) => Some(format!("the first {} rows per window and key, until its end", r.last)),
         NodeKind::WindowJoin(_) => Some("the rows of both sides per window, until its end".into()),
         NodeKind::OverAggregate(o) => Some(match o.frame {

@@ -76,6 +76,8 @@ pub enum NodeKind {
     WindowAssign(WindowAssign),
     /// Groups by window and keys; rows leave when the watermark passes the window's end.
     WindowAggregate(WindowAggregate),
+    /// Lets rows go in the order of their event time.
+    Sort(Sort),
     /// The first rows of each window and key in an order (Top-N, deduplication); they leave as those of an aggregate.
     WindowRank(WindowRank),
     /// Joins rows of the same window; they leave as those of an aggregate.
@@ -227,6 +229,15 @@ pub struct WindowRank {
     pub first: u64,
     /// Highest number kept.
     pub last: u64,
+}
+
+/// `ORDER BY` event time. Output columns: those of the input.
+#[derive(Debug, Clone)]
+pub struct Sort {
+    /// Place of the event-time column in the input.
+    pub rowtime: usize,
+    /// Among rows of one moment.
+    pub order: Vec<SortKey>,
 }
 
 /// One column of an order.
@@ -493,9 +504,10 @@ impl WindowKind {
 }
 
 impl NodeKind {
-    /// Whether rows that leave are others than those that came: a window's, which are never late again.
+    /// Whether rows that leave are others than those that came, which are never late again: a window's, or those of
+    /// ORDER BY, which have no event time any more.
     pub fn makes_rows(&self) -> bool {
-        matches!(self, Self::WindowAggregate(_) | Self::WindowRank(_) | Self::WindowJoin(_))
+        matches!(self, Self::WindowAggregate(_) | Self::WindowRank(_) | Self::WindowJoin(_) | Self::Sort(_))
     }
 
     /// How rows come to the node.
@@ -506,7 +518,7 @@ impl NodeKind {
             Self::OverAggregate(o) => by(List(&o.keys).to_string()),
             Self::WindowRank(r) => by(List(&r.keys).to_string()),
             Self::WindowJoin(j) => by((0..j.keys).map(|i| format!("key{i}")).collect::<Vec<_>>().join(", ")),
-            Self::Sink(_) => Exchange::Single,
+            Self::Sort(_) | Self::Sink(_) => Exchange::Single,
             Self::Source(_) | Self::Calc(_) | Self::Unnest(_) | Self::WindowAssign(_) | Self::Union => Exchange::None,
         }
     }

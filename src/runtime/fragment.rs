@@ -1,16 +1,18 @@
 //! What one task runs behind its head: a tree of operators that ends in edges to other tasks.
 //!
-//! Computing is synchronous and fills `ready`; sending waits. The two never mix, so operators stay free of
-//! `await` and a full channel simply stops the task between two batches.
+//! Computing is synchronous, sending waits: operators stay free of `await`, a full channel simply stops the task between
+//! two batches, and what is on its way is never much more than a batch, however many rows the operators make of one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
+use futures::future::BoxFuture;
 
 use crate::error::Result;
+use crate::limits::BATCH_ROWS_MAX;
 use crate::metrics::OperatorMetrics;
-use crate::operators::{Operator, Output, Snapshot};
+use crate::operators::{Firing, Operator, Output, Snapshot};
 use crate::plan::NodeId;
 use crate::runtime::channel::EdgeOut;
 use crate::stream::{Barrier, LateRow};
@@ -41,37 +43,29 @@ pub(crate) struct Step {
 pub(crate) struct Fragment {
     pub(crate) steps: Vec<Step>,
     pub(crate) edges: Vec<EdgeOut>,
-    ready: Vec<(usize, RecordBatch)>,
     late: Vec<(NodeId, LateRow)>,
 }
 
 impl Fragment {
-    /// Rows enter at the root.
-    pub(crate) fn process(&mut self, batch: RecordBatch) -> Result<()> {
-        self.step(0, batch)
+    /// Rows enter at the root; what becomes of them is sent.
+    pub(crate) async fn process(&mut self, batch: RecordBatch) -> Result<()> {
+        self.step(0, batch).await
     }
 
-    /// Event time enters at the root: each operator lets go what is complete before those behind it hear of it.
-    pub(crate) fn on_watermark(&mut self, watermark: EventTime) -> Result<()> {
-        self.watermark_at(0, watermark)
+    /// Event time enters at the root: each operator lets go what is complete before those behind it hear of it. What
+    /// has left is sent.
+    pub(crate) async fn on_watermark(&mut self, watermark: EventTime) -> Result<()> {
+        self.watermark_at(0, watermark).await
     }
 
-    /// Sends what is ready.
-    pub(crate) async fn flush(&mut self) -> Result<()> {
-        for (edge, batch) in self.ready.drain(..) {
-            self.edges[edge].batch(batch).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends a watermark on every edge. Call after [`Fragment::flush`].
+    /// Sends a watermark on every edge.
     pub(crate) async fn send_watermark(&mut self, watermark: EventTime) {
         for edge in &mut self.edges {
             edge.watermark(watermark).await;
         }
     }
 
-    /// Sends a barrier on every edge. Call after [`Fragment::flush`].
+    /// Sends a barrier on every edge.
     pub(crate) async fn send_barrier(&mut self, barrier: Barrier) {
         for edge in &mut self.edges {
             edge.barrier(barrier).await;
@@ -98,50 +92,121 @@ impl Fragment {
         std::mem::take(&mut self.late)
     }
 
-    fn step(&mut self, at: usize, batch: RecordBatch) -> Result<()> {
-        let step = &mut self.steps[at];
-        let Some(operator) = &mut step.operator else { return self.emit(at, vec![batch]) };
-        let mut output = Output::default();
-        step.metrics.rows_in.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-        operator.process(batch, &mut output)?;
-        self.take(at, output)
-    }
-
-    fn watermark_at(&mut self, at: usize, watermark: EventTime) -> Result<()> {
-        if let Some(operator) = &mut self.steps[at].operator {
-            let mut output = Output::default();
-            operator.on_watermark(watermark, &mut output)?;
-            self.take(at, output)?;
-        }
-        for next in self.steps[at].next.clone() {
-            if let Next::Step(step) = next {
-                self.watermark_at(step, watermark)?;
+    fn step(&mut self, at: usize, batch: RecordBatch) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let Step { operator: Some(operator), metrics, .. } = &self.steps[at] else {
+                return self.emit(at, vec![batch]).await;
+            };
+            metrics.rows_in.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+            let rows = (BATCH_ROWS_MAX / operator.copies_max()).max(1);
+            for from in (0..batch.num_rows()).step_by(rows) {
+                let Some(operator) = &mut self.steps[at].operator else { break };
+                let mut output = Output::default();
+                operator.process(batch.slice(from, rows.min(batch.num_rows() - from)), &mut output)?;
+                self.take(at, output).await?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
-    fn take(&mut self, at: usize, output: Output) -> Result<()> {
+    fn watermark_at(&mut self, at: usize, watermark: EventTime) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            while let Some(operator) = &mut self.steps[at].operator {
+                let mut output = Output::default();
+                let firing = operator.on_watermark(watermark, &mut output)?;
+                self.take(at, output).await?;
+                if firing == Firing::Done {
+                    break;
+                }
+            }
+            for next in self.steps[at].next.clone() {
+                if let Next::Step(step) = next {
+                    self.watermark_at(step, watermark).await?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    async fn take(&mut self, at: usize, output: Output) -> Result<()> {
         let Step { node, metrics, .. } = &self.steps[at];
         metrics.late.fetch_add(output.late.len() as u64, Ordering::Relaxed);
-        let rows: usize = output.batches.iter().map(RecordBatch::num_rows).sum();
-        metrics.rows_out.fetch_add(rows as u64, Ordering::Relaxed);
+        metrics.rows_out.fetch_add(output.rows() as u64, Ordering::Relaxed);
         self.late.extend(output.late.into_iter().map(|row| (*node, row)));
-        self.emit(at, output.batches)
+        self.emit(at, output.batches).await
     }
 
-    fn emit(&mut self, at: usize, batches: Vec<RecordBatch>) -> Result<()> {
+    async fn emit(&mut self, at: usize, batches: Vec<RecordBatch>) -> Result<()> {
         for batch in batches {
             if batch.num_rows() == 0 {
                 continue;
             }
             for next in self.steps[at].next.clone() {
                 match next {
-                    Next::Step(step) => self.step(step, batch.clone())?,
-                    Next::Edge(edge) => self.ready.push((edge, batch.clone())),
+                    Next::Step(step) => self.step(step, batch.clone()).await?,
+                    Next::Edge(edge) => self.edges[edge].batch(batch.clone()).await?,
                 }
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::stream::with_origin;
+    use arrow::array::new_empty_array;
+    use arrow::datatypes::Schema;
+
+    /// Makes 100 rows of one, and refuses to be given more than fit a batch then.
+    struct Copies;
+
+    impl Operator for Copies {
+        fn name(&self) -> &str {
+            "copies"
+        }
+
+        fn process(&mut self, batch: RecordBatch, output: &mut Output) -> Result<()> {
+            if batch.num_rows() * 100 > BATCH_ROWS_MAX {
+                return Err(Error::internal("too many rows at once"));
+            }
+            output.batches.push(batch);
+            Ok(())
+        }
+
+        fn copies_max(&self) -> usize {
+            100
+        }
+
+        /// As many rows as the watermark says.
+        fn on_watermark(&mut self, left: EventTime, output: &mut Output) -> Result<Firing> {
+            output.batches.push(rows(left as usize));
+            Ok(Firing::Done)
+        }
+    }
+
+    fn rows(count: usize) -> RecordBatch {
+        let schema = with_origin(&Schema::empty());
+        let column = |field: &arrow::datatypes::FieldRef| match field.data_type() {
+            arrow::datatypes::DataType::Int32 => Arc::new(arrow::array::Int32Array::from(vec![0; count])) as _,
+            arrow::datatypes::DataType::Int64 => Arc::new(arrow::array::Int64Array::from(vec![0; count])) as _,
+            other => new_empty_array(other),
+        };
+        RecordBatch::try_new(Arc::clone(&schema), schema.fields().iter().map(column).collect()).unwrap()
+    }
+
+    fn step(next: Vec<Next>) -> Step {
+        Step { node: 0, operator: Some(Box::new(Copies)), state_key: "0".into(), metrics: Arc::default(), next }
+    }
+
+    #[tokio::test]
+    async fn what_multiplies_rows_is_given_so_many_fewer_wherever_they_come_from() {
+        let mut fragment = Fragment { steps: vec![step(vec![Next::Step(1)]), step(vec![])], ..Fragment::default() };
+        fragment.process(rows(BATCH_ROWS_MAX)).await.unwrap();
+        fragment.on_watermark(BATCH_ROWS_MAX as i64).await.unwrap();
+        let read = |at: usize| fragment.steps[at].metrics.rows_in.load(Ordering::Relaxed);
+        assert_eq!((read(0), read(1)), (BATCH_ROWS_MAX as u64, 2 * BATCH_ROWS_MAX as u64));
     }
 }

@@ -93,6 +93,7 @@ impl<'a> Layout<'a> {
                 NodeKind::WindowAggregate(_)
                 | NodeKind::OverAggregate(_)
                 | NodeKind::WindowRank(_)
+                | NodeKind::Sort(_)
                 | NodeKind::WindowJoin(_) => {
                     // Two paths of one task may lead here (a union of two filters): each has its own first half.
                     let paths =

@@ -185,7 +185,7 @@ impl SourceTask {
             self.on_casualties(assigned.casualties)?;
             let taken = assigned.batch.num_rows() as u64;
             self.position.counts.processed += taken;
-            self.fragment.process(assigned.batch)?;
+            self.fragment.process(assigned.batch).await?;
             self.ahead.add(self.assigner.watermark(), taken);
         }
         // What has come in was counted by the connector, what became of it here: a row lost between is found now.
@@ -233,9 +233,8 @@ impl SourceTask {
         let watermark = self.assigner.watermark();
         self.position.watermark = watermark;
         self.metrics.watermark.store(watermark, Ordering::Relaxed);
-        self.fragment.on_watermark(watermark)?;
+        self.fragment.on_watermark(watermark).await?;
         let told = self.progress.advance(self.place, watermark, self.behind());
-        self.fragment.flush().await?;
         self.fragment.send_watermark(told).await;
         Ok(())
     }
@@ -247,20 +246,19 @@ impl SourceTask {
         } else if self.by_the_clock {
             self.assigner.at(self.clock.now_ms());
             self.position.watermark = self.assigner.watermark();
-            self.fragment.on_watermark(self.assigner.watermark())?;
+            self.fragment.on_watermark(self.assigner.watermark()).await?;
             self.progress.advance(self.place, self.assigner.watermark(), false)
         } else if self.idle {
             // An idle partition follows the others, so that its own windows close with theirs.
             let told = self.progress.idle(self.place);
             self.assigner.raise(told);
             self.position.watermark = self.assigner.watermark();
-            self.fragment.on_watermark(self.assigner.watermark())?;
+            self.fragment.on_watermark(self.assigner.watermark()).await?;
             told
         } else {
             self.progress.advance(self.place, self.assigner.watermark(), self.behind())
         };
         self.publish_counts();
-        self.fragment.flush().await?;
         self.fragment.send_watermark(told).await;
         Ok(())
     }
@@ -271,9 +269,8 @@ impl SourceTask {
         self.reader = None;
         self.assigner.raise(WATERMARK_MAX);
         self.position.watermark = WATERMARK_MAX;
-        self.fragment.on_watermark(WATERMARK_MAX)?;
+        self.fragment.on_watermark(WATERMARK_MAX).await?;
         let told = self.progress.finish(self.place);
-        self.fragment.flush().await?;
         self.fragment.send_watermark(told).await;
         self.metrics.lag.store(0, Ordering::Relaxed);
         self.unfinished.fetch_sub(1, Ordering::Release);

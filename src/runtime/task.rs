@@ -33,13 +33,9 @@ impl KeyedTask {
     pub(crate) async fn run(mut self) -> Result<()> {
         loop {
             match self.inputs.next().await {
-                Event::Batch(batch) => {
-                    self.fragment.process(batch)?;
-                    self.fragment.flush().await?;
-                }
+                Event::Batch(batch) => self.fragment.process(batch).await?,
                 Event::Watermark(watermark) => {
-                    self.fragment.on_watermark(watermark)?;
-                    self.fragment.flush().await?;
+                    self.fragment.on_watermark(watermark).await?;
                     self.fragment.send_watermark(watermark).await;
                 }
                 Event::Barrier(barrier) => {

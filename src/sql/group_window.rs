@@ -49,6 +49,14 @@ fn rewrite(select: &mut ast::Select, errors: &mut Vec<Error>) -> Result<(), Erro
     if let Some(second) = groups.iter().find(|group| window_call(group).is_some()) {
         return Err(Error::sql("GROUP BY has two windows").or_at(span_of(second)).hint("group by one of them"));
     }
+    if let Some(sets) = groups.iter().find(|group| is_grouping_set(group)) {
+        return Err(Error::sql(format!("{name} in GROUP BY does not go with GROUPING SETS, ROLLUP or CUBE"))
+            .or_at(span_of(sets))
+            .detail("In Flink the result would be updated with every row, which is not supported yet.")
+            .hint(
+                "write FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), …)) GROUP BY window_start, window_end, ROLLUP (…)",
+            ));
+    }
     let time = args.first().and_then(column_name).ok_or_else(|| {
         Error::sql(format!("the first argument of {name} must be an event-time column"))
             .or_at(span_of(&call))
@@ -87,6 +95,10 @@ fn arguments(function: &ast::Function) -> Vec<Expr> {
         _ => None,
     };
     list.args.iter().filter_map(plain).collect()
+}
+
+fn is_grouping_set(expr: &Expr) -> bool {
+    matches!(expr, Expr::GroupingSets(_) | Expr::Rollup(_) | Expr::Cube(_))
 }
 
 /// A column by its name alone: the table function has one input.

@@ -1,7 +1,8 @@
-//! A plan's expressions computed once while planning: over a row of NULLs, which finds types that a function refuses only when
-//! it is called; and those without columns over one row, which finds constants that cannot be computed.
+//! A plan's expressions computed once while planning: over a row of NULLs, which finds types that a function refuses
+//! only when it is called; and those without columns over one row, which finds constants that cannot be computed.
 //!
-//! What stands in a branch (`CASE`, `AND`, `COALESCE` …) may never be computed, so it may not fail here either.
+//! What stands in a branch (`CASE`, `AND`, `COALESCE` …) may never be computed: its types must fit, its constants need
+//! not be computable.
 
 use std::sync::Arc;
 
@@ -42,8 +43,7 @@ pub(super) fn of(plan: &StreamPlan) -> Rehearsed {
 
 impl Rehearsed {
     fn expression(&mut self, expr: &Arc<dyn PhysicalExpr>, row: &RecordBatch) {
-        let known = |error: &Error| error.kind() == ErrorKind::Sql && error.span().is_some();
-        if let Some(error) = expr.evaluate(row).err().map(Error::from).filter(known) {
+        if let Some(error) = refused(expr, row) {
             self.impossible.push(error.reworded(in_sql_types));
             return;
         }
@@ -56,7 +56,7 @@ impl Rehearsed {
                 return Ok(TreeNodeRecursion::Continue);
             }
             if let Some(error) = one_row().and_then(|row| part.evaluate(&row).err()).map(Error::from)
-                && matches!(error.kind(), ErrorKind::Data | ErrorKind::Sql)
+                && error.kind() == ErrorKind::Data
             {
                 // no row is to be mended: the script is wrong
                 self.failing.push(error.reworded(in_sql_types).of_kind(ErrorKind::Sql));
@@ -64,6 +64,21 @@ impl Rehearsed {
             Ok(TreeNodeRecursion::Jump)
         }));
     }
+}
+
+/// What a function says about the types it is given, whether or not a branch is ever taken.
+fn refused(expr: &Arc<dyn PhysicalExpr>, row: &RecordBatch) -> Option<Error> {
+    let known = |error: &Error| error.kind() == ErrorKind::Sql && error.span().is_some();
+    let computed = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(row).err().map(Error::from).filter(known);
+    let mut found = computed(expr);
+    // the closure never fails, so neither does the walk
+    drop(expr.apply(|part| {
+        if found.is_none() && branches(part) {
+            found = part.children().into_iter().filter(|branch| !branches(branch)).find_map(computed);
+        }
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    }));
+    found
 }
 
 /// One row of NULLs, also where a column is declared to have none.
@@ -85,10 +100,9 @@ fn is_constant(expr: &Arc<dyn PhysicalExpr>) -> bool {
 
 /// Whether parts of the expression may not be computed.
 fn branches(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    let chooses = |call: &ScalarFunctionExpr| ["coalesce", "if", "ifnull", "nullif"].contains(&call.name());
     expr.is::<CaseExpr>()
         || expr.downcast_ref::<BinaryExpr>().is_some_and(|b| matches!(b.op(), Operator::And | Operator::Or))
-        || expr.downcast_ref::<ScalarFunctionExpr>().is_some_and(chooses)
+        || expr.downcast_ref::<ScalarFunctionExpr>().is_some_and(|call| call.fun().short_circuits())
 }
 
 #[cfg(test)]
@@ -107,7 +121,13 @@ mod tests {
         assert!(
             script("CASE WHEN b THEN 1 / 0 END, TRY_CAST('x' AS INT), COALESCE(a, 1 / 0)").unwrap().failing.is_empty()
         );
-        let impossible = script("CAST(b AS DATE)").unwrap_err();
-        assert!(impossible.message().contains("cannot be cast"), "{impossible}");
+        for select in [
+            "CAST(b AS DATE)",
+            "CASE WHEN a > 3 THEN CAST(b AS DATE) END",
+            "b AND COALESCE(b, CAST(b AS DATE) IS NULL)",
+        ] {
+            let impossible = script(select).unwrap_err();
+            assert!(impossible.message().contains("cannot be cast"), "{select}: {impossible}");
+        }
     }
 }

@@ -13,9 +13,9 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Accumulator;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
-use super::lateness::forgets_at;
 use crate::error::{Error, Result};
 use crate::operators::columns::Arguments;
+use crate::operators::lateness::forgets_at;
 use crate::plan::OverFrame;
 
 /// What is computed over which frame.

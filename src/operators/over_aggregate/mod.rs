@@ -15,7 +15,6 @@
 //! `AbstractRowTimeUnboundedPrecedingOver` for lateness and order.
 
 mod frame;
-mod lateness;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -31,9 +30,9 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
 use self::frame::{FrameSpec, History, Results, Rows, Running};
-use self::lateness::{Fired, NEVER, fires_at};
 use super::columns::{Arguments, evaluate, row_times};
-use super::{KeyFilter, Operator, Output, Snapshot};
+use super::lateness::{Fired, NEVER, fires_at};
+use super::{Firing, KeyFilter, Operator, Output, Snapshot};
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS_MAX;
 use crate::plan::OverAggregate;
@@ -419,11 +418,11 @@ impl Operator for OverAggregateOperator {
         Ok(())
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
-        if watermark <= self.watermark {
-            return Ok(());
+    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<Firing> {
+        if watermark > self.watermark {
+            self.fire(watermark, Some(output))?;
         }
-        self.fire(watermark, Some(output))
+        Ok(Firing::Done)
     }
 
     fn snapshot(&mut self, how: Snapshot) -> Result<Vec<RecordBatch>> {

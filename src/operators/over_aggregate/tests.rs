@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::OverAggregateOperator;
 use crate::operators::testing::{
-    Drive, Row, aggregates, assert_same, batch, drives, plan_expr, rows, run, schema, stamp,
+    Drive, Row, aggregates, assert_same, batch, drives, fire, plan_expr, rows, run, schema, stamp,
 };
 use crate::operators::{Operator, Output};
 use crate::plan::{Node, NodeKind, OverAggregate, OverFrame};
@@ -94,7 +94,7 @@ fn rows_after_the_watermark_are_a_broken_invariant() {
     let node = node(OverFrame::Rows(Some(1)), true);
     let NodeKind::OverAggregate(plan) = &node.kind else { panic!() };
     let mut operator = OverAggregateOperator::new(plan, &schema(), &node.schema).unwrap();
-    operator.on_watermark(100, &mut Output::default()).unwrap();
+    fire(&mut operator, 100, &mut Output::default());
     assert!(operator.process(batch(&stamp(&[(0, 50, A, None)], 0)), &mut Output::default()).is_err());
 }
 
@@ -107,7 +107,7 @@ fn a_range_lets_keys_go() {
         let mut row = stamp(&[(0, at * 100, Some(["a", "b", "c"][at as usize % 3]), Some(1.0))], 0);
         row[0].watermark = (at - 1) * 100;
         operator.process(batch(&row), &mut Output::default()).unwrap();
-        operator.on_watermark(at * 100, &mut Output::default()).unwrap();
+        fire(&mut operator, at * 100, &mut Output::default());
     }
     assert!(operator.index.len() <= 2, "{}", operator.index.len());
     assert!(operator.keys.len() <= 3);

@@ -24,7 +24,7 @@ use crate::limits::BATCH_ROWS_MAX;
 use crate::operators::accumulate::{Groups, take_rows};
 use crate::operators::columns::{int32, int64, misfit};
 use crate::operators::windows::{constant_time, made_origin, progress, take_progress};
-use crate::operators::{KeyFilter, Operator, Output, Snapshot, hash_keys};
+use crate::operators::{Firing, KeyFilter, Operator, Output, Snapshot, hash_keys};
 use crate::plan::{WindowAggregate, WindowOutput};
 use crate::stream::with_origin;
 use crate::time::{EventTime, WATERMARK_MIN};
@@ -203,19 +203,22 @@ impl Operator for GlobalWindowAggregate {
         self.insert(batch)
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
+    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<Firing> {
         let watermark = self.query.clock.watermark(watermark);
         if watermark <= self.watermark {
-            return Ok(());
+            return Ok(Firing::Done);
         }
         while let Some(end) = self.next_window().filter(|end| end - 1 <= watermark) {
+            if output.rows() >= BATCH_ROWS_MAX {
+                return Ok(Firing::More);
+            }
             self.fire(end, output)?;
             self.watermark = end - 1;
             self.drop_complete();
         }
         self.watermark = watermark;
         self.drop_complete();
-        Ok(())
+        Ok(Firing::Done)
     }
 
     fn snapshot(&mut self, how: Snapshot) -> Result<Vec<RecordBatch>> {

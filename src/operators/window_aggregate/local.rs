@@ -21,7 +21,7 @@ use crate::limits::BATCH_ROWS_MAX;
 use crate::operators::accumulate::{Groups, Partial, take_rows};
 use crate::operators::columns::{evaluate_all, int32, int64, misfit, row_times};
 use crate::operators::windows::{is_progress, progress};
-use crate::operators::{KeyFilter, Operator, Output, Snapshot};
+use crate::operators::{Firing, KeyFilter, Operator, Output, Snapshot};
 use crate::plan::WindowAggregate;
 use crate::stream::{LateRow, Origin, PartitionId};
 use crate::time::{EventTime, WATERMARK_MIN};
@@ -143,7 +143,7 @@ impl Operator for LocalWindowAggregate {
         Ok(())
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
+    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<Firing> {
         let watermark = self.query.clock.watermark(watermark);
         self.watermark = self.watermark.max(watermark);
         let (mut complete, mut rows) = (Vec::new(), 0);
@@ -165,7 +165,7 @@ impl Operator for LocalWindowAggregate {
         if rows > 0 {
             output.batches.push(concat_batches(&self.query.partial, &complete)?);
         }
-        Ok(())
+        Ok(Firing::Done)
     }
 
     fn snapshot(&mut self, how: Snapshot) -> Result<Vec<RecordBatch>> {

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
 
-use super::LocalWindowAggregate;
+use super::{GlobalWindowAggregate, LocalWindowAggregate};
+use crate::limits::BATCH_ROWS_MAX;
 use crate::operators::testing::{
-    Drive, Row, aggregates, assert_same, batch, drives, plan_expr, rows, run, schema, stamp,
+    Drive, Row, aggregates, assert_same, batch, drives, fire, plan_expr, rows, run, schema, stamp, text,
 };
-use crate::operators::{Operator, Output};
+use crate::operators::{Firing, Operator, Output};
 use crate::plan::{Node, NodeKind, WindowAggregate, WindowKind, WindowOutput, WindowSpec};
 use crate::stream::Origin;
+use crate::time::WATERMARK_MAX;
 
 fn plan(kind: WindowKind, offset_ms: i64, keyed: bool) -> WindowAggregate {
     let mut output = vec![WindowOutput::Start, WindowOutput::End, WindowOutput::Time];
@@ -138,10 +140,33 @@ fn partitions_stay_apart_in_a_half() {
     let rows = stamp(&[(1, 1, A, None), (0, 1, A, None), (1, 2, A, None)], 0);
     let mut output = Output::default();
     local.process(batch(&rows), &mut output).unwrap();
-    local.on_watermark(9, &mut output).unwrap();
+    fire(&mut local, 9, &mut output);
     let partitions: Vec<i32> =
         output.batches.iter().flat_map(|b| Origin::of(b).unwrap().partition.values().to_vec()).collect();
     assert_eq!(partitions, [0, 1]);
+}
+
+/// A row is in 20,000 windows: they leave by the batch, and none leaves twice.
+#[test]
+fn windows_that_fire_together_leave_by_the_batch() {
+    let kind = WindowKind::Hop { slide_ms: 1, size_ms: 20_000 };
+    let (plan, node) = (plan(kind, 0, true), node(kind, 0, true));
+    let mut local = LocalWindowAggregate::new(&plan, &schema()).unwrap();
+    let mut global = GlobalWindowAggregate::new(&plan, &schema(), &node.schema).unwrap();
+    local.process(batch(&stamp(&[(0, 0, A, Some(1.0))], 0)), &mut Output::default()).unwrap();
+    let mut partials = Output::default();
+    fire(&mut local, WATERMARK_MAX, &mut partials);
+    for partial in partials.batches {
+        global.process(partial, &mut Output::default()).unwrap();
+    }
+    let mut output = Output::default();
+    assert_eq!(global.on_watermark(WATERMARK_MAX, &mut output).unwrap(), Firing::More);
+    assert_eq!(output.rows(), BATCH_ROWS_MAX);
+    fire(&mut global, WATERMARK_MAX, &mut output);
+    fire(&mut global, WATERMARK_MAX, &mut output);
+    let ends: Vec<String> = output.batches.iter().flat_map(text).collect();
+    assert_eq!(ends.len(), 20_000);
+    assert!(ends.is_sorted(), "one window after the other");
 }
 
 /// Window end and key → count and sum.

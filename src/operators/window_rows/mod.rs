@@ -24,7 +24,7 @@ use self::join::Join;
 use self::rank::Rank;
 use super::columns::{evaluate_all, event_millis, misfit};
 use super::windows::{WindowClock, made_origin, progress, take_progress};
-use super::{KeyFilter, Operator, Output, Snapshot, hash_keys};
+use super::{Firing, KeyFilter, Operator, Output, Snapshot, hash_keys};
 use crate::error::{Error, Result};
 use crate::limits::{BATCH_ROWS_MAX, PRUNE_ROWS_MIN};
 use crate::plan::{WindowJoin, WindowRank};
@@ -36,12 +36,6 @@ use crate::time::{EventTime, WATERMARK_MIN};
 trait Window: Send {
     /// What leaves when the window ends: columns of the node, in a defined order.
     fn fire(&self, rows: &RecordBatch) -> Result<Vec<RecordBatch>>;
-
-    /// Where rows that leave have the end of their window, if those of several windows may leave together: a window
-    /// for each moment has a row or two.
-    fn end_column(&self) -> Option<usize> {
-        None
-    }
 
     /// The rows that can still matter, whatever comes; `None`: all.
     fn prune(&self, _rows: &RecordBatch) -> Result<Option<RecordBatch>> {
@@ -185,19 +179,15 @@ impl WindowRows {
         Ok(take_record_batch(&batch, &UInt32Array::from(on_time))?)
     }
 
-    /// What leaves of these windows, of which there is one unless what leaves tells them apart.
-    fn fire(&self, windows: &mut Vec<RecordBatch>, end: i64, output: &mut Output) -> Result<()> {
-        let rows = concat_batches(&self.input, &std::mem::take(windows))?;
-        let complete = |end: i64| self.clock.event_time(end.saturating_sub(1)).saturating_add(1);
+    /// What leaves of the window that ends at `end`.
+    fn fire(&self, held: &[RecordBatch], end: i64, output: &mut Output) -> Result<()> {
+        let rows = concat_batches(&self.input, held)?;
+        let complete = self.clock.event_time(end.saturating_sub(1)).saturating_add(1);
         for made in self.window.fire(&rows)? {
             let count = made.num_rows();
             let users = self.schema.fields().len() - crate::stream::ORIGIN_COLUMNS;
             let mut columns: Vec<ArrayRef> = made.columns()[..users].to_vec();
-            let ends = match self.window.end_column() {
-                Some(column) => event_millis(made.column(column))?,
-                None => Int64Array::from_value(end, count),
-            };
-            columns.extend(made_origin(&columns, ends.values().iter().map(|end| complete(*end)), count)?);
+            columns.extend(made_origin(&columns, std::iter::repeat_n(complete, count), count)?);
             let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
             output.batches.extend(
                 (0..count).step_by(BATCH_ROWS_MAX).map(|from| batch.slice(from, BATCH_ROWS_MAX.min(count - from))),
@@ -229,24 +219,17 @@ impl Operator for WindowRows {
         self.insert(&batch)
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
+    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<Firing> {
         let watermark = self.clock.watermark(watermark).max(self.watermark);
-        let together = self.window.end_column().is_some();
-        let (mut ended, mut rows, mut last) = (Vec::new(), 0, 0);
         while let Some(first) = self.windows.first_entry().filter(|first| *first.key() - 1 <= watermark) {
-            let (end, held) = first.remove_entry();
-            (rows, last) = (rows + held.rows, end);
-            ended.extend(held.batches);
-            if !together || rows >= BATCH_ROWS_MAX {
-                self.fire(&mut ended, end, output)?;
-                rows = 0;
+            if output.rows() >= BATCH_ROWS_MAX {
+                return Ok(Firing::More);
             }
-        }
-        if !ended.is_empty() {
-            self.fire(&mut ended, last, output)?;
+            let (end, held) = first.remove_entry();
+            self.fire(&held.batches, end, output)?;
         }
         self.watermark = watermark;
-        Ok(())
+        Ok(Firing::Done)
     }
 
     fn snapshot(&mut self, how: Snapshot) -> Result<Vec<RecordBatch>> {

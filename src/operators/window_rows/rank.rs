@@ -98,10 +98,6 @@ impl Window for Rank {
         )?])
     }
 
-    fn end_column(&self) -> Option<usize> {
-        Some(self.window_end)
-    }
-
     fn prune(&self, rows: &RecordBatch) -> Result<Option<RecordBatch>> {
         if self.last == u64::MAX {
             return Ok(None);

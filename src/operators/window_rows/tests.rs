@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::WindowRows;
 use crate::operators::calc::CalcOperator;
-use crate::operators::testing::{Row, batch, plan_expr, rows, schema, stamp};
+use crate::operators::testing::{Row, batch, fire, plan_expr, rows, schema, stamp};
 use crate::operators::window_assign::WindowAssignOperator;
 use crate::operators::{KeyFilter, Operator, Output, Snapshot};
 use crate::plan::{Calc, JoinKind, PlanExpr, SortKey, WindowAssign, WindowJoin, WindowKind, WindowRank, WindowSpec};
@@ -132,7 +132,7 @@ fn run(
         operator.process(input(part), &mut output).unwrap();
         // Rows are of one partition here: what comes next has seen at least this.
         let next = rows.get((step + 1) * size).map_or(i64::MAX, |row| row.watermark);
-        operator.on_watermark(next, &mut output).unwrap();
+        fire(&mut operator, next, &mut output);
         take(output);
         if restore_every > 0 && step % restore_every == 0 {
             let how = if step % 4 == 0 { Snapshot::Full } else { Snapshot::Changes };

@@ -342,12 +342,14 @@ fn grouping_calls(aggregate: &Aggregate) -> Result<Vec<Option<Vec<Expr>>>> {
     let keys = grouping_set_to_exprlist(&aggregate.group_expr)?;
     let call = |call: &Expr| match unaliased(call) {
         Expr::AggregateFunction(function) if function.func.name() == "grouping" => {
-            let arguments = &function.params.args;
-            match arguments.iter().find(|argument| !keys.contains(argument)) {
-                Some(other) => Err(Error::sql(format!("GROUPING of \"{other}\", which GROUP BY does not have"))
-                    .hint("give it columns of GROUP BY")),
-                None => Ok(Some(arguments.clone())),
-            }
+            // a key that the rewrite has changed goes by an alias
+            let key = |argument: &Expr| {
+                let key = keys.iter().find(|key| unaliased(key) == unaliased(argument));
+                key.map(|key| (*key).clone()).ok_or_else(|| {
+                    Error::sql("an argument of GROUPING is not in GROUP BY").hint("give it columns of GROUP BY")
+                })
+            };
+            Ok(Some(function.params.args.iter().map(key).collect::<Result<_>>()?))
         }
         _ => Ok(None),
     };

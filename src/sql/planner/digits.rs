@@ -45,6 +45,7 @@ fn candidates(node: &Node) -> Vec<bool> {
         | NodeKind::WindowAssign(_)
         | NodeKind::WindowAggregate(_)
         | NodeKind::WindowRank(_)
+        | NodeKind::Sort(_)
         | NodeKind::WindowJoin(_)
         | NodeKind::OverAggregate(_) => false,
     };

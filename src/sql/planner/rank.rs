@@ -1,19 +1,19 @@
 //! Rows in an order: Top-N and deduplication, which are a filter on the number that `ROW_NUMBER` gives, and `ORDER BY`
-//! of event time, for which each moment is a window of which all rows are kept.
+//! of event time.
 //!
 //! Numbers within a window become a `WindowRank`. Numbers in the order of event time are those of an `OVER`, and the
 //! filter is an ordinary one. All others would be updated with every row.
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::WindowFunctionParams;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, Sort, Window, cast, lit};
+use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, Sort, Window};
 
 use crate::error::{Error, Result};
-use crate::plan::{NodeKind, SortKey, WindowRank};
+use crate::plan::{self, NodeKind, SortKey, WindowRank};
 use crate::sql::planner::errors::span_of_columns;
 use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, Used};
@@ -242,20 +242,8 @@ impl Lowering<'_> {
         let keys =
             sort.expr.iter().map(|key| resolve(&key.expr, names, &stream.columns)).collect::<Result<Vec<_>>>()?;
         let width = stream.columns.len();
-        let instant = DataType::Timestamp(TimeUnit::Millisecond, None);
-        let zoned = match self.schema(&stream).fields().get(keys.first().and_then(place_of).unwrap_or(usize::MAX)) {
-            Some(field) => match field.data_type() {
-                DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
-                _ => instant.clone(),
-            },
-            None => return Err(Error::internal("an event-time column became an expression")),
-        };
-        // the first ms after the row's own: the end of its window
-        let after = cast(cast(keys[0].clone(), zoned), DataType::Int64) + lit(1i64);
         stream.columns.extend(keys);
-        stream.columns.push(cast(after, instant));
-        let order_names = (0..sort.expr.len()).map(|i| format!("$order{i}")).chain(["$after".to_owned()]);
-        let order_names: Vec<String> = order_names.collect();
+        let order_names: Vec<String> = (0..sort.expr.len()).map(|i| format!("$order{i}")).collect();
         let columns = names.fields().iter().map(|f| f.name().as_str()).chain(order_names.iter().map(String::as_str));
         let stream = self.calc(stream, &columns.collect::<Vec<_>>())?;
         let input = self.schema(&stream);
@@ -265,21 +253,7 @@ impl Lowering<'_> {
             let expr = compiler.expr(&place(width + i))?;
             order.push(SortKey { expr, descending: !key.asc, nulls_first: key.nulls_first });
         }
-        let end = width + sort.expr.len();
-        let kind = NodeKind::WindowRank(WindowRank {
-            window_start: end,
-            window_end: end,
-            rowtime: Some(width),
-            zone: None,
-            keys: Vec::new(),
-            order,
-            latest_first: false,
-            first: 1,
-            last: u64::MAX,
-        });
-        let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
-        fields.push(Field::new(ROW_NUMBER, DataType::Int64, false));
-        let mut sorted = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
+        let mut sorted = self.node(NodeKind::Sort(plan::Sort { rowtime: width, order }), vec![stream.node], &input);
         sorted.columns.truncate(width);
         Ok(sorted)
     }

@@ -275,10 +275,15 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<L
         }
         let schema = merge_schema(&node.inputs());
         let names = NamePreserver::new(&node);
-        let changed = node.map_expressions(|expr| {
+        let rewrite = |expr: Expr| {
             let saved = names.save(&expr);
             let expr = expr.transform_up(|e| literal_or_cast(e, &schema, registry))?;
             Ok(expr.update_data(|e| saved.restore(e)))
+        };
+        let changed = node.map_expressions(|expr| match expr {
+            // it has no name of its own: its members are the columns
+            sets @ Expr::GroupingSet(_) => sets.map_children(rewrite),
+            other => rewrite(other),
         })?;
         changed.map_data(LogicalPlan::recompute_schema)
     })?;

@@ -206,8 +206,8 @@ fn rows_in_the_order_of_their_time() {
             "
         Sink result
           Calc [n]
-            WindowRank end=$5 keys=[] order=[$order1 DESC] all rows
-              Calc [n, ts, site, ts, site, CAST(CAST(CAST(ts AS TIMESTAMP(3)) AS BIGINT) + 1 AS TIMESTAMP(3))] where=[v > 1e0]
+            Sort time=$3 order=[$order1 DESC]
+              Calc [n, ts, site, ts, site] where=[v > 1e0]
                 {READ}"
         ),
     );
@@ -216,5 +216,5 @@ fn rows_in_the_order_of_their_time() {
 #[test]
 fn rows_in_the_order_of_their_time_alone() {
     let text = plan("SELECT n FROM readings ORDER BY ts;").unwrap().jobs[0].plan.explain_places();
-    assert!(text.contains("WindowRank end=$3 keys=[] order=[] all rows"), "{text}");
+    assert!(text.contains("Sort time=$2 order=[]"), "{text}");
 }

@@ -1,4 +1,5 @@
-//! Which rows of a key come too late for a bounded frame, and what later rows still see of it.
+//! Which rows of a key come too late for a bounded frame of OVER, and what later rows still see of it; which rows come
+//! too late for an ORDER BY, where all are of one key.
 //!
 //! Flink refuses a row that is not newer than the last one fired for its key, and a RANGE frame forgets a key
 //! some time after its last row: then even very late rows are taken again, and see nothing of what was before.
@@ -7,7 +8,7 @@
 //! several it is the same for every interleaving.
 //!
 //! # Source
-//! Flink `RowTimeRowsBoundedPrecedingFunction`, `RowTimeRangeBoundedPrecedingFunction`: a timer in the past fires
+//! Flink `RowTimeRowsBoundedPrecedingFunction`, `RowTimeRangeBoundedPrecedingFunction`, `RowTimeSortOperator`: a timer in the past fires
 //! when the watermark next moves; state is cleared by a timer that is set anew only when it would come too soon, and
 //! the one it replaces still counts as the last that fired.
 
@@ -49,7 +50,7 @@ impl Fired {
     }
 
     /// Takes note of all that is complete at `watermark`. No later row has a lower one.
-    fn advance(&mut self, watermark: EventTime) {
+    pub(super) fn advance(&mut self, watermark: EventTime) {
         while let Some(Reverse((_, time))) = self.ahead.peek().copied().filter(|next| next.0.0 <= watermark) {
             match self.cleanup {
                 Some((cleanup, at)) if cleanup <= time => {
@@ -59,6 +60,11 @@ impl Fired {
             }
             self.ahead.pop();
         }
+    }
+
+    /// An accepted row of `time` leaves at the watermark `due`.
+    pub(super) fn leaves(&mut self, due: EventTime, time: EventTime) {
+        self.ahead.push(Reverse((due, time)));
     }
 
     /// Whether a RANGE frame knows nothing of the key any more, once `watermark` is reached.
@@ -72,7 +78,7 @@ impl Fired {
         if time <= self.last {
             return false;
         }
-        self.ahead.push(Reverse((fires_at(time, watermark), time)));
+        self.leaves(fires_at(time, watermark), time);
         if let Some(length) = range_ms
             && self.cleanup.is_none_or(|(set, _)| set <= time.saturating_add(length))
         {
