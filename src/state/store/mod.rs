@@ -61,7 +61,7 @@ impl CheckpointStore {
     /// hard links.
     pub fn open(dir: &Path) -> Result<Self> {
         for part in [dir, &dir.join(MANIFESTS), &dir.join(OBJECTS)] {
-            durable::create_dir(part)?;
+            durable::create_dir(part).map_err(chosen_by)?;
         }
         let lock = lock(dir)?;
         for part in [MANIFESTS, OBJECTS] {
@@ -495,7 +495,11 @@ fn foreign(dir: &Path, name: &str) -> Error {
 
 /// An error of the file system in the user's words.
 fn failure(doing: &str, path: &Path, error: io::Error) -> Error {
-    durable::failure(doing, path, error).hint("the state directory is chosen with --state")
+    chosen_by(durable::failure(doing, path, error))
+}
+
+fn chosen_by(error: Error) -> Error {
+    error.hint("the state directory is chosen with --state")
 }
 
 #[cfg(test)]
