@@ -71,8 +71,8 @@ pub trait Target: Send {
     /// under way can appear any more. `false`: a later process has the job.
     ///
     /// # Errors
-    /// `Config` if the target can never be written (no such table or topic, wrong types): on a first start that stops
-    /// the job. `Unavailable` otherwise.
+    /// `Config` if the target can never be written (no such table or topic, wrong types): at a start that stops the job,
+    /// later only if it is said several times in a row. `Unavailable` otherwise.
     fn claim<'a>(&'a mut self, writer: &'a Writer) -> BoxFuture<'a, Result<bool>>;
 
     /// The newest epoch in the system, as its marker says; `None`: no marker.
