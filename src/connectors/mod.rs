@@ -367,11 +367,16 @@ pub fn validate(table: &TableSpec, usage: Usage) -> Vec<Error> {
         "datagen" => datagen::validate(table, usage),
         "print" => print::validate(table, usage),
         "blackhole" => blackhole::validate(table, usage),
-        "" => vec![
-            Error::config(format!("table \"{}\" lacks the option \"connector\"", table.name))
-                .or_at(table.span)
-                .hint(format!("add 'connector' = '…' to WITH; supported: {}", CONNECTORS.join(", "))),
-        ],
+        "" => {
+            let error = Error::config(format!("table \"{}\" lacks the option \"connector\"", table.name));
+            let meant = table.options.keys().find(|key| crate::error::nearest(key, ["connector"]).is_some());
+            vec![match meant {
+                Some(key) => error.or_at(table.options.span(key)).hint(format!("write 'connector' for '{key}'")),
+                None => error
+                    .or_at(table.span)
+                    .hint(format!("add 'connector' = '…' to WITH; supported: {}", CONNECTORS.join(", "))),
+            }]
+        }
         other => {
             let error = table.options.error("connector", format!("connector \"{other}\" is not supported"));
             vec![match crate::error::nearest(other, CONNECTORS.iter().copied()) {

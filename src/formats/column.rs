@@ -91,7 +91,7 @@ impl Bytes {
 
 /// The length of children as an offset; Arrow's offsets have 31 bits.
 fn end_offset(len: usize) -> Result<i32, Wrong> {
-    i32::try_from(len).map_err(|_| Wrong { kind: WrongKind::Full, message: "the batch exceeds 2 GiB".into() })
+    i32::try_from(len).map_err(|_| Wrong::new(WrongKind::Full, "the batch exceeds 2 GiB"))
 }
 
 fn last(offsets: &[i32]) -> usize {

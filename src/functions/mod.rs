@@ -73,7 +73,7 @@ fn scalar_entries() -> impl Iterator<Item = &'static scalar::Entry> {
     scalar_lists().flat_map(|(_, entries)| entries.iter())
 }
 
-/// Functions of Flink that are not supported yet, and what to do instead.
+/// Functions of Flink that are not supported yet: why, or what to do instead, where there is something to say.
 pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("RAND", "its result changes with every run, which a restart could not repeat"),
     ("RAND_INTEGER", "its result changes with every run, which a restart could not repeat"),
@@ -86,13 +86,13 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("LOCALTIME", "use a time of the record, such as the metadata column \"timestamp\""),
     ("LOCALTIMESTAMP", "use a time of the record, such as the metadata column \"timestamp\""),
     ("APPROX_COUNT_DISTINCT", "use COUNT(DISTINCT …)"),
-    ("PERCENTILE", "not yet"),
-    ("GROUP_ID", "GROUPING SETS are not supported yet"),
+    ("PERCENTILE", ""),
+    ("GROUP_ID", "use GROUPING_ID of the columns of GROUP BY"),
     ("LEAD", "rows to come are not known on streams; use LAG"),
-    ("PERCENT_RANK", "not yet"),
-    ("CUME_DIST", "not yet"),
-    ("NTILE", "not yet"),
-    ("NTH_VALUE", "not yet"),
+    ("PERCENT_RANK", ""),
+    ("CUME_DIST", ""),
+    ("NTILE", ""),
+    ("NTH_VALUE", ""),
 ];
 
 /// The scalar functions, under their lower-case Flink names; and what the planner writes for syntax of its own: the
@@ -112,6 +112,14 @@ pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
 /// `Config` if it does not, with how zones are written.
 pub fn check_time_zone(name: &str) -> Result<()> {
     Zone::parse(name).map(drop)
+}
+
+/// Whether EXTRACT, FLOOR and CEIL know a unit of time, in any case.
+///
+/// # Errors
+/// `Sql` if not, with the nearest unit or all of them.
+pub fn check_unit(name: &str) -> Result<()> {
+    time::check_unit(name)
 }
 
 /// How a function is written, by its upper-case name.

@@ -345,7 +345,10 @@ impl Scalar {
 
     fn refuse(&self, types: &[DataType]) -> datafusion::error::DataFusionError {
         let types: Vec<_> = types.iter().map(ToString::to_string).collect();
-        let name = self.entry.name.to_uppercase();
+        // a function that stands for syntax has a name of its own, and its usage the one that people write
+        let usage = self.entry.usage;
+        let written = usage.split(['(', '[']).next().filter(|name| !name.is_empty() && name.to_uppercase() == *name);
+        let name = written.map_or_else(|| self.entry.name.to_uppercase(), str::to_owned);
         Error::sql(format!("function \"{name}\" does not take ({})", types.join(", ")))
             .hint(format!("write {}", self.entry.usage))
             .into()

@@ -1,5 +1,6 @@
 //! `INSERT`: which column of the query goes where, and where the query's columns stand.
 
+use arrow::datatypes::DataType;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 
@@ -97,4 +98,27 @@ impl Insert {
             other => span_of(other),
         }
     }
+}
+
+/// Columns of a result whose types no row can be written with.
+pub(super) fn unwritable(plan: &LogicalPlan, places: &[Option<Span>]) -> Vec<Error> {
+    let wrong = |data_type: &DataType| match data_type {
+        DataType::Duration(_) | DataType::Interval(_) => Some(
+            Error::sql("a column of a result cannot be an INTERVAL")
+                .hint("take a number: TIMESTAMPDIFF(SECOND, from, to); or a text: CAST(… AS STRING)"),
+        ),
+        DataType::Decimal256(..) => Some(
+            Error::sql("a number has more than 38 digits")
+                .hint("a DECIMAL has at most 38 digits: use a DOUBLE, as in 1e40"),
+        ),
+        DataType::Null => {
+            Some(Error::sql("a column of a result is NULL, and so has no type").hint("write CAST(NULL AS type)"))
+        }
+        DataType::Struct(fields) if fields.iter().any(|field| field.data_type().is_null()) => Some(
+            Error::sql("a field of a ROW is NULL, and so has no type").hint("write CAST(NULL AS type) for the field"),
+        ),
+        _ => None,
+    };
+    let fields = plan.schema().fields().iter().enumerate();
+    fields.filter_map(|(i, field)| Some(wrong(field.data_type())?.or_at(places.get(i).copied().flatten()))).collect()
 }

@@ -24,7 +24,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, Query, visit_relations};
 
@@ -529,7 +528,7 @@ impl Planning {
             return Ok(());
         }
         let plan = self.plan(query)?;
-        let unwritable = unwritable(&plan, &insert::column_places(query));
+        let unwritable = insert::unwritable(&plan, &insert::column_places(query));
         if !unwritable.is_empty() {
             return Err(unwritable);
         }
@@ -549,23 +548,6 @@ struct PlannedInsert {
     plan: LogicalPlan,
     /// For each column of the table's `sink_schema()`, the query's column; `None`: NULL.
     from: Vec<Option<usize>>,
-}
-
-/// Columns of a result whose types no row can be written with.
-fn unwritable(plan: &LogicalPlan, places: &[Option<Span>]) -> Vec<Error> {
-    let wrong = |data_type: &DataType| match data_type {
-        DataType::Duration(_) | DataType::Interval(_) => Some(
-            Error::sql("a column of a result cannot be an INTERVAL")
-                .hint("take a number: TIMESTAMPDIFF(SECOND, from, to); or a text: CAST(… AS STRING)"),
-        ),
-        DataType::Decimal256(..) => Some(
-            Error::sql("a number has more than 38 digits")
-                .hint("a DECIMAL has at most 38 digits: use a DOUBLE, as in 1e40"),
-        ),
-        _ => None,
-    };
-    let fields = plan.schema().fields().iter().enumerate();
-    fields.filter_map(|(i, field)| Some(wrong(field.data_type())?.or_at(places.get(i).copied().flatten()))).collect()
 }
 
 /// The table a final SELECT writes to.

@@ -140,7 +140,11 @@ impl From<Wrong> for BadValue {
             WrongKind::Timestamp => TIMESTAMP,
             WrongKind::Full => TOO_LARGE,
         };
-        bad(code, wrong.message)
+        let mut message = wrong.message;
+        if wrong.standard.is_some() {
+            message.push_str("; declare the column as STRING and read it with TO_TIMESTAMP(REPLACE(column, 'T', ' '))");
+        }
+        bad(code, message)
     }
 }
 

@@ -113,7 +113,14 @@ impl From<Wrong> for Bad {
             WrongKind::Timestamp => TIMESTAMP,
             WrongKind::Full => TOO_LARGE,
         };
-        Self::new(code, wrong.message)
+        let mut message = wrong.message;
+        if let Some(standard) = wrong.standard {
+            message.push_str(&format!("; set 'json.timestamp-format.standard' = '{standard}'"));
+            if standard == "ISO-8601" {
+                message.push_str(" (a time with \"Z\" needs a column of type TIMESTAMP_LTZ)");
+            }
+        }
+        Self::new(code, message)
     }
 }
 

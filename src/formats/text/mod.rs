@@ -29,19 +29,27 @@ pub(super) struct Wrong {
     pub(super) kind: WrongKind,
     /// For people, with an excerpt of the value at most.
     pub(super) message: String,
+    /// The standard of time stamps in which the text would be one.
+    pub(super) standard: Option<&'static str>,
 }
 
 impl Wrong {
+    /// A value that is wrong in another way than its standard of time.
+    #[cold]
+    pub(super) fn new(kind: WrongKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), standard: None }
+    }
+
     /// `text` cannot be read as `wanted`.
     #[cold]
     pub(super) fn type_of(text: &str, wanted: &str) -> Self {
-        Self { kind: WrongKind::Type, message: format!("{} is no {wanted}", excerpt(text)) }
+        Self::new(WrongKind::Type, format!("{} is no {wanted}", excerpt(text)))
     }
 
     /// `text` is beyond the range of `wanted`.
     #[cold]
     pub(super) fn range_of(text: &str, wanted: &str) -> Self {
-        Self { kind: WrongKind::Range, message: format!("{} is out of range for {wanted}", excerpt(text)) }
+        Self::new(WrongKind::Range, format!("{} is out of range for {wanted}", excerpt(text)))
     }
 }
 

@@ -90,7 +90,7 @@ pub(in crate::formats) fn parse_time(text: &str, unit: TimeUnit) -> Result<i64, 
 #[cold]
 fn wrong_form(text: &str, wanted: &str, form: &str) -> Wrong {
     let message = format!("{} is no {wanted} of the form {form}", excerpt(text));
-    Wrong { kind: WrongKind::Timestamp, message }
+    Wrong::new(WrongKind::Timestamp, message)
 }
 
 /// Says what form was expected and, where it can be guessed, what to change.
@@ -108,9 +108,11 @@ fn wrong_timestamp(text: &str, style: TimestampStyle, ltz: bool) -> Wrong {
     let hint = if let Some(hint) = epoch_hint(text) {
         hint
     } else if style == TimestampStyle::Sql && separator == Some(&b'T') {
-        "set 'json.timestamp-format.standard' = 'ISO-8601' (a time with \"Z\" needs a column of type TIMESTAMP_LTZ)"
+        wrong.standard = Some("ISO-8601");
+        return wrong;
     } else if style == TimestampStyle::Iso && separator == Some(&b' ') {
-        "set 'json.timestamp-format.standard' = 'SQL'"
+        wrong.standard = Some("SQL");
+        return wrong;
     } else if !ltz && text.ends_with('Z') {
         "a time with \"Z\" needs a column of type TIMESTAMP_LTZ"
     } else if ltz && !text.ends_with('Z') {
@@ -132,7 +134,7 @@ pub(in crate::formats) fn wrong_number(text: &str, ltz: bool) -> Wrong {
         message.push_str("; ");
         message.push_str(hint);
     }
-    Wrong { kind: WrongKind::Timestamp, message }
+    Wrong::new(WrongKind::Timestamp, message)
 }
 
 /// What to do about a number of the size that instants of our time have since 1970 in some unit.
@@ -394,7 +396,9 @@ mod tests {
     #[test]
     fn hints_name_the_way_out() {
         let message = |text, style, ltz| parse_timestamp(text, style, ltz, MS).unwrap_err().message;
-        assert!(message("2024-03-01T10:00:00", Sql, false).contains("ISO-8601"));
+        let standard = |text, style| parse_timestamp(text, style, false, MS).unwrap_err().standard;
+        assert_eq!(standard("2024-03-01T10:00:00", Sql), Some("ISO-8601"));
+        assert_eq!(standard("2024-03-01 10:00:00", Iso), Some("SQL"));
         assert!(message("2024-03-01 10:00:00Z", Sql, false).contains("TIMESTAMP_LTZ"));
         assert!(message("1709287200000", Sql, false).contains("TO_TIMESTAMP_LTZ(column, 3)"));
         assert!(wrong_number("1709287200", false).message.contains("TO_TIMESTAMP_LTZ(column, 0)"));

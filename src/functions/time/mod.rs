@@ -175,6 +175,11 @@ fn part_of(call: &Call<'_>, index: usize, unit: impl Fn(usize) -> Result<Option<
 }
 
 /// The unit named at a row of a text column.
+/// Whether there is a unit of time of that name.
+pub(super) fn check_unit(name: &str) -> crate::error::Result<()> {
+    Unit::parse(name).map(drop)
+}
+
 fn unit_at(texts: &arrow::array::StringArray, row: usize) -> Result<Option<Unit>> {
     Ok(texts.at(row).map(Unit::parse).transpose()?)
 }

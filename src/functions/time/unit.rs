@@ -60,7 +60,10 @@ impl Unit {
         let bare = upper.strip_prefix("SQL_TSI_").unwrap_or(&upper);
         let find = |name: &str| NAMES.iter().find(|(known, _)| *known == name).map(|(_, unit)| *unit);
         find(bare).or_else(|| find(bare.strip_suffix('S')?)).ok_or_else(|| {
-            Error::sql(format!("\"{name}\" is not a unit of time")).nearest(name, NAMES.iter().map(|(name, _)| *name))
+            let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+            Error::sql(format!("\"{name}\" is not a unit of time"))
+                .hint(format!("units: {}", names.join(", ")))
+                .nearest(&upper, names.iter().copied())
         })
     }
 

@@ -7,14 +7,36 @@ use datafusion::sql::sqlparser::ast::{ObjectName, Query, TableFactor, Visit, Vis
 
 use super::Catalog;
 use crate::error::Error;
+use crate::sql::parser::ast::CreateView;
 use crate::sql::parser::names::LEDGER;
 use crate::sql::planner::errors::{span_of, unknown_table};
+use crate::sql::planner::refuse::TableArguments;
+use crate::sql::planner::scope::recursive;
 
 impl Catalog {
+    /// The refusal of a view that reads a table of its own name, which is not there yet.
+    pub(super) fn reads_itself(&self, create: &CreateView) -> Option<Error> {
+        let own = self.key(&create.name);
+        if self.taken(&own) {
+            return None;
+        }
+        let mut named = Named::default();
+        let ControlFlow::Continue(()) = create.query.visit(&mut named);
+        let mut arguments = TableArguments(Vec::new());
+        arguments.collect(&create.query);
+        named.tables.append(&mut arguments.0);
+        let is_local = |name: &ObjectName| matches!(&name.0[..], [only] if only.as_ident().is_some_and(|ident| named.local.contains(&ident.value)));
+        let found = named.tables.iter().find(|name| !is_local(name) && self.key_of(name) == own)?;
+        Some(recursive(&format!("view \"{own}\""), &own).or_at(span_of(found)))
+    }
+
     /// Tables and views that the query names and nobody has declared.
     pub(super) fn missing(&self, query: &Query) -> Vec<Error> {
         let mut named = Named::default();
         let ControlFlow::Continue(()) = query.visit(&mut named);
+        let mut arguments = TableArguments(Vec::new());
+        arguments.collect(query);
+        named.tables.append(&mut arguments.0);
         let known = |name: &ObjectName| {
             let local =
                 matches!(&name.0[..], [only] if only.as_ident().is_some_and(|i| named.local.contains(&i.value)));

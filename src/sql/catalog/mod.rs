@@ -363,7 +363,10 @@ impl Catalog {
         }
         self.check_database(&create.name).map_err(|e| vec![e])?;
         self.check_new(&create.name, create.temporary).map_err(|e| vec![e])?;
-        let planned = self.planner(registry).view(create).and_then(|plan| check(&plan).map(|()| plan));
+        let planned = match self.reads_itself(create) {
+            Some(error) => Err(vec![error]),
+            None => self.planner(registry).view(create).and_then(|plan| check(&plan).map(|()| plan)),
+        };
         match planned {
             Ok(plan) => {
                 let columns = plan.schema().fields().iter().map(|field| field.name().clone()).collect();

@@ -133,6 +133,13 @@ impl FlinkDialect {
         Ok(call(MAP_CONSTRUCTOR, start, arguments))
     }
 
+    /// `ARRAY[]`: an AST without a place for an error to point at.
+    fn empty_array(&self, parser: &Parser<'_>) -> ParserError {
+        let (first, last) = (parser.peek_token_ref().span, parser.peek_nth_token_ref(2).span);
+        let error = Error::sql("ARRAY[] has no elements, and so no type").or_at(script_span(first.union(&last)));
+        self.keep_error(error.hint("write ARRAY[CAST(NULL AS INT)], with the type of the elements"))
+    }
+
     /// `(start, end) OVERLAPS (start, end)`, as a call.
     fn overlaps(&self, parser: &mut Parser<'_>, left: &Expr) -> Result<Expr, ParserError> {
         let place = parser.next_token().span;
@@ -360,6 +367,12 @@ impl Dialect for FlinkDialect {
         }
         if word_at(parser, 0, "MAP") && parser.peek_nth_token_ref(1).token == Token::LBracket {
             return Some(self.map(parser));
+        }
+        if word_at(parser, 0, "ARRAY")
+            && parser.peek_nth_token_ref(1).token == Token::LBracket
+            && parser.peek_nth_token_ref(2).token == Token::RBracket
+        {
+            return Some(Err(self.empty_array(parser)));
         }
         if opens && word_at(parser, 0, "TRIM") && word_at(parser, 3, "FROM") {
             return Some(self.trim_blanks(parser));

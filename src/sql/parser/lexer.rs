@@ -109,6 +109,11 @@ impl Lexer<'_> {
             ('/', Some('*')) => self.comment(),
             ('\'', _) => self.string(),
             ('x' | 'X', Some('\'')) => self.hex_string(),
+            // a text of the national character set is a text
+            ('n' | 'N', Some('\'')) => {
+                self.next();
+                self.string();
+            }
             ('u' | 'U', Some('&')) if self.rest().starts_with("&'") => self.unicode_string(),
             ('`', _) => self.quoted_word(),
             ('"', _) => self.double_quoted(),

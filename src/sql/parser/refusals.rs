@@ -108,6 +108,7 @@ const CONSTRUCTS: &[(&[&str], &str, &str)] = &[
     ),
     (&["FORMAT", "JSON"], "FORMAT JSON", "leave it out"),
     (&["MEMBER", "OF"], "MEMBER OF", "use ARRAY_CONTAINS(array, value)"),
+    (&["SOME"], "a comparison with SOME (…)", "write value IN (…)"),
     (&["SUBMULTISET"], "SUBMULTISET", "leave it out"),
     (&["WITHIN", "DISTINCT"], "WITHIN DISTINCT", "leave it out"),
     (&["TABLESAMPLE"], "TABLESAMPLE", "use WHERE RAND() < 0.1"),

@@ -103,6 +103,13 @@ fn foreign(token: &Token, previous: Option<&Token>) -> Option<String> {
         Token::Eq if previous == Some(&Token::Eq) => "write one = to compare".to_owned(),
         Token::DoubleEq => "write one = to compare".to_owned(),
         Token::Ampersand | Token::Overlap => "write AND".to_owned(),
+        Token::Word(word)
+            if word.value.eq_ignore_ascii_case("DIV")
+                && word.quote_style.is_none()
+                && previous.is_some_and(ends_value) =>
+        {
+            "write a / b: whole numbers divide to a whole number".to_owned()
+        }
         Token::Char('‘' | '’' | '“' | '”' | '´') => "texts stand in plain quotes: '…'".to_owned(),
         Token::Char(c) if ('\u{ff01}'..='\u{ff5e}').contains(c) => {
             let plain = u32::from(*c).checked_sub(0xfee0).and_then(char::from_u32)?;
@@ -205,6 +212,7 @@ pub(super) fn translate(error: &ParserError, cursor: &Cursor<'_>) -> Error {
             };
             error.at(span).hint("write it behind the text, as in INTERVAL '5' MINUTE")
         }
+        None if message.starts_with("No infix parser") => expected("the end of the expression", tokens, index).at(span),
         None => Error::sql(lowercase(message)).at(span),
     }
 }

@@ -10,8 +10,8 @@ use datafusion::sql::sqlparser::tokenizer;
 
 use crate::error::{Error, Span};
 use crate::sql::planner::locate::Piece;
+use crate::sql::planner::refuse::TableArguments;
 use crate::sql::planner::scope;
-use crate::sql::planner::window::ours;
 use crate::sql::planner::wording::{in_sql_types, of_types};
 
 /// Where a piece of syntax stands, if the parser kept it.
@@ -65,7 +65,18 @@ pub(crate) fn translate<V: Visit + Spanned>(
     syntax: &V,
 ) -> Error {
     let (error, given) = unwrap(error);
-    let place = piece.and_then(|piece| span_of(&piece.expr)).or(given);
+    // a piece without a column of that name only holds what misses it
+    let missing = match error {
+        DataFusionError::SchemaError(missing, _) => match missing.as_ref() {
+            SchemaError::FieldNotFound { field, .. } => match piece {
+                Some(piece) if column_place(&field.name, &piece.expr).is_none() => column_place(&field.name, syntax),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    };
+    let place = missing.or_else(|| piece.and_then(|piece| span_of(&piece.expr))).or(given);
     let whole = || span_of(syntax);
     if let Some(own) = ours(error) {
         if own.message().contains("does not take (")
@@ -83,10 +94,39 @@ pub(crate) fn translate<V: Visit + Spanned>(
     match error {
         DataFusionError::SchemaError(schema, _) => schema_error(schema, place, syntax),
         DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => {
-            plan_error(text, place, tables, syntax).or_at(whole())
+            let error = plan_error(text, place, tables, syntax).or_at(whole());
+            if is_dump(error.message()) { in_words(error.message(), piece).or_at(error.span()) } else { error }
         }
-        DataFusionError::ArrowError(e, _) => Error::sql(clean(&e.to_string())).or_at(place).or_at(whole()),
-        other => Error::sql(clean(&other.strip_backtrace())).or_at(place).or_at(whole()),
+        DataFusionError::ArrowError(e, _) => of_cast(&e.to_string())
+            .unwrap_or_else(|| in_words(&clean(&e.to_string()), piece))
+            .or_at(place)
+            .or_at(whole()),
+        other => in_words(&clean(&other.strip_backtrace()), piece).or_at(place).or_at(whole()),
+    }
+}
+
+/// A constant that does not become a value of the type another place asks for.
+fn of_cast(text: &str) -> Option<Error> {
+    let (value, to) = between(text, "Cannot cast string '", "'").zip(between(text, "to value of ", " type"))?;
+    Some(
+        Error::sql(format!("\"{value}\" cannot be converted to {}", in_sql_types(to)))
+            .hint("write a value of that type, or CAST(… AS type)"),
+    )
+}
+
+/// Whether a text holds a tree of the parser's or the planner's, which says nothing to a reader of SQL.
+pub(crate) fn is_dump(text: &str) -> bool {
+    ["unsupported ast node", "Ident {", "Expr::", "LogicalPlan", " { ", "logical expression"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+/// The text, unless it holds a tree: then what the tree stands for, as it was written.
+fn in_words(text: &str, piece: Option<&Piece>) -> Error {
+    match piece {
+        _ if !is_dump(text) => Error::sql(text),
+        Some(piece) => Error::sql(format!("this form of expression is not supported: \"{}\"", piece.expr)),
+        None => Error::sql("this query has a form that is not supported"),
     }
 }
 
@@ -113,6 +153,16 @@ fn about_types(text: &str, piece: &Piece) -> Option<Error> {
     .flatten()
 }
 
+/// An error of ours that went through DataFusion.
+pub(crate) fn ours(error: &DataFusionError) -> Option<&Error> {
+    match error {
+        DataFusionError::External(e) => e.downcast_ref(),
+        DataFusionError::Context(_, e) | DataFusionError::Diagnostic(_, e) => ours(e),
+        DataFusionError::Collection(all) => all.iter().find_map(ours),
+        _ => None,
+    }
+}
+
 /// The innermost error, and the first place given on the way.
 fn unwrap(error: &DataFusionError) -> (&DataFusionError, Option<Span>) {
     match error {
@@ -136,8 +186,9 @@ fn schema_error<V: Visit + Spanned>(error: &SchemaError, place: Option<Span>, sy
         SchemaError::FieldNotFound { field, valid_fields } => {
             let place = place.or_else(|| column_place(&field.name, syntax));
             let error = column_not_found(field, valid_fields);
+            let own = |expr: &ast::Expr| column_place(&field.name, expr).is_some();
             let error = match scope::alias_of(&field.name, syntax) {
-                Some(expr) if error.hint_text().is_none_or(|hint| hint.starts_with("columns")) => error.hint(format!(
+                Some(expr) if field.relation.is_none() && !own(&expr) => error.hint(format!(
                     "\"{}\" is a name given in SELECT, which is computed later: write {expr} here, or filter in an outer SELECT",
                     field.name
                 )),
@@ -219,19 +270,22 @@ fn statement_error<V: Visit + Spanned>(text: &str, place: Option<Span>, syntax: 
     if text.contains("across values list") {
         return Some(scope::of_values(syntax, &clean(text)).or_at(place));
     }
-    if let Some((inner, outer)) = between(text, "nested: '", "(").zip(between(text, "nested inside '", "(")) {
-        let (inner, outer) = (inner.to_uppercase(), outer.to_uppercase());
-        return Some(
-            Error::sql(format!("{inner} stands inside {outer}: aggregates cannot be nested"))
-                .hint(format!("compute {inner} in a view or (SELECT …), and {outer} over its rows"))
-                .or_at(place),
-        );
+    if let Some((has, named)) =
+        between(text, "Source table contains ", " columns").zip(between(text, "but only ", " names"))
+    {
+        return Some(scope::of_alias(syntax, has, named).or_at(place));
     }
-    if text.contains("not allowed in the WHERE clause") {
+    if let Some(name) = between(text, "Invalid qualifier ", "\n")
+        .or_else(|| text.split_once("Invalid qualifier ").map(|(_, name)| name))
+    {
+        let tables = scope::all_tables(syntax);
+        let error = Error::sql(format!("table or alias \"{}\" not found in FROM", name.trim()));
         return Some(
-            Error::sql("an aggregate cannot be used in WHERE, which is computed before it")
-                .hint("write the condition behind GROUP BY … as HAVING")
-                .or_at(place),
+            error
+                .or_at(scope::qualified_star(name.trim(), syntax))
+                .or_at(place)
+                .hint(format!("FROM has {}", tables.join(", ")))
+                .nearest(name.trim(), tables.iter().map(String::as_str)),
         );
     }
     None
@@ -239,6 +293,9 @@ fn statement_error<V: Visit + Spanned>(text: &str, place: Option<Span>, syntax: 
 
 fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&str], syntax: &V) -> Error {
     if let Some(name) = between(text, "table '", "' not found") {
+        if let Some(error) = scope::of_with(name, syntax) {
+            return error.or_at(place);
+        }
         let in_ledger = name.starts_with("ledger.");
         if in_ledger && !tables.iter().any(|table| table.starts_with("ledger.")) {
             return Error::sql(format!("a job cannot read its ledger: \"{name}\""))
@@ -246,7 +303,7 @@ fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&st
                 .or_at(place);
         }
         let bare = if in_ledger { name } else { name.rsplit('.').next().unwrap_or(name) };
-        return unknown_table(name, bare, tables.iter().copied()).or_at(place);
+        return unknown_table(name, bare, tables.iter().copied()).or_at(argument_place(bare, syntax)).or_at(place);
     }
     if let Some(error) = statement_error(text, place, syntax) {
         return error;
@@ -265,6 +322,16 @@ fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&st
     {
         let name = name.rsplit(['.', ' ']).next().unwrap_or(name);
         return duplicate(name).or_at(scope::second(name, syntax)).or_at(place.or_else(|| column_place(name, syntax)));
+    }
+    if let Some((told, _)) = text
+        .split_once("coercion failed with: External error: ")
+        .and_then(|(_, rest)| rest.split_once(" No function matches"))
+        && let Some((message, usage)) = told.trim_end_matches('.').split_once(" (write ")
+    {
+        // one of our functions, told by DataFusion
+        let message = message.trim_start_matches("function ").replace('"', "");
+        let error = Error::sql(in_sql_types(&message)).or_at(place);
+        return error.hint(format!("write {}", usage.strip_suffix(')').unwrap_or(usage)));
     }
     let place = place.or_else(|| call_place(text, syntax));
     let function = between(text, "call to '", "'")
@@ -325,6 +392,15 @@ fn clean(text: &str) -> String {
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(start)?;
     rest.split_once(end).map(|(found, _)| found)
+}
+
+/// First place where a table of that name is given to a window function.
+fn argument_place<V: Visit>(name: &str, syntax: &V) -> Option<Span> {
+    let mut arguments = TableArguments(Vec::new());
+    let ControlFlow::Continue(()) = syntax.visit(&mut arguments);
+    let last =
+        |table: &&ast::ObjectName| table.0.last().and_then(|part| part.as_ident()).is_some_and(|i| i.value == name);
+    arguments.0.iter().find(last).and_then(span_of)
 }
 
 /// First place where a column of that name is used.

@@ -62,6 +62,12 @@ fn placed(expr: Expr, place: Span) -> Expr {
             }
             None => Expr::ScalarFunction(call),
         },
+        // a text that is compared with a number is cast
+        Expr::BinaryExpr(mut both) => {
+            *both.left = placed(*both.left, place);
+            *both.right = placed(*both.right, place);
+            Expr::BinaryExpr(both)
+        }
         // casts in aggregates have names
         Expr::Alias(mut named) => {
             *named.expr = placed(*named.expr, place);

@@ -4,10 +4,13 @@
 //! down: a filter below the watermark would change which rows are late.
 
 mod aggregate;
+mod calls;
 pub(crate) mod context;
 pub(crate) mod digits;
 pub(crate) mod errors;
 pub(crate) mod expr;
+pub(crate) mod forms;
+mod frame;
 pub(crate) mod interval;
 mod join;
 pub(crate) mod locate;
@@ -17,7 +20,7 @@ mod over;
 mod rank;
 pub(crate) mod refuse;
 mod relabel;
-mod scope;
+pub(crate) mod scope;
 mod session_rows;
 pub(crate) mod sink;
 pub(crate) mod unnest;

@@ -7,17 +7,19 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::ScalarValue;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunctionParams;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, Sort, Window};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, Sort, Window,
+};
 
 use crate::error::{Error, Result};
 use crate::plan::{self, NodeKind, SortKey, WindowRank};
 use crate::sql::planner::errors::span_of_columns;
-use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
+use crate::sql::planner::expr::{Compiler, flink_type, place, place_of, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, Used};
-use crate::sql::planner::window::{is_time_attribute, ranks_window, unaliased, window_column_of};
+use crate::sql::planner::window::{is_time_attribute, ranks_window, unaliased, window_column_of, window_key};
 
 /// A `ROW_NUMBER` below a filter.
 #[derive(Clone, Copy)]
@@ -137,6 +139,11 @@ impl Lowering<'_> {
             .collect();
         if !ranks_window(numbered.window) {
             let params = params(numbered.window);
+            let keys = params.map_or(&[][..], |params| &params.partition_by);
+            let bound = keys.iter().find(|key| is_bound_of_group_window(&numbered.window.input, key));
+            if let Some(bound) = bound {
+                return Err(of_group_window().or_at(span_of_columns([bound])));
+            }
             let order =
                 params.into_iter().flat_map(|p| p.partition_by.iter().chain(p.order_by.iter().map(|o| &o.expr)));
             return Err(updating().or_at(span_of_columns(order)));
@@ -201,6 +208,7 @@ impl Lowering<'_> {
         let (Some(end), Some(tvf)) = (bounds[1], of) else { return Err(updating()) };
         let mut order = Vec::new();
         for sort in &params.order_by {
+            check_order(&sort.expr, names)?;
             let expr = compiler.expr(&resolve(&sort.expr, names, &stream.columns)?)?;
             order.push(SortKey { expr, descending: !sort.asc, nulls_first: sort.nulls_first });
         }
@@ -237,6 +245,7 @@ impl Lowering<'_> {
                     .hint("write the rows to a table and query that with \"streamer sql\""));
             }
         }
+        sort.expr.iter().try_for_each(|key| check_order(&key.expr, names))?;
         let stream = self.lower(&sort.input)?;
         let mut stream = self.attach(stream)?;
         let keys =
@@ -259,8 +268,54 @@ impl Lowering<'_> {
     }
 }
 
+/// Whether rows can be put in the order of an expression.
+///
+/// # Errors
+/// `Sql` for a type with a MAP, which has no order in Flink either.
+fn check_order(expr: &Expr, schema: &DFSchema) -> Result<()> {
+    fn ordered(data_type: &DataType) -> bool {
+        match data_type {
+            DataType::Map(..) => false,
+            DataType::List(item) => ordered(item.data_type()),
+            DataType::Struct(fields) => fields.iter().all(|field| ordered(field.data_type())),
+            _ => true,
+        }
+    }
+    let data_type = expr.get_type(schema)?;
+    if ordered(&data_type) {
+        return Ok(());
+    }
+    Err(Error::sql(format!("ORDER BY does not take {}", flink_type(&data_type))).or_at(span_of_columns([expr])).hint(
+        "order by a number, a text, a time, a BOOLEAN, or an ARRAY or ROW of these; of a MAP take a value: m['key']",
+    ))
+}
+
 /// Name of the number in a node.
 const ROW_NUMBER: &str = "row_number";
+
+/// Whether an expression over `plan` is, through nothing but renaming, the start or the end of a group window.
+fn is_bound_of_group_window(plan: &LogicalPlan, expr: &Expr) -> bool {
+    let Expr::Column(column) = unaliased(expr) else { return false };
+    let Ok(index) = plan.schema().index_of_column(column) else { return false };
+    match plan {
+        LogicalPlan::Projection(p) => p.expr.get(index).is_some_and(|expr| is_bound_of_group_window(&p.input, expr)),
+        LogicalPlan::SubqueryAlias(a) => {
+            is_bound_of_group_window(&a.input, &Expr::from(a.input.schema().qualified_field(index)))
+        }
+        LogicalPlan::Filter(f) => is_bound_of_group_window(&f.input, expr),
+        LogicalPlan::Aggregate(a) => {
+            window_key(a, index).is_some_and(|(which, tvf)| which < 2 && tvf.is_group_window())
+        }
+        _ => false,
+    }
+}
+
+/// A Top-N of the results of a group window.
+fn of_group_window() -> Error {
+    Error::sql("a Top-N over the start and end of a group window is not supported")
+        .detail("In the result of GROUP BY TUMBLE(…) they are plain time stamps: the Top-N would be updated with every row.")
+        .hint("write the window as a table function: FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, and PARTITION BY window_start, window_end")
+}
 
 /// A Top-N whose result would change with every row.
 fn updating() -> Error {

@@ -5,15 +5,17 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, TableWithJoins,
-    Visit, Visitor, WindowFrameBound, WindowSpec, WindowType,
+    self, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor,
+    TableWithJoins, Visit, Visitor, WindowType,
 };
 
 use crate::error::{Error, Span};
 use crate::functions;
+use crate::sql::planner::calls::{self, Clause};
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::{from_parser, span_of};
 use crate::sql::planner::window::is_window_function;
+use crate::sql::planner::{forms, frame};
 
 /// Nesting of one expression; far above what people write, far below what could hurt.
 const EXPRESSION_DEPTH_MAX: usize = 500;
@@ -23,21 +25,29 @@ const ENDLESS: &str = "the rows of a stream have no end: write them to a table a
 
 /// All refusals of a query on streams.
 pub(crate) fn query(query: &Query, registry: &Registry) -> Vec<Error> {
-    let mut refusals = Refusals { registry, errors: Vec::new() };
+    let mut refusals = Refusals { registry, windows: Vec::new(), errors: Vec::new() };
     refusals.query(query);
     refusals.errors
 }
 
 /// All refusals of an expression (computed column, watermark).
 pub(crate) fn expression(expr: &Expr, registry: &Registry) -> Vec<Error> {
-    let mut refusals = Refusals { registry, errors: Vec::new() };
-    refusals.expressions(expr);
+    let mut refusals = Refusals { registry, windows: Vec::new(), errors: Vec::new() };
+    refusals.expressions(expr, Clause::Other);
     refusals.errors
 }
 
 /// Unknown functions only: an ad-hoc query over bounded tables may use all of SQL.
 pub(crate) fn unknown_functions<V: Visit>(syntax: &V, registry: &Registry) -> Vec<Error> {
-    let mut expressions = Expressions { registry, queries: 0, depth: 0, inside_queries: true, errors: Vec::new() };
+    let mut expressions = Expressions {
+        registry,
+        windows: &[],
+        clause: Clause::Other,
+        queries: 0,
+        depth: 0,
+        inside_queries: true,
+        errors: Vec::new(),
+    };
     if let ControlFlow::Break(error) = syntax.visit(&mut expressions) {
         expressions.errors.push(error);
     }
@@ -46,6 +56,8 @@ pub(crate) fn unknown_functions<V: Visit>(syntax: &V, registry: &Registry) -> Ve
 
 struct Refusals<'a> {
     registry: &'a Registry,
+    /// Names that WINDOW declares in the SELECT at hand.
+    windows: Vec<String>,
     errors: Vec<Error>,
 }
 
@@ -54,9 +66,16 @@ impl Refusals<'_> {
         self.errors.push(Error::sql(format!("{what} is not supported on streams")).or_at(place).hint(hint));
     }
 
-    fn expressions<V: Visit>(&mut self, syntax: &V) {
-        let mut expressions =
-            Expressions { registry: self.registry, queries: 0, depth: 0, inside_queries: false, errors: Vec::new() };
+    fn expressions<V: Visit>(&mut self, syntax: &V, clause: Clause) {
+        let mut expressions = Expressions {
+            registry: self.registry,
+            windows: &self.windows,
+            clause,
+            queries: 0,
+            depth: 0,
+            inside_queries: false,
+            errors: Vec::new(),
+        };
         if let ControlFlow::Break(error) = syntax.visit(&mut expressions) {
             expressions.errors.push(error);
         }
@@ -102,7 +121,7 @@ impl Refusals<'_> {
                 self.set_expr(left);
                 self.set_expr(right);
             }
-            SetExpr::Values(values) => self.expressions(values),
+            SetExpr::Values(values) => self.expressions(values, Clause::Other),
             other => self.refuse("this form of query", span_of(other), "write SELECT … FROM …"),
         }
     }
@@ -112,12 +131,11 @@ impl Refusals<'_> {
             let place = select.projection.first().and_then(span_of);
             self.refuse("TOP", place, ENDLESS);
         }
-        self.expressions(&select.qualify);
+        self.windows = select.named_window.iter().map(|window| window.0.value.clone()).collect();
+        self.expressions(&select.qualify, Clause::Other);
+        self.names(&select.projection);
         if !select.lateral_views.is_empty() {
             self.refuse("LATERAL VIEW", span_of(select), "leave it out");
-        }
-        for table in &select.from {
-            self.table_with_joins(table);
         }
         if let GroupByExpr::All(_) = &select.group_by {
             self.refuse("GROUP BY ALL", None, "list the columns");
@@ -125,20 +143,38 @@ impl Refusals<'_> {
         for window in &select.named_window {
             if let ast::NamedWindowExpr::WindowSpec(spec) = &window.1 {
                 let place = from_parser(window.0.span);
-                self.errors.extend(over(spec, place, true));
+                self.errors.extend(frame::over(spec, place, true));
             }
         }
-        self.expressions(&select.projection);
-        self.expressions(&select.selection);
-        self.expressions(&select.group_by);
-        self.expressions(&select.having);
-        self.expressions(&select.named_window);
+        self.expressions(&select.projection, Clause::Other);
+        self.expressions(&select.selection, Clause::Where);
+        self.expressions(&select.group_by, Clause::GroupBy);
+        self.expressions(&select.having, Clause::Other);
+        self.expressions(&select.named_window, Clause::Other);
+        // last: a subquery there has windows of its own
+        for table in &select.from {
+            self.table_with_joins(table);
+        }
+    }
+
+    /// Names of columns that are written as texts.
+    fn names(&mut self, columns: &[SelectItem]) {
+        for column in columns {
+            if let SelectItem::ExprWithAlias { expr, alias } = column
+                && alias.quote_style == Some('\'')
+            {
+                let error = Error::sql(format!("{alias} behind {expr} is a text, and a name is expected"));
+                let hint = format!("a name stands in back-ticks: `{}`", alias.value);
+                self.errors.push(error.or_at(from_parser(alias.span)).or_at(span_of(expr)).hint(hint));
+            }
+        }
     }
 
     fn table_with_joins(&mut self, table: &TableWithJoins) {
         self.factor(&table.relation);
         for join in &table.joins {
             self.factor(&join.relation);
+            self.expressions(&join.join_operator, Clause::Other);
         }
     }
 
@@ -163,7 +199,7 @@ impl Refusals<'_> {
                 self.refuse("LATERAL", place, "call a scalar function in SELECT instead");
             }
             TableFactor::Derived { subquery, .. } => self.query(subquery),
-            TableFactor::UNNEST { array_exprs, .. } => self.expressions(array_exprs),
+            TableFactor::UNNEST { array_exprs, .. } => self.expressions(array_exprs, Clause::Other),
             TableFactor::MatchRecognize { .. } => {
                 self.refuse("MATCH_RECOGNIZE", place, "compare a row with those before it by an OVER aggregate");
             }
@@ -192,51 +228,13 @@ impl Refusals<'_> {
     }
 }
 
-/// What is wrong with an `OVER` window; `named`: other windows may complete it.
-fn over(spec: &WindowSpec, place: Option<Span>, named: bool) -> Vec<Error> {
-    let mut errors = Vec::new();
-    let mut wrong = |message: &str, place: Option<Span>, hint: &str| {
-        errors.push(Error::sql(message).or_at(place).hint(hint));
-    };
-    match &spec.order_by[..] {
-        [] if named || spec.window_name.is_some() => {}
-        [] => wrong(
-            "OVER needs ORDER BY an event-time column",
-            place,
-            "write OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 99 PRECEDING AND CURRENT ROW)",
-        ),
-        [one] => {
-            if one.options.asc == Some(false) {
-                wrong(
-                    "OVER with ORDER BY … DESC is not supported on streams",
-                    span_of(one),
-                    "rows come in ascending time: write ORDER BY ts",
-                );
-            }
-        }
-        [_, second, ..] => {
-            wrong("OVER orders by one column only, the event time", span_of(second), "leave the other columns out")
-        }
-    }
-    if let Some(frame) = &spec.window_frame {
-        let ends_here = matches!(frame.end_bound, None | Some(WindowFrameBound::CurrentRow));
-        let starts_before = matches!(frame.start_bound, WindowFrameBound::Preceding(_));
-        if frame.units == ast::WindowFrameUnits::Groups {
-            wrong("OVER with GROUPS is not supported", place, "use ROWS or RANGE");
-        } else if !ends_here || !starts_before {
-            wrong(
-                "the frame of OVER must start before the current row and end with it",
-                place,
-                "write BETWEEN … PRECEDING AND CURRENT ROW",
-            );
-        }
-    }
-    errors
-}
-
 /// Functions and subqueries inside expressions.
 struct Expressions<'a> {
     registry: &'a Registry,
+    /// Names that WINDOW declares.
+    windows: &'a [String],
+    /// The clause that all expressions stand in.
+    clause: Clause,
     /// Queries around the current place: what is inside is checked as a query of its own.
     queries: usize,
     depth: usize,
@@ -283,12 +281,14 @@ impl Expressions<'_> {
         match expr {
             Expr::Function(function) => self.function(function),
             Expr::Subquery(_) if !self.inside_queries => self.subquery("a scalar subquery", expr),
-            Expr::AtTimeZone { .. } => self.errors.push(
-                Error::sql("AT TIME ZONE is not supported")
-                    .or_at(span_of(expr))
-                    .hint("use CONVERT_TZ, or SET 'table.local-time-zone'"),
-            ),
-            _ => {}
+            Expr::Exists { .. } | Expr::InSubquery { .. } if !self.inside_queries && self.clause != Clause::Where => {
+                self.errors.push(
+                    Error::sql("EXISTS and IN (SELECT …) are possible in WHERE only")
+                        .or_at(span_of(expr))
+                        .hint("write the condition into WHERE, in a query for each of its answers"),
+                );
+            }
+            other => self.errors.extend(forms::refused(other)),
         }
     }
 
@@ -305,12 +305,27 @@ impl Expressions<'_> {
         let name = function.name.to_string().replace('`', "");
         let upper = name.to_uppercase();
         let place = span_of(&function.name).or_else(|| span_of(function));
+        if !self.inside_queries
+            && let Some(error) = calls::misplaced(function, &upper, self.clause, self.registry, place)
+        {
+            self.errors.push(error);
+            return;
+        }
+        self.errors.extend(calls::wrong_arguments(function, &upper, place));
+        let named = match &function.over {
+            Some(WindowType::NamedWindow(name)) => Some(name),
+            Some(WindowType::WindowSpec(spec)) => spec.window_name.as_ref(),
+            None => None,
+        };
+        if !self.inside_queries {
+            self.errors.extend(named.and_then(|name| frame::unknown(name, self.windows)));
+        }
         if let Some(WindowType::WindowSpec(spec)) = &function.over
             && !self.inside_queries
         {
             // Top-N of a window may have any order
             if !matches!(upper.as_str(), "ROW_NUMBER" | "RANK" | "DENSE_RANK") {
-                self.errors.extend(over(spec, place, false));
+                self.errors.extend(frame::over(spec, place, false));
             }
             if !self.registry.is_aggregate(&name) && !matches!(&upper[..], "PROCTIME") {
                 self.over_function(&upper, place);
@@ -375,7 +390,8 @@ impl Expressions<'_> {
 /// The reason why a function of Flink is not supported.
 fn unsupported_function(upper: &str, place: Option<Span>) -> Option<Error> {
     let (_, why) = functions::UNSUPPORTED.iter().find(|(name, _)| *name == upper)?;
-    Some(Error::sql(format!("function {upper} is not supported: {why}")).or_at(place))
+    let why = if why.is_empty() { " yet".to_owned() } else { format!(": {why}") };
+    Some(Error::sql(format!("function {upper} is not supported{why}")).or_at(place))
 }
 
 /// `TUMBLE_START` and the like.

@@ -10,10 +10,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, JoinType, Result as DfResult, TableReference};
+use datafusion::common::{DFSchema, DFSchemaRef, JoinType, Result as DfResult, TableReference};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
-use datafusion::logical_expr::{Distinct, Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore, Window};
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore, Window};
 use datafusion::sql::sqlparser::ast::{self, TableFactor};
 
 use crate::error::{Error, Result, Span};
@@ -73,6 +73,11 @@ impl WindowTvf {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a group window has become this.
+    pub(crate) fn is_group_window(&self) -> bool {
+        self.partition.is_none()
     }
 
     /// Type of the event time.
@@ -197,9 +202,8 @@ pub(crate) fn window_column(plan: &LogicalPlan, index: usize) -> Option<(usize, 
         LogicalPlan::Filter(f) => window_column(&f.input, index),
         LogicalPlan::Distinct(Distinct::All(input)) => window_column(input, index),
         LogicalPlan::Window(w) if ranks_window(w) => window_column(&w.input, index),
-        LogicalPlan::Aggregate(a) => {
-            window_column_of(&a.input, grouping_set_to_exprlist(&a.group_expr).ok()?.get(index)?)
-        }
+        // start and end of a group window are plain time stamps in its result
+        LogicalPlan::Aggregate(a) => window_key(a, index).filter(|(which, tvf)| *which == 2 || !tvf.is_group_window()),
         LogicalPlan::Join(j) => {
             let left = j.left.schema().fields().len();
             // the window of a row without a partner is NULL on the other side
@@ -226,6 +230,11 @@ pub(crate) fn window_column(plan: &LogicalPlan, index: usize) -> Option<(usize, 
             }
         },
     }
+}
+
+/// Which of [`WINDOW_COLUMNS`] a key of an aggregation is.
+pub(crate) fn window_key(aggregate: &Aggregate, index: usize) -> Option<(usize, &WindowTvf)> {
+    window_column_of(&aggregate.input, grouping_set_to_exprlist(&aggregate.group_expr).ok()?.get(index)?)
 }
 
 /// [`window_column`] of an expression over `plan`.
@@ -281,9 +290,12 @@ impl RelationPlanner for WindowTables {
     }
 }
 
+/// The window table functions.
+const WINDOW_FUNCTIONS: [&str; 4] = ["TUMBLE", "HOP", "CUMULATE", "SESSION"];
+
 /// Whether `name` (any case) is a window table function, supported or not.
 pub(crate) fn is_window_function(name: &str) -> bool {
-    ["TUMBLE", "HOP", "CUMULATE", "SESSION"].iter().any(|known| known.eq_ignore_ascii_case(name))
+    WINDOW_FUNCTIONS.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// A call of a window function, its arguments by name.
@@ -311,8 +323,9 @@ impl Call {
             "SESSION" => &["DATA", "TIMECOL", "GAP"],
             _ => {
                 return Err(Error::sql(format!("table function \"{function}\" is not supported"))
-                    .or_at(span)
-                    .hint("TUMBLE, HOP, CUMULATE and SESSION are supported in FROM"));
+                    .or_at(span_of(name).or(span))
+                    .hint("TUMBLE, HOP, CUMULATE and SESSION are supported in FROM")
+                    .nearest(&function, WINDOW_FUNCTIONS));
             }
         };
         let usage = || {
@@ -334,9 +347,14 @@ impl Call {
                 ast::FunctionArg::Named { name, arg, .. } => (Some(name.value.to_ascii_uppercase()), arg),
                 ast::FunctionArg::ExprNamed { name, arg, .. } => (Some(name.to_string().to_ascii_uppercase()), arg),
             };
+            let given = parameter.clone();
             let known = parameter.filter(|p| parameters.contains(&p.as_str()) && !named.iter().any(|(n, _)| n == p));
             let (Some(parameter), ast::FunctionArgExpr::Expr(value)) = (known, value) else {
-                return Err(Error::sql(format!("{function} has no such argument")).or_at(place).hint(usage()));
+                let what = match &given {
+                    Some(name) => format!("{function} has no argument {name}"),
+                    None => format!("{function} takes {} arguments at most", parameters.len()),
+                };
+                return Err(Error::sql(what).or_at(place).hint(usage()));
             };
             named.push((parameter, value));
         }
@@ -397,13 +415,15 @@ impl Call {
         let ast::FunctionArguments::List(list) = &table.args else { return Ok(Some(Vec::new())) };
         let mut places = Vec::new();
         for key in list.args.iter().skip(1) {
-            let name = match key {
-                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Identifier(ident))) => &ident.value,
+            let ident = match key {
+                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Identifier(ident))) => ident,
                 _ => return Err(self.error("DATA", "PARTITION BY takes columns of the table")),
             };
+            let name = &ident.value;
             let fields = input.schema().fields();
             let place = fields.iter().position(|field| field.name() == name).ok_or_else(|| {
-                self.error("DATA", format!("column \"{name}\" not found in the table of {}", self.function))
+                Error::sql(format!("column \"{name}\" not found in the table of {}", self.function))
+                    .or_at(from_parser(ident.span).or(self.span))
                     .nearest(name, fields.iter().map(|field| field.name().as_str()))
             })?;
             places.push(place);
@@ -523,11 +543,22 @@ impl Call {
             self.error(name, format!("the {} of a window must be an INTERVAL", name.to_ascii_lowercase()))
                 .hint("write INTERVAL '30' SECOND, or INTERVAL '1' MINUTE")
         };
-        let Some(ast::Expr::Interval(interval)) = self.arg(name) else { return Err(wrong()) };
+        let (interval, negated) = match self.arg(name) {
+            Some(ast::Expr::Interval(interval)) => (interval, false),
+            Some(ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr }) => match expr.as_ref() {
+                ast::Expr::Interval(interval) => (interval, true),
+                _ => return Err(wrong()),
+            },
+            _ => return Err(wrong()),
+        };
         match interval::parse(interval)? {
-            Length::Millis(ms) if signed || ms > 0 => Ok(ms),
+            Length::Millis(ms) if signed && negated => Ok(ms.saturating_neg()),
+            Length::Millis(ms) if signed || ms > 0 && !negated => Ok(ms),
             Length::Millis(_) => {
-                Err(self.error(name, format!("the {} of a window must be positive", name.to_ascii_lowercase())))
+                let part = name.to_ascii_lowercase();
+                Err(self
+                    .error(name, format!("the {part} of a window must be positive"))
+                    .hint("write a length above 0, as in INTERVAL '1' MINUTE"))
             }
             Length::Months(_) => Err(self
                 .error(name, "a window cannot be months or years long, because these differ in length")
@@ -563,14 +594,4 @@ fn table_factor(table: &ast::Expr) -> Option<TableFactor> {
         sample: None,
         index_hints: Vec::new(),
     })
-}
-
-/// An error of ours that went through DataFusion.
-pub(crate) fn ours(error: &DataFusionError) -> Option<&Error> {
-    match error {
-        DataFusionError::External(e) => e.downcast_ref(),
-        DataFusionError::Context(_, e) | DataFusionError::Diagnostic(_, e) => ours(e),
-        DataFusionError::Collection(all) => all.iter().find_map(ours),
-        _ => None,
-    }
 }

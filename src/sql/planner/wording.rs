@@ -2,11 +2,13 @@
 
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, UnaryOperator, Value,
+    self, BinaryOperator, CeilFloorKind, DateTimeField, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    UnaryOperator, Value,
 };
 
 use crate::error::{Error, nearest};
 use crate::functions;
+use crate::sql::parser::dialect::MAP_CONSTRUCTOR;
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::locate::Piece;
 use crate::table::map::entry_fields;
@@ -20,11 +22,11 @@ pub(crate) fn of_types(piece: &Piece, text: &str) -> Option<Error> {
                 .hint(format!("compare it: {} = …", piece.expr)),
         );
     }
-    of_expression(&piece.expr, &piece.parts)
-        .or_else(|| piece.around.as_ref().and_then(|(around, parts)| of_expression(around, parts)))
+    of_expression(&piece.expr, &piece.parts, text)
+        .or_else(|| piece.around.as_ref().and_then(|(around, parts)| of_expression(around, parts, text)))
 }
 
-fn of_expression(expr: &Expr, parts: &[(Expr, DataType)]) -> Option<Error> {
+fn of_expression(expr: &Expr, parts: &[(Expr, DataType)], text: &str) -> Option<Error> {
     let mut given: Vec<String> = parts.iter().map(|(part, known)| type_of(part, known)).collect();
     match expr {
         Expr::Function(call) => of_function(call, &given),
@@ -32,13 +34,24 @@ fn of_expression(expr: &Expr, parts: &[(Expr, DataType)]) -> Option<Error> {
             let [one, other] = &given[..] else { return None };
             Some(of_operator(left, op, right, one, other))
         }
-        Expr::Case { conditions, else_result, .. } => {
+        Expr::Case { operand, conditions, else_result, .. } => {
+            let of =
+                |part: &Expr| parts.iter().find(|(known, _)| known == part).map(|(part, known)| type_of(part, known));
+            if let Some(operand) = operand
+                && text.contains("and when")
+            {
+                let compared = std::iter::once(operand.as_ref()).chain(conditions.iter().map(|when| &when.condition));
+                return Some(apart("the values that CASE compares", &compared.filter_map(of).collect::<Vec<_>>()));
+            }
             let results = conditions.iter().map(|when| &when.result).chain(else_result.as_deref());
-            let types = results.map(|result| parts.iter().find(|(part, _)| part == result));
-            let mut types: Vec<String> = types.flatten().map(|(part, known)| type_of(part, known)).collect();
+            let mut types: Vec<String> = results.filter_map(of).collect();
             types.dedup();
             (types.len() > 1).then(|| apart("the branches of CASE", &types))
         }
+        Expr::Array(array) if array.elem.iter().all(is_null) => Some(
+            Error::sql("the elements of ARRAY are NULL, and so have no type")
+                .hint("write ARRAY[CAST(NULL AS INT)], with the type of the elements"),
+        ),
         Expr::InList { .. } | Expr::Between { .. } | Expr::Array(_) => {
             given.dedup();
             let what = match expr {
@@ -60,38 +73,102 @@ fn of_expression(expr: &Expr, parts: &[(Expr, DataType)]) -> Option<Error> {
                 _ => error.hint(format!("convert it: {op}CAST({expr} AS DOUBLE)")),
             })
         }
-        Expr::CompoundFieldAccess { root, .. } => {
-            let (own, index) = (given.first()?, given.get(1));
-            Some(match (own.split('<').next(), index) {
-                (Some("ARRAY"), Some(index)) => {
-                    Error::sql(format!("an element of an ARRAY is given by an INT, not by {index}"))
-                        .hint(format!("write {root}[1] for the first element"))
-                }
-                (Some("MAP"), Some(index)) => {
-                    let (key, _) = entry_fields(&parts.first()?.1)?;
-                    let key = flink_type(key.data_type());
-                    Error::sql(format!("the keys of {root} are {key}, not {index}"))
-                        .hint(format!("write {root}[CAST(… AS {key})]"))
-                }
-                _ => Error::sql(format!("{own} has no elements"))
-                    .hint("[…] takes an ARRAY or a MAP; of a text take SUBSTRING(text, start, length)"),
-            })
-        }
+        _ => of_form(expr, &given, parts),
+    }
+}
+
+/// What is wrong with the types in a form that is written with words or brackets.
+fn of_form(expr: &Expr, given: &[String], parts: &[(Expr, DataType)]) -> Option<Error> {
+    match expr {
+        Expr::CompoundFieldAccess { root, .. } => of_access(root, given, parts),
         Expr::CompoundIdentifier(names) => of_field(names, &parts.first()?.1),
         Expr::Cast { data_type, .. } => {
-            let [only] = &given[..] else { return None };
+            let [only] = given else { return None };
             Some(Error::sql(format!("{only} cannot be cast to {data_type}")))
         }
         Expr::Extract { expr, .. } => {
-            let [only] = &given[..] else { return None };
+            let [only] = given else { return None };
             let error = Error::sql(format!("EXTRACT takes a time, not {only}"));
             Some(error.hint(format!("write EXTRACT(… FROM CAST({expr} AS TIMESTAMP(3)))")))
+        }
+        Expr::Floor { expr: value, field: CeilFloorKind::DateTimeField(unit) }
+        | Expr::Ceil { expr: value, field: CeilFloorKind::DateTimeField(unit) } => {
+            let [only] = given else { return None };
+            let name = if matches!(expr, Expr::Floor { .. }) { "FLOOR" } else { "CEIL" };
+            Some(match unit {
+                DateTimeField::NoDateTime => Error::sql(format!("{name} takes a number, not {only}"))
+                    .hint(format!("write {name}(number), or {name}(time TO unit)")),
+                _ => Error::sql(format!("{name}(… TO {unit}) takes a time, not {only}"))
+                    .hint(format!("write {name}(CAST({value} AS TIMESTAMP(3)) TO {unit})")),
+            })
+        }
+        Expr::IsTrue(_)
+        | Expr::IsNotTrue(_)
+        | Expr::IsFalse(_)
+        | Expr::IsNotFalse(_)
+        | Expr::IsUnknown(_)
+        | Expr::IsNotUnknown(_) => {
+            let [only] = given else { return None };
+            Some(
+                Error::sql(format!("\"{expr}\" asks a condition, not {only}"))
+                    .hint("compare the value: (… = …) IS TRUE"),
+            )
         }
         Expr::Substring { .. } => Some(
             Error::sql(format!("SUBSTRING does not take ({})", given.join(", ")))
                 .hint("write SUBSTRING(text FROM start [FOR length])"),
         ),
         _ => None,
+    }
+}
+
+/// What is wrong with `root[index]`.
+fn of_access(root: &Expr, given: &[String], parts: &[(Expr, DataType)]) -> Option<Error> {
+    let (own, index) = (given.first()?, given.get(1));
+    Some(match (own.split('<').next(), index) {
+        (Some("ARRAY"), Some(index)) => {
+            Error::sql(format!("an element of an ARRAY is given by an INT, not by {index}"))
+                .hint(format!("write {root}[1] for the first element"))
+        }
+        (Some("MAP"), Some(index)) => {
+            let (key, _) = entry_fields(&parts.first()?.1)?;
+            let key = flink_type(key.data_type());
+            Error::sql(format!("the keys of {root} are {key}, not {index}"))
+                .hint(format!("write {root}[CAST(… AS {key})]"))
+        }
+        _ => Error::sql(format!("{own} has no elements"))
+            .hint("[…] takes an ARRAY or a MAP; of a text take SUBSTRING(text, start, length)"),
+    })
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if value.value == Value::Null)
+}
+
+/// `MAP[…]` that is no list of pairs, or whose keys or values have no common type.
+fn of_map(given: &[String], written: usize, nulls: bool) -> Error {
+    let hint = "write MAP[key, value, …]";
+    if written == 0 {
+        return Error::sql("MAP[] has no entries, and so no type")
+            .hint("write MAP[CAST(NULL AS STRING), CAST(NULL AS INT)], with the types of key and value");
+    }
+    if written % 2 == 1 {
+        return Error::sql(format!("MAP takes pairs of key and value, so an even number of values, not {written}"))
+            .hint(hint);
+    }
+    if nulls {
+        let error = Error::sql("the keys or the values of MAP are NULL, and so have no type");
+        return error.hint("write CAST(NULL AS type) for a NULL");
+    }
+    let side = |parity: usize| {
+        let mut types: Vec<String> = given.iter().skip(parity).step_by(2).cloned().collect();
+        types.dedup();
+        types
+    };
+    let (keys, values) = (side(0), side(1));
+    match keys.len() {
+        1 if values.len() > 1 => apart("the values of MAP", &values),
+        _ => apart("the keys of MAP", &keys),
     }
 }
 
@@ -102,6 +179,20 @@ fn of_function(call: &ast::Function, given: &[String]) -> Option<Error> {
         FunctionArguments::List(list) => list.args.len(),
         _ => 0,
     };
+    if name.eq_ignore_ascii_case(MAP_CONSTRUCTOR) {
+        let null =
+            |arg: &FunctionArg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) if is_null(value));
+        let nulls = matches!(&call.args, FunctionArguments::List(list) if list.args.iter().any(null));
+        return Some(of_map(given, written, nulls));
+    }
+    if let (true, [document, path, .., returned]) = (name == "JSON_VALUE", given)
+        && [document, path].iter().all(|given| *given == "STRING")
+    {
+        return Some(
+            Error::sql(format!("JSON_VALUE does not return {returned}"))
+                .hint("write RETURNING STRING, BOOLEAN, INTEGER or DOUBLE, and CAST the value"),
+        );
+    }
     let shown = match name.starts_with("JSON_") {
         true => given.get(..given.len().min(2))?,
         false => given,

@@ -7,7 +7,9 @@ use datafusion::logical_expr::expr::{BinaryExpr, Case, ScalarFunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit};
 
 use super::operator::{self, approximate, decimal, to_approximate};
+use crate::error::Error;
 use crate::sql::planner::context::Registry;
+use crate::sql::planner::expr::flink_type;
 
 /// Whether a function gives one of its arguments.
 pub(super) fn chooses(name: &str) -> bool {
@@ -37,6 +39,29 @@ fn all(exprs: Vec<&mut Expr>, left: bool, schema: &DFSchema, registry: &Registry
         if *from != to && !from.is_null() {
             let own = std::mem::replace(expr, lit(true));
             *expr = to_approximate(own, from, &to, registry)?;
+        }
+    }
+    Ok(())
+}
+
+/// Conditions that are none: of `CASE WHEN` and of `FILTER (WHERE …)`, which DataFusion would make BOOLEAN.
+///
+/// # Errors
+/// `Sql` for a condition of another type.
+pub(super) fn check_conditions(expr: &Expr, schema: &DFSchema) -> DfResult<()> {
+    let (clause, conditions): (&str, Vec<&Expr>) = match expr {
+        Expr::Case(Case { expr: None, when_then_expr, .. }) => {
+            ("CASE WHEN", when_then_expr.iter().map(|(when, _)| when.as_ref()).collect())
+        }
+        Expr::AggregateFunction(call) => ("FILTER (WHERE …)", call.params.filter.as_deref().into_iter().collect()),
+        _ => return Ok(()),
+    };
+    for condition in conditions {
+        let data_type = condition.get_type(schema)?;
+        if !matches!(data_type, DataType::Boolean | DataType::Null) {
+            return Err(Error::sql(format!("{clause} takes a condition, not {}", flink_type(&data_type)))
+                .hint("compare the value: … = …")
+                .into());
         }
     }
     Ok(())

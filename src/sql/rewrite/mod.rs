@@ -20,7 +20,7 @@ use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit};
-use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, Value, ValueWithSpan, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, Spanned, Value, ValueWithSpan, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
 use crate::error::Error;
@@ -30,6 +30,7 @@ use crate::sql::parser::types::arrow_type_of;
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::span_of;
 use crate::sql::planner::expr::flink_type;
+use crate::sql::planner::forms::is_character_set;
 use crate::sql::planner::mark::{mark, unmarked};
 use crate::sql::planner::{interval, unnest};
 use crate::table::DIGITS;
@@ -64,11 +65,8 @@ impl VisitorMut for Preparation<'_> {
         match expr {
             ast::Expr::Interval(literal) => match interval::parse(literal) {
                 Ok(length) => {
-                    if let ast::Expr::Value(value) = literal.value.as_mut() {
-                        value.value = Value::SingleQuotedString(length.plain());
-                    } else {
-                        *literal.value = ast::Expr::value(Value::SingleQuotedString(length.plain()));
-                    }
+                    let plain = Value::SingleQuotedString(length.plain());
+                    *literal.value = ast::Expr::Value(plain.with_span(literal.value.span()));
                     literal.leading_field = None;
                     literal.leading_precision = None;
                     literal.last_field = None;
@@ -108,7 +106,10 @@ impl VisitorMut for Preparation<'_> {
                     *expr = call("flink_digits", TokenSpan::empty(), vec![take(expr), digits]);
                 }
             }
-            ast::Expr::Function(function) => name_unit(function),
+            ast::Expr::Function(function) => {
+                name_unit(function);
+                count_rows(function);
+            }
             ast::Expr::Overlay { expr: text, overlay_what, overlay_from, overlay_for } => {
                 let mut arguments = vec![take(text), take(overlay_what), take(overlay_from)];
                 arguments.extend(overlay_for.as_mut().map(|length| take(length)));
@@ -117,6 +118,7 @@ impl VisitorMut for Preparation<'_> {
             ast::Expr::Value(value) if matches!(&value.value, Value::Number(n, _) if n.contains(['e', 'E'])) => {
                 *expr = approximate(value);
             }
+            ast::Expr::Prefixed { prefix, value } if is_character_set(prefix) => *expr = take(value),
             ast::Expr::Tuple(_) => collections::name_row(expr),
             ast::Expr::CompoundFieldAccess { root, access_chain } => collections::name_fields(root, access_chain),
             _ => {}
@@ -132,8 +134,13 @@ impl Preparation<'_> {
     /// Whether some value may make the expression fail while a job runs.
     fn can_fail(&self, expr: &ast::Expr) -> bool {
         match expr {
-            ast::Expr::Cast { kind, .. } => *kind == ast::CastKind::Cast,
-            ast::Expr::BinaryOp { op, .. } => matches!(op, ast::BinaryOperator::Divide | ast::BinaryOperator::Modulo),
+            // TRY_CAST fails where no value could be cast
+            ast::Expr::Cast { .. } | ast::Expr::TypedString(_) => true,
+            ast::Expr::BinaryOp { left, op, right } => match op {
+                ast::BinaryOperator::Divide | ast::BinaryOperator::Modulo => true,
+                // a text that is compared is read in the type of the other side
+                _ => is_comparison(op) && (is_text(left) || is_text(right)),
+            },
             ast::Expr::Function(call) => {
                 let name = call.name.to_string().replace('`', "").to_lowercase();
                 call.over.is_none() && self.registry.scalar(&name).is_some()
@@ -141,6 +148,15 @@ impl Preparation<'_> {
             _ => false,
         }
     }
+}
+
+fn is_comparison(op: &ast::BinaryOperator) -> bool {
+    use ast::BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
+}
+
+fn is_text(expr: &ast::Expr) -> bool {
+    matches!(expr, ast::Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }))
 }
 
 /// A number with an exponent is a DOUBLE.
@@ -228,6 +244,21 @@ fn name_unit(function: &mut ast::Function) {
     }
 }
 
+/// `ROW_NUMBER` counts rows, in the order of any type; DataFusion's own frame takes a RANGE, which not all types have.
+fn count_rows(function: &mut ast::Function) {
+    if let Some(ast::WindowType::WindowSpec(spec)) = &mut function.over
+        && spec.window_frame.is_none()
+        && spec.window_name.is_none()
+        && function.name.to_string().eq_ignore_ascii_case("row_number")
+    {
+        spec.window_frame = Some(ast::WindowFrame {
+            units: ast::WindowFrameUnits::Rows,
+            start_bound: ast::WindowFrameBound::Preceding(None),
+            end_bound: Some(ast::WindowFrameBound::CurrentRow),
+        });
+    }
+}
+
 /// Gives columns without a name the name Flink gives them: `EXPR$0` by place, and `a0` for a second `a`.
 fn name_columns(items: &mut [SelectItem]) {
     let mut seen = HashSet::new();
@@ -294,6 +325,7 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
     if let Some(compared) = collections::comparison(&expr, schema, registry)? {
         return Ok(Transformed::yes(compared));
     }
+    branch::check_conditions(&expr, schema)?;
     let expr = match expr {
         Expr::ScalarFunction(call) => match unmarked(call) {
             Ok(inner) => return Ok(Transformed::yes(inner)),
@@ -484,5 +516,5 @@ fn differs(from: &DataType, to: &DataType) -> bool {
         (DataType::Float32, DataType::Float64) => true,
         _ => from == to,
     };
-    !widens && (!to.is_nested() || from.is_nested())
+    !widens
 }

@@ -1,0 +1,9 @@
+CREATE TABLE r (id INT, name STRING, v DOUBLE, ok BOOLEAN, arr ARRAY<INT>, m MAP<STRING, INT>, rw ROW<x INT, y STRING>, ts TIMESTAMP(3),
+  WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)
+WITH ('connector' = 'filesystem', 'path' = 'r', 'format' = 'json');
+CREATE VIEW v1 AS SELECT a.* FROM r;
+CREATE VIEW v2 AS SELECT id AS total, v FROM r WHERE total = 1;
+CREATE VIEW v3 AS WITH a (x, y) AS (SELECT id FROM r) SELECT * FROM a;
+CREATE VIEW v4 AS SELECT * FROM (VALUES (1, 2)) AS t (p, q, z);
+CREATE VIEW v5 AS SELECT JSON_VALUE(name, '$.a' RETURNING ARRAY<INT>) FROM r;
+SELECT id FROM r;
