@@ -24,7 +24,9 @@ pub(super) const NEVER: i64 = i64::MIN;
 #[derive(Debug)]
 pub(super) struct Fired {
     pub(super) partition: i32,
-    /// Time of the last timer that had fired; [`NEVER`] before the first.
+    /// What counts as fired while nothing has.
+    first: i64,
+    /// Time of the last timer that had fired.
     pub(super) last: i64,
     /// When the key was last forgotten.
     pub(super) forgotten: i64,
@@ -45,8 +47,18 @@ pub(super) fn forgets_at(time: EventTime, length_ms: i64) -> i64 {
 }
 
 impl Fired {
-    pub(super) fn new(partition: i32) -> Self {
-        Self { partition, last: NEVER, forgotten: NEVER, ahead: BinaryHeap::new(), cleanup: None }
+    /// Of a frame of OVER: Flink takes 0 for the last time fired while it knows none, so that no row up to 1970 counts.
+    pub(super) fn of_over(partition: i32) -> Self {
+        Self::new(partition, 0)
+    }
+
+    /// Of an ORDER BY, whose first row may be of any time.
+    pub(super) fn of_order(partition: i32) -> Self {
+        Self::new(partition, NEVER)
+    }
+
+    fn new(partition: i32, first: i64) -> Self {
+        Self { partition, first, last: first, forgotten: NEVER, ahead: BinaryHeap::new(), cleanup: None }
     }
 
     /// Takes note of all that is complete at `watermark`. No later row has a lower one.
@@ -54,7 +66,7 @@ impl Fired {
         while let Some(Reverse((_, time))) = self.ahead.peek().copied().filter(|next| next.0.0 <= watermark) {
             match self.cleanup {
                 Some((cleanup, at)) if cleanup <= time => {
-                    (self.last, self.forgotten, self.cleanup) = (NEVER, at, None);
+                    (self.last, self.forgotten, self.cleanup) = (self.first, at, None);
                 }
                 _ => self.last = self.last.max(time),
             }
@@ -97,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_row_behind_the_watermark_is_taken_if_its_key_has_not_fired_so_far() {
-        let mut fired = Fired::new(0);
+        let mut fired = Fired::of_over(0);
         assert!(fired.accept(10, NEVER, None));
         assert!(fired.accept(5, 9, None), "behind the watermark, but 10 has not fired");
         assert!(fired.accept(5, 9, None), "nor has 5: the watermark has not moved since it came");
@@ -108,8 +120,15 @@ mod tests {
     }
 
     #[test]
+    fn before_anything_has_fired_an_over_knows_no_row_up_to_1970() {
+        assert!(!Fired::of_over(0).accept(0, NEVER, None));
+        assert!(Fired::of_over(0).accept(1, NEVER, Some(5)));
+        assert!(Fired::of_order(0).accept(-1, NEVER, None));
+    }
+
+    #[test]
     fn a_range_forgets_by_a_timer_that_is_moved_only_when_it_comes_too_soon() {
-        let mut fired = Fired::new(0);
+        let mut fired = Fired::of_over(0);
         assert!(fired.accept(10, 0, Some(100)));
         assert_eq!(fired.cleanup, Some((161, 161)));
         assert!(fired.accept(60, 0, Some(100)), "161 is soon enough for 60");

@@ -88,7 +88,7 @@ impl SortOperator {
         for row in 0..batch.num_rows() {
             let (partition, time, watermark) =
                 (origin.partition.value(row), times.value(row), origin.watermark.value(row));
-            if self.fired.entry(partition).or_insert_with(|| Fired::new(partition)).accept(time, watermark, None) {
+            if self.fired.entry(partition).or_insert_with(|| Fired::of_order(partition)).accept(time, watermark, None) {
                 if fires_at(time, watermark) <= self.watermark {
                     let passed = self.watermark;
                     return Err(Error::internal(format!("a row of {time} ms came after the watermark {passed} ms")));
@@ -140,7 +140,7 @@ impl SortOperator {
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.input), batch.columns().to_vec())?;
         for (due, time, partition, _) in self.waiting.turns(&batch)? {
-            self.fired.entry(partition).or_insert_with(|| Fired::new(partition)).leaves(due, time);
+            self.fired.entry(partition).or_insert_with(|| Fired::of_order(partition)).leaves(due, time);
         }
         self.waiting.push(batch)
     }
@@ -193,7 +193,7 @@ impl Operator for SortOperator {
         let watermark = take_progress(&mut snapshot)?;
         for batch in snapshot.extract_if(.., |batch| batch.schema_ref().field(0).name() == FIRED.field(0).name()) {
             for (partition, last) in int32(&batch, 0)?.values().iter().zip(int64(&batch, 1)?.values()) {
-                let fired = self.fired.entry(*partition).or_insert_with(|| Fired::new(*partition));
+                let fired = self.fired.entry(*partition).or_insert_with(|| Fired::of_order(*partition));
                 fired.last = fired.last.max(*last);
             }
         }

@@ -363,7 +363,7 @@ impl Key {
         let place = match self.fired.iter().position(|f| f.partition == partition) {
             Some(place) => place,
             None => {
-                self.fired.push(Fired::new(partition));
+                self.fired.push(Fired::of_over(partition));
                 self.fired.len() - 1
             }
         };

@@ -57,7 +57,7 @@ fn rows_take_their_places_and_nulls_take_one_too() {
 
 #[test]
 fn peers_share_under_range() {
-    let rows = [(0, -5, A, Some(1.0)), (0, 0, A, Some(2.0)), (0, 0, A, Some(4.0)), (0, 6, A, Some(8.0))];
+    let rows = [(0, 5, A, Some(1.0)), (0, 10, A, Some(2.0)), (0, 10, A, Some(4.0)), (0, 16, A, Some(8.0))];
     let (out, _) = check(OverFrame::Range(Some(5)), 100, &rows);
     assert_eq!(out, ["0 1 1.0", "1 3 7.0", "2 3 7.0", "3 1 8.0"]);
     let (out, _) = check(OverFrame::Range(None), 100, &rows);
@@ -121,7 +121,7 @@ struct Known {
     rows: Vec<Row>,
     /// Time, and the watermark at which it was set.
     timers: Vec<(i64, i64)>,
-    last: Option<i64>,
+    last: i64,
     cleanup: Option<i64>,
 }
 
@@ -135,7 +135,7 @@ fn naive(frame: OverFrame, rows: &[Row]) -> BTreeMap<(i32, i64), (usize, f64)> {
         advance(frame, known, row.watermark, &mut results);
         let late = match frame {
             OverFrame::Rows(None) | OverFrame::Range(None) => row.time <= row.watermark,
-            _ => known.last.is_some_and(|last| row.time <= last),
+            _ => row.time <= known.last,
         };
         if late {
             continue;
@@ -162,10 +162,10 @@ fn advance(frame: OverFrame, known: &mut Known, watermark: i64, results: &mut BT
     while let Some(time) = known.timers.iter().filter(|timer| due(timer)).map(|timer| timer.0).min() {
         known.timers.retain(|timer| timer.0 != time || !due(timer));
         if known.cleanup.is_some_and(|at| at <= time) {
-            (known.rows, known.last, known.cleanup) = (Vec::new(), None, None);
+            (known.rows, known.last, known.cleanup) = (Vec::new(), 0, None);
             continue;
         }
-        known.last = Some(time);
+        known.last = time;
         let mut peers: Vec<Row> = known.waiting.iter().filter(|r| r.time == time).cloned().collect();
         known.waiting.retain(|r| r.time != time);
         peers.sort_by_key(|r| r.offset);
