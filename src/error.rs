@@ -104,6 +104,7 @@ struct Inner {
     span: Option<Span>,
     /// The row that broke: its partition's number in the origin columns, and its offset.
     row: Option<(i32, i64)>,
+    passes: bool,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     /// Further errors found in the same go.
     more: Vec<Error>,
@@ -119,6 +120,7 @@ impl Error {
             hint: None,
             span: None,
             row: None,
+            passes: false,
             source: None,
             more: Vec::new(),
         }))
@@ -214,6 +216,18 @@ impl Error {
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
         self
+    }
+
+    /// Marks an error that had no effect and passes by itself, as a full disk does: the same may be tried again.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.0.passes = true;
+        self
+    }
+
+    /// Whether the same may be tried again ([`Error::passing`]).
+    pub fn passes(&self) -> bool {
+        self.0.passes
     }
 
     /// Keeps the underlying error for `Debug`; it is never part of the message.

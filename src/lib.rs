@@ -5,6 +5,7 @@
 //! wired by `runtime` from the plan that `sql` made of the script.
 
 // foundation: words everyone may use
+mod durable;
 pub mod error;
 pub mod failpoint;
 pub mod limits;

@@ -42,6 +42,10 @@ pub struct PartitionMetrics {
     pub future: AtomicU64,
     /// Records without a value.
     pub tombstones: AtomicU64,
+    /// Records gone before they were read, since the start of the process.
+    pub lost: AtomicU64,
+    /// Gaps they left; also where their number is unknown.
+    pub gaps: AtomicU64,
     /// First offset not read.
     pub next_offset: AtomicI64,
     /// Records waiting; −1: unknown.

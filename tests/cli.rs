@@ -364,7 +364,9 @@ fn help_shows_examples_and_exit_codes() {
 fn every_verb_has_help_and_completions_know_it() {
     let completions = run(Path::new("."), &["completions", "bash"]);
     let script = String::from_utf8(completions.stdout).unwrap();
-    for verb in ["run", "check", "explain", "sql", "simulate", "score", "test", "healthcheck", "completions"] {
+    for verb in
+        ["run", "check", "explain", "sql", "simulate", "score", "test", "state", "ledger", "healthcheck", "completions"]
+    {
         let shown = text(&run(Path::new("."), &[verb, "--help"]));
         assert!(shown.contains("Examples:\n  ") && shown.contains("streamer "), "{verb}: {shown}");
         let words: Vec<&str> = shown.split(|c: char| !(c.is_alphanumeric() || c == '-')).collect();

@@ -5,6 +5,7 @@
 mod check;
 mod embedded;
 mod health;
+mod replay;
 mod report;
 mod run;
 mod score;
@@ -14,6 +15,7 @@ mod signals;
 mod simulate;
 mod sql;
 mod standby;
+mod state;
 mod status;
 mod tables;
 pub mod test;
@@ -72,6 +74,20 @@ Examples:
   streamer sql -f queries/anomaly.sql -c 'SELECT * FROM ledger.late LIMIT 10'
   streamer sql -f queries/anomaly.sql -c 'SELECT * FROM device_windows' --format parquet > windows.parquet";
 
+const STATE_EXAMPLES: &str = "\
+Examples:
+  streamer state ls queries/anomaly.sql                     every epoch that is kept
+  streamer state show queries/anomaly.sql 41 --format json  one of them, whole
+  streamer state verify --state data/state/anomaly          exit code 5 if anything is damaged
+  streamer state export queries/anomaly.sql copy            then: streamer run queries/anomaly.sql --state copy";
+
+const LEDGER_EXAMPLES: &str = "\
+Examples:
+  streamer ledger replay late -f queries/anomaly.sql --to readings.again --where \"`partition` = 3\"
+  streamer ledger replay bad -f q.sql --to readings.mended --where \"reason LIKE 'JSON%'\"
+
+Columns of the ledger: source topic partition offset record_time event_time watermark reason field message raw";
+
 const SIMULATE_EXAMPLES: &str = "\
 Examples:
   streamer simulate --bootstrap localhost:9092 --rate 24000 --labels labels.jsonl
@@ -120,6 +136,12 @@ enum Verb {
     /// Query a script's tables: Parquet output, bounded topic ranges, the ledger (`ledger.late`, `ledger.bad`).
     #[command(after_help = SQL_EXAMPLES)]
     Sql(sql::SqlArguments),
+    /// Write records of the ledger to a topic once more.
+    #[command(after_help = LEDGER_EXAMPLES)]
+    Ledger(replay::LedgerArguments),
+    /// Look at the state a job keeps: list, show, verify or copy its epochs; the job may be running.
+    #[command(after_help = STATE_EXAMPLES)]
+    State(state::StateArguments),
     /// Send the readings of 2400 devices, with labelled anomalies, to a Kafka cluster.
     #[command(after_help = SIMULATE_EXAMPLES)]
     Simulate(simulate::SimulateArguments),
@@ -215,6 +237,8 @@ fn dispatch(verb: Verb) -> u8 {
         Verb::Check(arguments) => check::check(&arguments),
         Verb::Explain(arguments) => check::explain(&arguments),
         Verb::Sql(arguments) => sql::sql(&arguments),
+        Verb::Ledger(arguments) => replay::ledger(&arguments),
+        Verb::State(arguments) => state::state(&arguments),
         Verb::Simulate(arguments) => simulate::simulate(&arguments),
         Verb::Score(arguments) => score::score(&arguments),
         Verb::Test(arguments) => test::test(&arguments),

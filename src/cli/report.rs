@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::cli::embedded::{Embedded, embedded};
 use crate::cli::script::{LoadedScript, StateLayout};
 use crate::cli::status::{clock_time, ledger_table};
-use crate::connectors::{BadRecords, filesystem};
+use crate::connectors::{BadRecords, Fallback, filesystem};
 use crate::plan::StreamPlan;
 use crate::runtime::{COLLECT, Opened, Outcome, Summary};
 use crate::server::Server;
@@ -84,7 +84,11 @@ impl Start<'_> {
                     1 => " · its last delivery was in doubt: the sink's marker lacks it, it follows now".to_owned(),
                     n => format!(" · {n} epochs were in doubt: the sinks' markers lack them, they follow now"),
                 };
-                format!("{root} · epoch {epoch} of {} UTC restored{doubt}", clock_time(at))
+                let damaged = self.opened.fallback.as_ref().map_or_else(String::new, |left_out| {
+                    let Fallback { damaged, used, reason } = left_out;
+                    format!("\n  note        epoch {damaged} is damaged ({reason}), epoch {used} is used: no sink has anything of epoch {damaged}")
+                });
+                format!("{root} · epoch {epoch} of {} UTC restored{doubt}{damaged}", clock_time(at))
             }
             None => format!("{root} · new"),
         }
@@ -166,7 +170,7 @@ fn outside<'a>(summary: &Summary, plan: &'a StreamPlan) -> (Vec<(u64, &'static s
     (ledgers.into_iter().filter(|(count, _)| *count > 0).collect(), dropped)
 }
 
-fn ledger_query(loaded: &LoadedScript, layout: &StateLayout, name: &str) -> String {
+pub(super) fn ledger_query(loaded: &LoadedScript, layout: &StateLayout, name: &str) -> String {
     let state = state_argument(loaded, &layout.root);
     format!("streamer sql -f {}{state} -c 'SELECT * FROM ledger.{name} LIMIT 10'", loaded.path)
 }
@@ -233,6 +237,7 @@ fn place(table: &TableSpec) -> String {
             table.options.get("topic").or_else(|| table.options.get("topic-pattern")).unwrap_or("?")
         ),
         "filesystem" => format!("{} ({})", option(table, "path"), option(table, "format")),
+        "jdbc" | "postgres" => crate::connectors::postgres::place(table),
         COLLECT => "standard output".to_owned(),
         other => other.to_owned(),
     }

@@ -392,6 +392,11 @@ impl Runner<'_> {
                 status.note(&format!("note: {rows} left out of {table}: NULL in a column that is NOT NULL"));
             }
         }
+        let gaps: u64 = task.metrics.partitions.iter().map(|p| p.gaps.load(Ordering::Relaxed)).sum();
+        if gaps > 0 {
+            let query = report::ledger_query(self.loaded, &task.layout, "gap");
+            status.note(&format!("note: records were missing in {gaps} places: {query}"));
+        }
         let title = if titled { format!("{}: ", report::title(task.place, task.job)) } else { String::new() };
         let text = report::summary(summary, self.loaded, &task.job.plan, &task.layout);
         status.note(&format!("{title}{text}"));

@@ -21,7 +21,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 
 use crate::cli::script::StateLayout;
-use crate::connectors::{self, Fetched, JobContext, StartAt, filesystem};
+use crate::connectors::{self, Fetched, Gap, JobContext, StartAt, filesystem};
 use crate::error::{Error, Result};
 use crate::plan::Source;
 use crate::runtime::ledger::{self, LEDGER_KINDS};
@@ -119,7 +119,13 @@ impl PartitionStream for Reading {
                 connectors::open_source(&table, &JobContext { pipeline: "sql".into(), ..JobContext::default() })?;
             for split in open.splits().await? {
                 let mut reader = open.open(&split, StartAt::Configured).await?;
-                while let Fetched::Rows(batch) = reader.next().await? {
+                loop {
+                    let batch = match reader.next().await? {
+                        Fetched::Rows(batch) => batch,
+                        // retention went over the rows while they were read: an answer without them would be wrong
+                        Fetched::Gap(gap) => return Err(lost(&table.name, &gap).into()),
+                        Fetched::End => break,
+                    };
                     let declared = declared(&source, &schema, &batch.rows, &clock)?;
                     if declared.num_rows() > 0 && rows.send(Ok(declared)).await.is_err() {
                         return Ok(());
@@ -130,6 +136,11 @@ impl PartitionStream for Reading {
         });
         builder.build()
     }
+}
+
+fn lost(table: &str, gap: &Gap) -> Error {
+    Error::data(format!("records of \"{table}\" from offset {} to {} are gone: {}", gap.first, gap.next, gap.message))
+        .hint("ask again")
 }
 
 /// The declared columns of rows that the connector delivered; a `PROCTIME()` column has the time of this query.

@@ -8,11 +8,14 @@ pub mod datagen;
 pub mod delivery;
 pub mod filesystem;
 pub mod kafka;
+pub mod postgres;
 pub mod print;
 pub mod values;
 
-mod durable;
+mod hold;
 mod staging;
+
+pub use hold::{Attempts, Hold};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -140,8 +143,45 @@ pub trait SplitReader: Send {
 pub enum Fetched {
     /// Rows and casualties, up to a new position.
     Rows(Box<SourceBatch>),
+    /// Records are gone before they were read, and reading goes on behind them. Until this is returned, the reader's
+    /// offset and fingerprint are those before the gap: a restart finds it again.
+    Gap(Gap),
     /// Nothing more will ever come: the bound is reached.
     End,
+}
+
+/// Records of a partition that were never read, or not as they are now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The next offset that was to be read.
+    pub first: i64,
+    /// Where reading goes on; before `first` if the log was cut or made anew.
+    pub next: i64,
+    /// Offsets between them, if that is the number of records at most.
+    pub count: Option<u64>,
+    /// Stable code.
+    pub code: &'static str,
+    /// What has happened.
+    pub message: String,
+}
+
+/// What becomes of a partition whose next offset is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataLoss {
+    /// It stops the job.
+    Fail,
+    /// What is missing goes to the ledger, and reading goes on behind it.
+    Ledger,
+}
+
+impl DataLoss {
+    /// What the option `scan.on-data-loss` of a table says; unless it is set, the job fails.
+    ///
+    /// # Errors
+    /// `Config` for another value.
+    pub fn of(table: &TableSpec) -> Result<Self> {
+        table.options.one_of("scan.on-data-loss", Self::Fail, &[("fail", Self::Fail), ("ledger", Self::Ledger)])
+    }
 }
 
 /// A stretch of a partition, decoded.
@@ -258,6 +298,30 @@ impl std::fmt::Debug for Ownership {
     }
 }
 
+/// A damaged epoch that was committed and is left out: its rows are made again. A sink that may have any of them
+/// must refuse to be restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallback {
+    /// The epoch that is used.
+    pub used: u64,
+    /// The one that is damaged, newer.
+    pub damaged: u64,
+    /// Which file, and what is wrong with it.
+    pub reason: String,
+}
+
+impl Fallback {
+    /// The error of a sink, named `sink`, that has rows of the damaged epoch or cannot say.
+    pub(crate) fn refused(&self, sink: &str, why: &str) -> Error {
+        let Self { used, damaged, reason } = self;
+        Error::state(format!(
+            "epoch {damaged} is damaged ({reason}), and epoch {used} cannot be used instead: {sink} {why}"
+        ))
+        .detail("To go on from the earlier epoch would write rows of the damaged one a second time.")
+        .hint("restore the file from a copy, or start over with --fresh, which reads everything again")
+    }
+}
+
 /// What a job gives the connectors it opens.
 #[derive(Debug, Clone, Default)]
 pub struct JobContext {
@@ -267,6 +331,10 @@ pub struct JobContext {
     pub instance: String,
     /// Whether the job is this process's; `None` for a job that keeps no state, which nobody can take over.
     pub ownership: Option<Ownership>,
+    /// A damaged epoch that is left out if every sink allows it.
+    pub fallback: Option<Fallback>,
+    /// Where those wait who cannot write because the disk is full.
+    pub hold: Hold,
     /// Where sinks keep rows that are committed and not delivered yet.
     pub outbox: PathBuf,
     /// `table.local-time-zone`.
@@ -288,13 +356,14 @@ impl JobContext {
 }
 
 /// Names of connectors, in the order of the reference.
-pub const CONNECTORS: &[&str] = &["kafka", "filesystem", "datagen", "print", "blackhole"];
+pub const CONNECTORS: &[&str] = &["kafka", "filesystem", "jdbc", "postgres", "datagen", "print", "blackhole"];
 
 /// All problems of a table's options for `usage`: unknown names, wrong values, missing ones. No I/O.
 pub fn validate(table: &TableSpec, usage: Usage) -> Vec<Error> {
     match table.connector() {
         "kafka" => kafka::validate(table, usage),
         "filesystem" => filesystem::validate(table, usage),
+        "jdbc" | "postgres" => postgres::validate(table, usage),
         "datagen" => datagen::validate(table, usage),
         "print" => print::validate(table, usage),
         "blackhole" => blackhole::validate(table, usage),
@@ -321,7 +390,7 @@ pub fn validate(table: &TableSpec, usage: Usage) -> Vec<Error> {
 /// All problems of a table's options that no use of it could do without: those of the use that has fewer.
 pub fn validate_unused(table: &TableSpec) -> Vec<Error> {
     match table.connector() {
-        "print" | "blackhole" => validate(table, Usage::Sink),
+        "print" | "blackhole" | "jdbc" | "postgres" => validate(table, Usage::Sink),
         "datagen" => validate(table, Usage::Source),
         _ => {
             let (read, written) = (validate(table, Usage::Source), validate(table, Usage::Sink));
@@ -374,6 +443,7 @@ pub fn open_source(table: &TableSpec, job: &JobContext) -> Result<Box<dyn Source
 pub fn open_sink(table: &TableSpec, sink: &str, job: &JobContext) -> Result<Box<dyn Sink>> {
     match table.connector() {
         "kafka" => kafka::open_sink(table, sink, job),
+        "jdbc" | "postgres" => postgres::open_sink(table, sink, job),
         "filesystem" => Ok(Box::new(filesystem::FileSink::open(table, job)?)),
         "print" => Ok(Box::new(print::PrintSink::open(table)?)),
         "blackhole" => Ok(Box::new(blackhole::BlackholeSink::open(table)?)),

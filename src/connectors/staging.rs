@@ -6,14 +6,14 @@
 //! ```
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 
-use super::durable::{failure, sync_dir};
+use crate::durable::{failure, sync_dir, unsynced};
 use crate::error::{Error, Result};
 
 /// The file rows are appended to.
@@ -26,6 +26,8 @@ pub(in crate::connectors) struct StagingWriter {
     new: bool,
     /// Bytes were written since the last sync.
     dirty: bool,
+    /// A part of a frame may stand behind [`StagingWriter::bytes`].
+    torn: bool,
 }
 
 impl StagingWriter {
@@ -36,10 +38,10 @@ impl StagingWriter {
     pub(in crate::connectors) fn create(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
         let file = file.map_err(|e| failure("create", path, e))?;
-        Ok(Self { path: path.to_owned(), file, bytes: 0, new: true, dirty: false })
+        Ok(Self { path: path.to_owned(), file, bytes: 0, new: true, dirty: false, torn: false })
     }
 
-    /// Appends rows.
+    /// Appends rows: all of them, or after an error none; it may then be tried again.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -54,7 +56,13 @@ impl StagingWriter {
         length_bytes.copy_from_slice(&length.to_le_bytes());
         crc_bytes.copy_from_slice(&crc32fast::hash(body).to_le_bytes());
         self.dirty = true;
+        if self.torn {
+            let cut = self.file.set_len(self.bytes).and_then(|()| self.file.seek(SeekFrom::Start(self.bytes)));
+            cut.map_err(|e| failure("write", &self.path, e))?;
+        }
+        self.torn = true;
         self.file.write_all(&frame).map_err(|e| failure("write", &self.path, e))?;
+        self.torn = false;
         self.bytes += frame.len() as u64;
         Ok(())
     }
@@ -65,7 +73,7 @@ impl StagingWriter {
     /// `Unavailable`; the file must not be used any more.
     pub(in crate::connectors) fn sync(&mut self) -> Result<()> {
         if std::mem::take(&mut self.dirty) {
-            self.file.sync_all().map_err(|e| failure("write", &self.path, e))?;
+            self.file.sync_all().map_err(|e| unsynced(&self.path, e))?;
         }
         match self.path.parent() {
             Some(dir) if std::mem::take(&mut self.new) => sync_dir(dir),
@@ -134,4 +142,46 @@ impl StagingReader {
 fn gone(path: &Path, reason: &str) -> Error {
     Error::state(format!("staging file \"{}\" with rows already accepted is damaged: {reason}", path.display()))
         .hint("restore it from a copy, or start over with --fresh")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    /// A write that ends for want of space leaves a part of a frame, which the next one writes over.
+    #[test]
+    fn half_a_frame_is_written_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rows");
+        let batch =
+            |n: i64| RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![n])) as ArrayRef)]).unwrap();
+        let mut writer = StagingWriter::create(&path).unwrap();
+        writer.append(&batch(1)).unwrap();
+        let whole = writer.bytes();
+        writer.file.write_all(&vec![7; 10_000]).unwrap();
+        writer.torn = true;
+        writer.append(&batch(2)).unwrap();
+        writer.sync().unwrap();
+        assert_eq!((writer.bytes(), std::fs::metadata(&path).unwrap().len()), (2 * whole, 2 * whole));
+        let mut reader = StagingReader::open(&path, writer.bytes()).unwrap();
+        let read: Vec<RecordBatch> = std::iter::from_fn(|| reader.next().unwrap()).collect();
+        assert_eq!(read, [batch(1), batch(2)]);
+    }
+
+    #[test]
+    fn want_of_space_passes_and_a_failed_sync_does_not() {
+        let path = Path::new("x");
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        assert!(failure("write", path, full()).passes());
+        assert!(!unsynced(path, full()).passes());
+        assert!(!failure("write", path, io::Error::from(io::ErrorKind::PermissionDenied)).passes());
+        // the kernel's own: a device that is always full
+        let mut writer = StagingWriter::create(Path::new("/dev/full")).unwrap();
+        let rows = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
+        assert!(writer.append(&rows).unwrap_err().passes());
+    }
 }

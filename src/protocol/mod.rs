@@ -148,6 +148,46 @@ pub enum Outcome {
     Doubt,
 }
 
+/// An epoch as the store still has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kept {
+    /// Its number.
+    pub epoch: u64,
+    /// Its fence, if the manifest and all it names are intact; `None`: something of it is damaged.
+    pub intact: Option<u64>,
+}
+
+/// With which epoch a process goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Restart {
+    /// There is none.
+    Fresh,
+    /// With this one.
+    Use {
+        /// The epoch.
+        epoch: u64,
+        /// What [`Rules::take_over`] goes on from: no number and no fence that was ever used comes again.
+        head: Head,
+        /// The newest epoch, which is damaged: it may be left out only if [`Rules::may_leave_out`] says so of every
+        /// sink, after the sink was claimed.
+        leaves_out: Option<u64>,
+    },
+    /// With none: these are damaged, and what is before them is too old.
+    Stop {
+        /// Rising.
+        damaged: Vec<u64>,
+    },
+}
+
+/// What a sink has, as it says itself once no earlier process can write any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Held {
+    /// Rows of this epoch and of none after it; 0: none.
+    UpTo(u64),
+    /// It cannot tell.
+    Unknown,
+}
+
 /// The decisions. The production rules are the provided methods, as [`Protocol`] has them; tests replace one at a
 /// time with a wrong one, to see that the explorer finds it.
 pub trait Rules {
@@ -156,6 +196,41 @@ pub trait Rules {
         match newest {
             None => Head { epoch: 1, fence: 1 },
             Some(head) => Head { epoch: head.epoch.saturating_add(1), fence: head.fence.saturating_add(1) },
+        }
+    }
+
+    /// With which epoch to go on; `kept`: all there are, rising.
+    ///
+    /// Only the newest may be left out. Of the one before it every sink still keeps what it needs; an older one could
+    /// be told apart from what was delivered by nobody.
+    fn restart(&self, kept: &[Kept]) -> Restart {
+        let damaged = || kept.iter().rev().take_while(|kept| kept.intact.is_none()).map(|kept| kept.epoch);
+        match kept {
+            [] => Restart::Fresh,
+            [.., Kept { epoch, intact: Some(fence) }] => {
+                Restart::Use { epoch: *epoch, head: Head { epoch: *epoch, fence: *fence }, leaves_out: None }
+            }
+            [.., Kept { epoch, intact: Some(fence) }, Kept { epoch: newest, intact: None }]
+                if epoch.saturating_add(1) == *newest =>
+            {
+                // the damaged one may have been a take-over, with a fence of its own
+                let head = Head { epoch: *newest, fence: fence.saturating_add(1) };
+                Restart::Use { epoch: *epoch, head, leaves_out: Some(*newest) }
+            }
+            _ => {
+                let mut damaged: Vec<u64> = damaged().collect();
+                damaged.reverse();
+                Restart::Stop { damaged }
+            }
+        }
+    }
+
+    /// Whether a damaged epoch can be left out as far as a sink goes: its rows are made again, so it must not have
+    /// any of them.
+    fn may_leave_out(&self, damaged: u64, held: Held) -> bool {
+        match held {
+            Held::UpTo(epoch) => epoch < damaged,
+            Held::Unknown => false,
         }
     }
 
@@ -237,3 +312,94 @@ pub trait Rules {
 pub struct Protocol;
 
 impl Rules for Protocol {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(epochs: &[(u64, Option<u64>)]) -> Vec<Kept> {
+        epochs.iter().map(|(epoch, intact)| Kept { epoch: *epoch, intact: *intact }).collect()
+    }
+
+    #[test]
+    fn an_intact_newest_epoch_is_used_whatever_lies_before_it() {
+        assert_eq!(Protocol.restart(&[]), Restart::Fresh);
+        for before in [None, Some(2)] {
+            let restart = Protocol.restart(&kept(&[(40, before), (41, Some(2))]));
+            assert_eq!(restart, Restart::Use { epoch: 41, head: Head { epoch: 41, fence: 2 }, leaves_out: None });
+        }
+    }
+
+    #[test]
+    fn the_one_before_a_damaged_one_is_used_with_numbers_never_used() {
+        let Restart::Use { epoch, head, leaves_out } = Protocol.restart(&kept(&[(40, Some(2)), (41, None)])) else {
+            panic!("it can go on")
+        };
+        assert_eq!((epoch, leaves_out), (40, Some(41)));
+        // 41 may have been a take-over, with fence 3
+        assert_eq!(Protocol.take_over(Some(head)), Head { epoch: 42, fence: 4 });
+    }
+
+    #[test]
+    fn two_damaged_epochs_a_gap_or_nothing_before_stop() {
+        for (epochs, expected) in [
+            (&[(41, None)][..], &[41][..]),
+            (&[(40, Some(2)), (41, None), (42, None)], &[41, 42]),
+            (&[(39, Some(2)), (41, None)], &[41]),
+            (&[(40, None), (41, None)], &[40, 41]),
+        ] {
+            assert_eq!(Protocol.restart(&kept(epochs)), Restart::Stop { damaged: expected.to_vec() });
+        }
+    }
+
+    /// A sink whose marker was read after the claim.
+    fn marked(marker: Option<u64>, (delivered, trimmed, committed): (u64, u64, u64), beside: bool) -> SinkFacts {
+        let standing = Standing::Marked(marker);
+        SinkFacts { standing, delivered, trimmed, committed, marker_beside_rows: beside }
+    }
+
+    #[test]
+    fn a_marker_that_is_gone_or_has_fallen_back_stops_unless_the_rows_are_gone_too() {
+        let lost = Action::Stop(Halt::MarkerLost { delivered: 3 });
+        for beside in [false, true] {
+            // nothing was delivered before: there need be none
+            assert_eq!(Protocol.next(&marked(None, (0, 0, 2), beside), &[1, 2]), Action::Deliver(1));
+            assert_eq!(Protocol.next(&marked(None, (3, 0, 4), beside), &[4]), lost, "gone, beside rows: {beside}");
+        }
+        assert_eq!(Protocol.next(&marked(Some(2), (3, 0, 4), false), &[3, 4]), lost);
+        // a database that was restored from a copy has lost both, and gets what is still kept
+        assert_eq!(Protocol.next(&marked(Some(2), (3, 2, 4), true), &[3, 4]), Action::Deliver(3));
+    }
+
+    #[test]
+    fn rows_that_are_lost_and_no_longer_kept_stop() {
+        let gone = Action::Stop(Halt::RowsGone { first: 2, last: 3 });
+        assert_eq!(Protocol.next(&marked(Some(1), (3, 3, 4), true), &[4]), gone);
+        assert_eq!(Protocol.next(&marked(Some(3), (3, 3, 4), true), &[4]), Action::Deliver(4));
+        assert_eq!(Protocol.next(&marked(Some(4), (3, 3, 4), true), &[4]), Action::Rest);
+    }
+
+    #[test]
+    fn a_sink_that_has_more_than_was_committed_stops() {
+        for beside in [false, true] {
+            let ahead = Action::Stop(Halt::SinkAhead { marker: 5 });
+            assert_eq!(Protocol.next(&marked(Some(5), (3, 3, 4), beside), &[4]), ahead);
+            assert_eq!(Protocol.next(&marked(Some(4), (3, 3, 4), beside), &[4]), Action::Rest);
+            // 5 is sealed, and not committed yet
+            assert_eq!(Protocol.next(&marked(Some(4), (3, 3, 4), beside), &[5]), Action::Rest);
+        }
+    }
+
+    #[test]
+    fn a_damaged_epoch_that_a_sink_may_have_is_not_left_out() {
+        for (held, expected) in [
+            (Held::UpTo(0), true),
+            (Held::UpTo(40), true),
+            (Held::UpTo(41), false),
+            (Held::UpTo(42), false),
+            (Held::Unknown, false),
+        ] {
+            assert_eq!(Protocol.may_leave_out(41, held), expected, "{held:?}");
+        }
+    }
+}

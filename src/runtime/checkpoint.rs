@@ -16,7 +16,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use tokio::sync::{mpsc, watch};
 
-use crate::connectors::{SinkState, Source, Split};
+use crate::connectors::{Hold, SinkState, Source, Split};
 use crate::error::{Error, Result};
 use crate::failpoint::failpoint;
 use crate::limits::FULL_SNAPSHOT_EPOCHS;
@@ -26,6 +26,7 @@ use crate::plan::NodeId;
 use crate::runtime::Outcome;
 use crate::runtime::late::LateCount;
 use crate::runtime::ledger::{Ledger, LedgerEntry};
+use crate::runtime::restart;
 use crate::state::manifest::{Manifest, SnapshotRef};
 use crate::state::snapshot;
 use crate::state::store::CheckpointStore;
@@ -132,6 +133,7 @@ pub(crate) struct Coordinator {
     pub(crate) drain: bool,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) first_epoch: u64,
+    pub(crate) hold: Hold,
     // changes while running
     pub(crate) sources: Vec<OpenSource>,
     pub(crate) ledger: Ledger,
@@ -268,6 +270,8 @@ impl Coordinator {
         }
         entries.extend(self.late.take(late, &positions, &self.manifest.sources)?);
         self.late.store(&mut manifest.extras)?;
+        // every sink has been asked: the job runs
+        restart::demand(&mut manifest, None)?;
         manifest.sources = self.late.account(positions)?;
         for position in &manifest.sources {
             if let Some(metrics) = self.metrics.partitions.get(&position.id) {
@@ -301,26 +305,28 @@ impl Coordinator {
         for (key, own) in snapshots {
             batches.extend(own.into_iter().map(|batch| name_batch(&batch, &key)).collect::<Result<Vec<_>>>()?);
         }
-        let mut next = manifest.clone();
-        let (stored, bytes) = store
-            .with(move |store| {
-                let mut bytes = 0;
-                if !batches.is_empty() {
-                    let encoded = snapshot::encode(&batches)?;
-                    bytes = encoded.len() as u64;
-                    let object = store.put("state", &encoded)?;
-                    let reference = SnapshotRef { epoch: next.epoch, full, objects: vec![object] };
-                    next.operators.entry(CHAIN.into()).or_default().push(reference);
-                }
-                failpoint("epoch.state-written")?;
-                store.commit(&next)?;
-                if full {
-                    store.collect_garbage(&next)?;
-                }
-                Ok((next, bytes))
-            })
-            .await?;
-        *manifest = stored;
+        let mut bytes = 0;
+        if !batches.is_empty() {
+            let encoded = Arc::new(store.with(move |_| snapshot::encode(&batches)).await?);
+            bytes = encoded.len() as u64;
+            let put = || {
+                let encoded = Arc::clone(&encoded);
+                store.with(move |store| store.put("state", &encoded))
+            };
+            let object = until_space(&self.hold, put).await?;
+            let reference = SnapshotRef { epoch: manifest.epoch, full, objects: vec![object] };
+            manifest.operators.entry(CHAIN.into()).or_default().push(reference);
+        }
+        failpoint("epoch.state-written")?;
+        let commit = || {
+            let next = manifest.clone();
+            store.with(move |store| store.commit(&next))
+        };
+        until_space(&self.hold, commit).await?;
+        if full {
+            let next = manifest.clone();
+            store.with(move |store| store.collect_garbage(&next)).await?;
+        }
         Ok(bytes)
     }
 
@@ -341,6 +347,16 @@ impl Coordinator {
     }
 }
 
+/// Does what has no effect for want of space, until there is space.
+async fn until_space<T, F: Future<Output = Result<T>>>(hold: &Hold, work: impl Fn() -> F) -> Result<T> {
+    let mut attempts = hold.attempts();
+    loop {
+        if let Some(done) = attempts.take(work().await).await? {
+            return Ok(done);
+        }
+    }
+}
+
 fn name_batch(batch: &RecordBatch, key: &str) -> Result<RecordBatch> {
     let mut metadata = batch.schema().metadata().clone();
     metadata.insert(OPERATOR_KEY.into(), key.into());
@@ -348,12 +364,12 @@ fn name_batch(batch: &RecordBatch, key: &str) -> Result<RecordBatch> {
     Ok(batch.clone().with_schema(Arc::new(schema))?)
 }
 
-/// The newest positions of a checkpoint directory, without taking it over; empty if there is none.
+/// The positions a restart goes on from, without taking the job over; empty if there are none.
 ///
 /// # Errors
-/// `State` if the newest manifest is damaged.
+/// `State` if there are epochs and none can be used.
 pub fn positions(directory: &Path) -> Result<Vec<SourcePosition>> {
-    Ok(CheckpointStore::peek(directory)?.map(|m| m.sources).unwrap_or_default())
+    Ok(restart::newest_intact(directory)?.map(|found| found.manifest.sources).unwrap_or_default())
 }
 
 /// Whether a process holds a checkpoint directory, and the newest epoch in it.

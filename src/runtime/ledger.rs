@@ -1,6 +1,6 @@
-//! The ledger: rows that are in no result, with the reason. Three tables of Parquet files next to the
+//! The ledger: rows that are in no result, with the reason. Four tables of Parquet files next to the
 //! checkpoints, committed with the epoch like any sink, read by `streamer sql` as `ledger.late`,
-//! `ledger.bad` and `ledger.future`.
+//! `ledger.bad`, `ledger.future` and `ledger.gap`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, TimeUnit};
 
-use crate::connectors::{self, BadRecord, JobContext, RejectedRow, Sink, SinkState};
+use crate::connectors::{self, BadRecord, Gap, JobContext, RejectedRow, Sink, SinkState};
 use crate::error::{Error, Result};
 use crate::operators::watermark::Casualty;
 use crate::stream::{LateRow, RowCounts, SourcePosition};
@@ -26,18 +26,21 @@ pub enum LedgerKind {
     Bad,
     /// Too far ahead of the record's own time stamp.
     Future,
+    /// Gone before it was read: a row for a stretch of offsets.
+    Gap,
 }
 
 /// All kinds, in the order they are written.
-pub const LEDGER_KINDS: [LedgerKind; 3] = [LedgerKind::Late, LedgerKind::Bad, LedgerKind::Future];
+pub const LEDGER_KINDS: [LedgerKind; 4] = [LedgerKind::Late, LedgerKind::Bad, LedgerKind::Future, LedgerKind::Gap];
 
 impl LedgerKind {
-    /// Name of the table: `late`, `bad`, `future`.
+    /// Name of the table: `late`, `bad`, `future`, `gap`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Late => "late",
             Self::Bad => "bad",
             Self::Future => "future",
+            Self::Gap => "gap",
         }
     }
 }
@@ -57,6 +60,9 @@ pub(crate) struct LedgerEntry {
     field: Option<String>,
     message: String,
     raw: Option<Vec<u8>>,
+    /// Of a gap: where reading goes on, and how many records are missing.
+    next_offset: Option<i64>,
+    records: Option<i64>,
 }
 
 impl LedgerEntry {
@@ -87,6 +93,8 @@ impl LedgerEntry {
             field: row.column,
             message: row.message,
             raw: Some(row.json.into_bytes()),
+            next_offset: None,
+            records: None,
         }
     }
 
@@ -117,6 +125,18 @@ impl LedgerEntry {
         }
     }
 
+    /// Records that are gone.
+    pub(crate) fn of_gap(position: &SourcePosition, gap: Gap) -> Self {
+        Self {
+            watermark: Some(position.watermark),
+            reason: gap.code.into(),
+            message: gap.message,
+            next_offset: Some(gap.next),
+            records: gap.count.map(|count| i64::try_from(count).unwrap_or(i64::MAX)),
+            ..Self::at(position, LedgerKind::Gap, gap.first)
+        }
+    }
+
     /// The column at fault, and the record's own time stamp.
     #[cfg(test)]
     pub(crate) fn fault(&self) -> (Option<&str>, Option<i64>) {
@@ -137,6 +157,8 @@ impl LedgerEntry {
             field: None,
             message: String::new(),
             raw: None,
+            next_offset: None,
+            records: None,
         }
     }
 }
@@ -173,8 +195,13 @@ impl Ledger {
     ) -> Result<Self> {
         let mut ledger = Self { directory: directory.to_owned(), job: job.clone(), open: BTreeMap::new() };
         for kind in LEDGER_KINDS {
-            if let Some(state) = states.get(&key(kind)) {
-                ledger.open(kind, Some(SinkState(state.clone()))).await?;
+            match states.get(&key(kind)) {
+                Some(state) => ledger.open(kind, Some(SinkState(state.clone()))).await?,
+                // a damaged epoch may have been its first: the table itself says
+                None if job.fallback.is_some() && directory.join(kind.name()).exists() => {
+                    ledger.open(kind, None).await?
+                }
+                None => {}
             }
         }
         Ok(ledger)
@@ -202,7 +229,7 @@ impl Ledger {
             }
             let Some(sink) = self.open.get_mut(&kind) else { continue };
             if !own.is_empty() {
-                sink.write(rows(&own)?).await?;
+                sink.write(rows(kind, &own)?).await?;
             }
             states.push((key(kind), sink.prepare(epoch, last).await?));
         }
@@ -239,7 +266,7 @@ fn key(kind: LedgerKind) -> String {
 /// The table of one kind below the ledger's directory.
 pub fn table(directory: &Path, kind: LedgerKind) -> TableSpec {
     let time = || DataType::Timestamp(TimeUnit::Millisecond, None);
-    let columns = [
+    let mut columns = vec![
         ("source", DataType::Utf8, "STRING", false),
         ("topic", DataType::Utf8, "STRING", false),
         ("partition", DataType::Int32, "INT", false),
@@ -252,6 +279,10 @@ pub fn table(directory: &Path, kind: LedgerKind) -> TableSpec {
         ("message", DataType::Utf8, "STRING", false),
         ("raw", DataType::Binary, "BYTES", true),
     ];
+    if kind == LedgerKind::Gap {
+        columns
+            .extend([("next_offset", DataType::Int64, "BIGINT", true), ("records", DataType::Int64, "BIGINT", true)]);
+    }
     let options = [
         ("connector", "filesystem".to_owned()),
         ("path", directory.join(kind.name()).to_string_lossy().into_owned()),
@@ -279,7 +310,7 @@ pub fn table(directory: &Path, kind: LedgerKind) -> TableSpec {
     }
 }
 
-fn rows(entries: &[&LedgerEntry]) -> Result<RecordBatch> {
+fn rows(kind: LedgerKind, entries: &[&LedgerEntry]) -> Result<RecordBatch> {
     let text = |of: fn(&LedgerEntry) -> Option<&str>| -> ArrayRef {
         Arc::new(entries.iter().map(|e| of(e)).collect::<StringArray>())
     };
@@ -294,8 +325,11 @@ fn rows(entries: &[&LedgerEntry]) -> Result<RecordBatch> {
     };
     let mut raw = BinaryBuilder::new();
     entries.iter().for_each(|e| raw.append_option(e.raw.as_deref()));
-    let schema = table(Path::new(""), LedgerKind::Bad).sink_schema();
-    let columns: Vec<ArrayRef> = vec![
+    let schema = table(Path::new(""), kind).sink_schema();
+    let number = |of: fn(&LedgerEntry) -> Option<i64>| -> ArrayRef {
+        Arc::new(entries.iter().map(|e| of(e)).collect::<Int64Array>())
+    };
+    let mut columns: Vec<ArrayRef> = vec![
         text(|e| Some(&e.table)),
         text(|e| Some(&e.topic)),
         Arc::new(Int32Array::from_iter_values(entries.iter().map(|e| e.partition))),
@@ -308,5 +342,8 @@ fn rows(entries: &[&LedgerEntry]) -> Result<RecordBatch> {
         text(|e| Some(&e.message)),
         Arc::new(raw.finish()),
     ];
+    if kind == LedgerKind::Gap {
+        columns.extend([number(|e| e.next_offset), number(|e| e.records)]);
+    }
     Ok(RecordBatch::try_new(schema, columns)?)
 }

@@ -6,6 +6,7 @@
 
 pub mod checkpoint;
 pub mod ledger;
+pub mod restart;
 
 mod channel;
 mod collect;
@@ -20,19 +21,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::connectors::{self, BadRecords, JobContext, Ownership, Sink, SinkState, SplitReader, StartAt};
+use crate::connectors::{self, BadRecords, Fallback, JobContext, Ownership, Sink, SinkState, SplitReader, StartAt};
 use crate::error::{Error, Result};
 use crate::failpoint::failpoint;
 use crate::metrics::{Metrics, PartitionMetrics};
 use crate::operators::watermark::WatermarkAssigner;
 use crate::plan::{self, Exchange, NodeId, NodeKind, StreamPlan};
-use crate::protocol::{Protocol, Rules};
+use crate::protocol::{Head, Protocol, Rules};
 use crate::runtime::channel::Inputs;
 use crate::runtime::checkpoint::{Coordinator, OpenSource, SharedStore, TaskReport};
 use crate::runtime::collect::CollectSink;
@@ -106,6 +108,8 @@ pub struct Opened {
     pub partitions: Vec<SourcePosition>,
     /// Epochs committed before that sinks still have to deliver.
     pub undelivered: usize,
+    /// A damaged epoch that was left out: no sink has any of it.
+    pub fallback: Option<Fallback>,
 }
 
 struct OpenPartition {
@@ -137,22 +141,21 @@ impl Pipeline {
     /// `Config`, `Unavailable` from the connectors; `State` if stored state does not belong to this plan.
     pub async fn open(plan: Arc<StreamPlan>, mut options: PipelineOptions) -> Result<Self> {
         let store = options.state.as_deref().map(CheckpointStore::open).transpose()?.map(SharedStore::new);
-        let stored = match &store {
-            Some(store) => store.with(|s| s.latest()).await?,
+        let found = match &store {
+            Some(store) => restart::restore(store).await?,
             None => None,
         };
-        let restored = stored.as_ref().map(|m| (m.epoch, m.created_ms));
-        let snapshots = match (&store, &stored) {
-            (Some(store), Some(manifest)) => store.restore(manifest).await?,
-            _ => layout::Snapshots::new(),
-        };
-        let mut manifest = fitting(stored, &plan, &options)?;
+        let (found, snapshots) = found.map_or_else(Default::default, |(found, snapshots)| (Some(found), snapshots));
+        let (head, fallback) = found.as_ref().map_or((None, None), |f| (Some(f.head), f.fallback.clone()));
+        let restored = found.as_ref().map(|f| (f.manifest.epoch, f.manifest.created_ms));
+        let mut manifest = fitting(found.map(|f| f.manifest), &plan, &options)?;
+        restart::demand(&mut manifest, fallback.as_ref())?;
         let (sources, partitions) = open_sources(&plan, &options, &manifest, restored.is_some()).await?;
         manifest.sources = partitions.iter().map(|p| p.position.clone()).collect();
         options.job.instance.clone_from(&manifest.instance);
+        options.job.fallback = fallback;
         if let (Some(store), Some(directory)) = (&store, &options.state) {
-            let ours = take_over(store, directory, &mut manifest, restored.is_some(), &options.clock).await?;
-            options.job.ownership = Some(ours);
+            options.job.ownership = Some(take_over(store, directory, &mut manifest, head, &options.clock).await?);
         }
         let ledger = Ledger::restore(&options.ledger, &options.job, &manifest.sinks).await?;
         let sinks = open_sinks(&plan, &options, &manifest).await?;
@@ -165,6 +168,7 @@ impl Pipeline {
             restored: self.restored,
             partitions: self.partitions.iter().map(|p| p.position.clone()).collect(),
             undelivered: self.sinks.iter().map(|(_, sink)| sink.undelivered()).sum(),
+            fallback: self.options.job.fallback.clone(),
         }
     }
 
@@ -190,12 +194,22 @@ impl Pipeline {
     async fn run_once(self, stop: watch::Receiver<bool>, read_before: u64) -> Result<(Outcome, Manifest)> {
         let metrics = Arc::clone(&self.options.metrics);
         let mut tasks = JoinSet::new();
+        let hold = self.options.job.hold.clone();
+        let (asked, state) = (stop.clone(), self.options.state.clone());
         let coordinator = self.spawn(&mut tasks, stop, read_before)?;
         metrics.ready.store(true, Ordering::Release);
         let mut coordinator = tokio::spawn(coordinator.run());
+        let mut look = tokio::time::interval(HOLD_LOOK);
         let result = loop {
             tokio::select! {
                 biased;
+                // asked at every tick: nothing else wakes a job that waits for space
+                _ = look.tick() => {
+                    if let Some(reason) = hold.reason().filter(|_| *asked.borrow()) {
+                        let newest = state.as_deref().and_then(|dir| CheckpointStore::newest_epoch(dir).ok().flatten());
+                        break Err(stopped_waiting(&reason, newest));
+                    }
+                }
                 Some(ended) = tasks.join_next() => match ended {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => break Err(with_row(error, &metrics)),
@@ -248,12 +262,26 @@ impl Pipeline {
             drain,
             stop,
             first_epoch,
+            hold: options.job.hold.clone(),
             sources,
             ledger,
             late: LateCount::new(&plan, &manifest.extras)?,
             manifest,
         })
     }
+}
+
+/// How often a job that is asked to stop is looked at: does it wait for space?
+const HOLD_LOOK: Duration = Duration::from_millis(100);
+
+/// A stop while nothing can be written: the epoch under way is given up, and read again by the next start.
+fn stopped_waiting(reason: &Error, newest: Option<u64>) -> Error {
+    let last = newest.map_or_else(String::new, |epoch| {
+        format!("The last committed epoch is {epoch}; what was read after it is read again by the next start.")
+    });
+    Error::unavailable(format!("stopped while waiting for space: {}", reason.message()))
+        .detail(last)
+        .hint("make room and start again")
 }
 
 /// Rows that may be on their way when their partition's count is looked at.
@@ -400,10 +428,10 @@ async fn take_over(
     store: &SharedStore,
     directory: &Path,
     manifest: &mut Manifest,
-    restored: bool,
+    newest: Option<Head>,
     clock: &Clock,
 ) -> Result<Ownership> {
-    let head = Protocol.take_over(restored.then(|| manifest.head()));
+    let head = Protocol.take_over(newest);
     manifest.epoch = head.epoch;
     manifest.fence = head.fence;
     manifest.created_ms = clock.now_ms();
@@ -417,9 +445,8 @@ async fn take_over(
     let confirm = move || -> BoxFuture<'static, Result<bool>> {
         let directory = directory.clone();
         Box::pin(async move {
-            let newest = tokio::task::spawn_blocking(move || CheckpointStore::peek(&directory)).await;
-            let newest = newest.map_err(|e| Error::internal(format!("the state could not be looked at: {e}")))??;
-            Ok(newest.is_none_or(|newest| newest.fence == head.fence))
+            let ours = tokio::task::spawn_blocking(move || CheckpointStore::is_owned(&directory, head.fence)).await;
+            ours.map_err(|e| Error::internal(format!("the state could not be looked at: {e}")))?
         })
     };
     Ok(Ownership { fence: head.fence, confirm: Arc::new(confirm) })

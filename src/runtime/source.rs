@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::connectors::{BadRecords, Fetched, SourceBatch, SplitReader};
+use crate::connectors::{BadRecords, Fetched, Gap, SourceBatch, SplitReader};
 use crate::error::{Error, Result};
 use crate::limits::SOURCE_TICK;
 use crate::metrics::{Metrics, PartitionMetrics};
@@ -121,6 +121,7 @@ impl SourceTask {
                     }
                     self.on_rows(*batch).await?;
                 }
+                Turn::Fetched(Fetched::Gap(gap)) => self.on_gap(gap),
                 Turn::Fetched(Fetched::End) => self.finish().await?,
                 Turn::Tick => {
                     let silent = self.clock.elapsed().saturating_sub(last_row);
@@ -192,6 +193,19 @@ impl SourceTask {
         self.advance().await?;
         self.publish_counts();
         Ok(())
+    }
+
+    /// Records that are gone: kept as a row of the ledger, with the epoch whose position lies behind them. They were
+    /// not read, so the balance has nothing of them.
+    fn on_gap(&mut self, gap: Gap) {
+        let SourcePosition { topic, partition, .. } = &self.position;
+        let Gap { first, next, message, .. } = &gap;
+        tracing::warn!(topic, partition, first, next, "records are missing; they are a row of ledger.gap: {message}");
+        self.metrics.lost.fetch_add(gap.count.unwrap_or(0), Ordering::Relaxed);
+        self.metrics.gaps.fetch_add(1, Ordering::Relaxed);
+        self.position.next_offset = gap.next;
+        self.ledger.push(LedgerEntry::of_gap(&self.position, gap));
+        self.publish_counts();
     }
 
     /// Rows that cannot go on. What is wrong with a row follows `bad-records`; a time too far ahead is a matter of

@@ -145,6 +145,12 @@ fn partition_families(metrics: &Metrics) -> Vec<Family> {
             Some(p.counts().future as f64)
         }),
         family("streamer_tombstone_records", "Records without a value.", true, |p| Some(p.counts().tombstones as f64)),
+        family("streamer_lost_records", "Records gone before they were read, since the start.", true, |p| {
+            Some(p.lost.load(Ordering::Relaxed) as f64)
+        }),
+        family("streamer_source_gaps", "Gaps in the offsets read, since the start; rows of ledger.gap.", true, |p| {
+            Some(p.gaps.load(Ordering::Relaxed) as f64)
+        }),
         family("streamer_source_next_offset", "First offset not read.", false, |p| {
             Some(p.next_offset.load(Ordering::Relaxed) as f64)
         }),

@@ -51,7 +51,9 @@ fn column(column: &ColumnDef) -> String {
 }
 
 fn option(key: &str, value: &str) -> String {
-    let secret = SECRETS.iter().any(|part| key.to_ascii_lowercase().contains(part));
+    let named = |text: &str| SECRETS.iter().any(|part| text.to_ascii_lowercase().contains(part));
+    // a URL may hold a password: `postgres://user:password@host`, `?password=…`
+    let secret = named(key) || key == "url" && (value.contains('@') || named(value));
     format!("{} = {}", literal(key), literal(if secret { "******" } else { value }))
 }
 
@@ -61,4 +63,19 @@ fn names(names: &[Spanned<String>]) -> String {
 
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::option;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert_eq!(option("url", "jdbc:postgresql://h/d"), "'url' = 'jdbc:postgresql://h/d'");
+        for (key, value) in
+            [("url", "jdbc:postgresql://h/d?password=x1"), ("url", "postgres://u:x1@h/d"), ("password", "x1")]
+        {
+            assert!(!option(key, value).contains("x1"), "{key}");
+        }
+    }
 }

@@ -70,6 +70,15 @@ pub struct ObjectRef {
     pub crc: u32,
 }
 
+/// Why the text of a manifest file is not a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Torn or altered: what does not fit.
+    Damaged(String),
+    /// Whole, as far as can be told, and of this format.
+    Format(u32),
+}
+
 #[derive(Serialize, Deserialize)]
 struct Envelope {
     format_version: u32,
@@ -110,25 +119,33 @@ impl Manifest {
     /// # Errors
     /// `State` if it is damaged, or of a format this program does not know.
     pub fn from_text(text: &[u8], name: &str) -> Result<Self> {
-        let damaged = |reason: String| {
-            Error::state(format!("manifest \"{name}\" is damaged"))
+        Self::read(text).map_err(|unreadable| match unreadable {
+            Unreadable::Damaged(reason) => Error::state(format!("manifest \"{name}\" is damaged"))
                 .detail(reason)
-                .hint("restore the file from a copy, or start over with --fresh")
-        };
-        let version: Version = serde_json::from_slice(text).map_err(|e| damaged(e.to_string()))?;
-        if version.format_version != FORMAT_VERSION {
-            return Err(Error::state(format!(
-                "manifest \"{name}\" has format {}, this streamer reads format {FORMAT_VERSION}",
-                version.format_version
+                .hint("restore the file from a copy, or start over with --fresh"),
+            Unreadable::Format(format) => Error::state(format!(
+                "manifest \"{name}\" has format {format}, this streamer reads format {FORMAT_VERSION}"
             ))
-            .hint("run the streamer that wrote it, use another --state directory, or start over with --fresh"));
+            .hint("run the streamer that wrote it, use another --state directory, or start over with --fresh"),
+        })
+    }
+
+    /// Reads the text of a manifest file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(text: &[u8]) -> Result<Self, Unreadable> {
+        let damaged = |e: serde_json::Error| Unreadable::Damaged(e.to_string());
+        let version: Version = serde_json::from_slice(text).map_err(damaged)?;
+        if version.format_version != FORMAT_VERSION {
+            return Err(Unreadable::Format(version.format_version));
         }
-        let envelope: Envelope = serde_json::from_slice(text).map_err(|e| damaged(e.to_string()))?;
+        let envelope: Envelope = serde_json::from_slice(text).map_err(damaged)?;
         let body = envelope.body.get();
         if crc32fast::hash(body.as_bytes()) != envelope.crc {
-            return Err(damaged("the checksum does not match".into()));
+            return Err(Unreadable::Damaged("the checksum does not match".into()));
         }
-        serde_json::from_str(body).map_err(|e| damaged(e.to_string()))
+        serde_json::from_str(body).map_err(damaged)
     }
 }
 

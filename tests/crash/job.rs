@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::cluster::Cluster;
-use super::sinks::{self, KINDS, Place};
+use super::sinks::{self, Place, kinds};
 
 /// What runs as `streamer`.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ impl Job {
     pub(crate) fn new(program: &Program, cluster: &Cluster, place: Place) -> Self {
         let input = format!("{}-readings", place.name);
         let mut topics = vec![input.clone()];
-        for kind in KINDS.iter().filter(|kind| kind.needs_topic) {
+        for kind in kinds(&place).filter(|kind| kind.needs_topic) {
             topics.extend(["rolling", "windows"].map(|result| sinks::topic(&place, &table(result, kind.name))));
         }
         cluster.create_topics(&topics.iter().map(String::as_str).collect::<Vec<_>>());
@@ -59,7 +59,7 @@ impl Job {
 
     fn script(&self) -> String {
         let (mut tables, mut inserts) = (String::new(), String::new());
-        for kind in KINDS {
+        for kind in kinds(&self.place) {
             for (result, columns) in [
                 ("rolling", "p INT, o BIGINT, device STRING, n BIGINT, total BIGINT"),
                 ("windows", "device STRING, window_end STRING, n BIGINT, total BIGINT"),

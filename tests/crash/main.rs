@@ -1,10 +1,11 @@
 //! Breaks the real program on a real Kafka, again and again, and counts what is lost, doubled or wrong.
 //!
 //! `cargo run --release --features failpoints --example crash -- --kills 200 [--steps | --step NAME[:NTH]]… [--takeover]
-//! [--brokers N] [--outages N] [--seed N] [--rate N] [--round N] [--keep DIR] [--guarantee at-least-once]`
+//! [--brokers N] [--outages N] [--databases N] [--seed N] [--rate N] [--round N] [--keep DIR] [--guarantee at-least-once]`
 //!
 //! With a weaker guarantee it must find doubled rows: the control that it finds any.
-//! It uses the Kafka of `STREAMER_TEST_KAFKA`, or starts one with `scripts/kafka` (`KAFKA_DIR`, `KAFKA_PORT`).
+//! It uses the Kafka of `STREAMER_TEST_KAFKA`, or starts one with `scripts/kafka` (`KAFKA_DIR`, `KAFKA_PORT`), and a
+//! PostgreSQL of its own where the server's programs are installed; else it goes without (`STREAMER_TEST_POSTGRES=none`).
 
 #![expect(
     clippy::print_stdout,
@@ -17,8 +18,15 @@
 
 #[path = "mod.rs"]
 mod crash;
+#[path = ".."]
+mod support {
+    #[path = "support/postgres.rs"]
+    #[expect(dead_code, reason = "tests use more of it")]
+    pub(crate) mod postgres;
+}
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crash::cluster::Cluster;
@@ -41,7 +49,7 @@ struct Arguments {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let amounts = Amounts { kills: 0, steps: Vec::new(), takeover: false, brokers: 0, outages: 0 };
+    let amounts = Amounts { kills: 0, steps: Vec::new(), takeover: false, brokers: 0, outages: 0, databases: 0 };
     let guarantee = "exactly-once".to_owned();
     let mut found = Arguments { amounts, seed: 1, rate: 1_000, round: 30, keep: None, guarantee };
     let mut arguments = std::env::args().skip(1);
@@ -64,6 +72,7 @@ fn arguments() -> Result<Arguments, String> {
             "--step" => found.amounts.steps.push(value),
             "--brokers" => found.amounts.brokers = number?,
             "--outages" => found.amounts.outages = number?,
+            "--databases" => found.amounts.databases = number?,
             "--seed" => found.seed = number? as u64,
             "--rate" => found.rate = number? as u64,
             "--round" => found.round = number?.max(1),
@@ -106,6 +115,11 @@ fn main() -> ExitCode {
 
 /// Runs every round and prints the table; `true`: all was exact.
 fn harness(arguments: &Arguments, cluster: &Cluster) -> bool {
+    let postgres = support::postgres::Cluster::start("a third of the harness").map(Arc::new);
+    if postgres.is_none() && arguments.amounts.databases > 0 {
+        println!("--databases needs a PostgreSQL");
+        return false;
+    }
     let faults = faults(&arguments.amounts, arguments.seed);
     let directory = tempfile::tempdir().unwrap();
     let root = arguments.keep.clone().unwrap_or_else(|| directory.path().to_owned());
@@ -124,6 +138,7 @@ fn harness(arguments: &Arguments, cluster: &Cluster) -> bool {
                 directory: root.join(&name),
                 name,
                 guarantee: arguments.guarantee.clone(),
+                postgres: postgres.clone(),
             },
             rate: arguments.rate,
         };
@@ -176,7 +191,7 @@ fn summary(arguments: &Arguments, reports: &[Report], took: Duration) -> String 
         "max s"
     );
     type Is = fn(&Fault) -> bool;
-    let kinds: [(&str, Is); 8] = [
+    let kinds: [(&str, Is); 10] = [
         ("SIGKILL, restart", |f| matches!(f, Fault::Kill { standby: false, .. })),
         ("SIGKILL, standby", |f| matches!(f, Fault::Kill { standby: true, .. })),
         ("step: kill, restart", |f| matches!(f, Fault::StepKill { .. })),
@@ -185,6 +200,8 @@ fn summary(arguments: &Arguments, reports: &[Report], took: Duration) -> String 
         ("broker SIGKILL", |f| matches!(f, Fault::BrokerKill { .. })),
         ("broker SIGSTOP 30 s", |f| matches!(f, Fault::BrokerPause { .. })),
         ("all brokers away 60 s", |f| matches!(f, Fault::Outage { .. })),
+        ("database killed", |f| matches!(f, Fault::DatabaseCrash)),
+        ("table locked 60 s", |f| matches!(f, Fault::DatabaseLock)),
     ];
     for (name, is) in kinds {
         let done: Vec<_> = reports.iter().flat_map(|report| &report.done).filter(|done| is(&done.fault)).collect();

@@ -3,7 +3,7 @@
 //! plain loops over the input.
 //!
 //! ```text
-//!  load ─► input topic ─► streamer (killed, stopped, failing, taken over) ─► kafka · parquet · …
+//!  load ─► input topic ─► streamer (killed, stopped, failing, taken over) ─► kafka · parquet · postgres
 //!             └──────────► oracle: what must be there ◄── compared ◄──────────┘
 //! ```
 //! `tests/crash/main.rs` is the command; `slice.rs` is what the tests have time for.

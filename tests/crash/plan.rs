@@ -45,6 +45,10 @@ pub(crate) enum Fault {
     BrokerPause { node: usize },
     /// All brokers away for a minute; in every second one the job is killed meanwhile.
     Outage { kill: bool },
+    /// The database dies, and comes back.
+    DatabaseCrash,
+    /// A table of the database is locked for a minute.
+    DatabaseLock,
 }
 
 impl fmt::Display for Fault {
@@ -58,6 +62,8 @@ impl fmt::Display for Fault {
             Self::BrokerKill { node } => write!(f, "broker {node} killed"),
             Self::BrokerPause { node } => write!(f, "broker {node} stopped for 30 s"),
             Self::Outage { kill } => write!(f, "all brokers away for 60 s{}", if *kill { ", job killed" } else { "" }),
+            Self::DatabaseCrash => f.write_str("database killed"),
+            Self::DatabaseLock => f.write_str("table locked for 60 s"),
         }
     }
 }
@@ -71,6 +77,8 @@ pub(crate) struct Amounts {
     pub(crate) takeover: bool,
     pub(crate) brokers: usize,
     pub(crate) outages: usize,
+    /// Of the database; every fourth is a lock.
+    pub(crate) databases: usize,
 }
 
 /// The faults of a seed, in the order of the dice.
@@ -96,6 +104,8 @@ pub(crate) fn faults(amounts: &Amounts, seed: u64) -> Vec<Fault> {
         faults.push(if broker % 4 == 3 { Fault::BrokerPause { node } } else { Fault::BrokerKill { node } });
     }
     faults.extend((0..amounts.outages).map(|outage| Fault::Outage { kill: outage % 2 == 1 }));
+    faults
+        .extend((0..amounts.databases).map(|at| if at % 4 == 1 { Fault::DatabaseLock } else { Fault::DatabaseCrash }));
     dice.shuffle(&mut faults);
     faults
 }

@@ -1,5 +1,6 @@
 //! One round: a job with topics of its own, some faults one after the other, and the reckoning.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cluster::{Cluster, NODES};
@@ -7,7 +8,8 @@ use super::job::{Job, Process, Program, Progress, table};
 use super::load::Load;
 use super::oracle::{self, Difference};
 use super::plan::Fault;
-use super::sinks::{self, KINDS, Place};
+use super::sinks::{self, Place, kinds};
+use crate::support::postgres::Cluster as Database;
 
 /// Longest until the job is well again.
 const WELL: Duration = Duration::from_secs(180);
@@ -21,6 +23,8 @@ const BROKER_AWAY: Duration = Duration::from_secs(8);
 const BROKER_MISSED: Duration = Duration::from_secs(1);
 const BROKER_PAUSED: Duration = Duration::from_secs(30);
 const OUTAGE: Duration = Duration::from_secs(60);
+/// How long a table is locked.
+const TABLE_LOCKED: Duration = Duration::from_secs(60);
 
 /// What a round needs.
 #[derive(Debug, Clone)]
@@ -135,7 +139,37 @@ impl Round<'_> {
                 Ok((well?, false))
             }
             Fault::Outage { kill } => self.outage(*kill),
+            Fault::DatabaseCrash => self.database_crash(),
+            Fault::DatabaseLock => self.database_lock(),
         }
+    }
+
+    /// The database dies as in a power cut, and is back after a while.
+    fn database_crash(&mut self) -> Result<(Duration, bool), String> {
+        let database = self.database()?;
+        database.stop("immediate");
+        std::thread::sleep(BROKER_AWAY);
+        let before = self.job.progress();
+        database.up();
+        Ok((self.recover(&before)?, false))
+    }
+
+    /// Somebody holds a table of ours for longer than a delivery may take.
+    fn database_lock(&mut self) -> Result<(Duration, bool), String> {
+        let database = self.database()?;
+        let table = sinks::relation(&self.job.place, &table("rolling", "postgres"));
+        let seconds = TABLE_LOCKED.as_secs();
+        let lock = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep({seconds}); COMMIT");
+        let held = database.psql(&lock).output().map_err(|error| error.to_string())?;
+        if !held.status.success() {
+            return Err(format!("the table cannot be locked: {}", String::from_utf8_lossy(&held.stderr)));
+        }
+        let before = self.job.progress();
+        Ok((self.recover(&before)?, false))
+    }
+
+    fn database(&self) -> Result<Arc<Database>, String> {
+        self.job.place.postgres.clone().ok_or_else(|| "there is no database".to_owned())
     }
 
     /// Starts the job with an armed step.
@@ -246,7 +280,7 @@ impl Round<'_> {
         let expected = oracle::expected(&sinks::records(&place.bootstrap, &self.job.input));
         self.report.readings = expected.readings;
         for (result, rows) in &expected.results {
-            for kind in KINDS {
+            for kind in kinds(place) {
                 let found = (kind.read)(place, &table(result, kind.name));
                 let (difference, told) = oracle::compare(result, &found, rows);
                 let name = format!("{result} in {}", kind.name);

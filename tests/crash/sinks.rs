@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::Message;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::support::postgres::Cluster;
 
 /// Where a round keeps its outputs.
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ pub(crate) struct Place {
     pub(crate) directory: PathBuf,
     /// Of the Kafka tables.
     pub(crate) guarantee: String,
+    /// The database, where there is one.
+    pub(crate) postgres: Option<Arc<Cluster>>,
 }
 
 /// A kind of sink.
@@ -29,13 +34,20 @@ pub(crate) struct Kind {
     pub(crate) read: fn(&Place, table: &str) -> Vec<serde_json::Value>,
     /// Topics to be made before.
     pub(crate) needs_topic: bool,
+    needs_postgres: bool,
 }
 
-/// All kinds.
-pub(crate) const KINDS: &[Kind] = &[
-    Kind { name: "kafka", options: kafka_options, read: kafka_rows, needs_topic: true },
-    Kind { name: "parquet", options: parquet_options, read: parquet_rows, needs_topic: false },
+const KINDS: &[Kind] = &[
+    Kind { name: "kafka", options: kafka_options, read: kafka_rows, needs_topic: true, needs_postgres: false },
+    Kind { name: "parquet", options: parquet_options, read: parquet_rows, needs_topic: false, needs_postgres: false },
+    Kind { name: "postgres", options: postgres_options, read: postgres_rows, needs_topic: false, needs_postgres: true },
 ];
+
+/// The kinds there is a system for.
+pub(crate) fn kinds(place: &Place) -> impl Iterator<Item = &'static Kind> {
+    let postgres = place.postgres.is_some();
+    KINDS.iter().filter(move |kind| postgres || !kind.needs_postgres)
+}
 
 pub(crate) fn topic(place: &Place, table: &str) -> String {
     format!("{}-{table}", place.name)
@@ -79,6 +91,27 @@ fn parquet_rows(place: &Place, table: &str) -> Vec<serde_json::Value> {
         }
     }
     rows
+}
+
+/// A table of the database, which the rounds share.
+pub(crate) fn relation(place: &Place, table: &str) -> String {
+    format!("{}_{table}", place.name.replace('-', "_"))
+}
+
+/// Without a primary key: a merge by it would hide a row that comes twice.
+fn postgres_options(place: &Place, table: &str) -> String {
+    let port = place.postgres.as_ref().map_or(0, |cluster| cluster.port);
+    format!(
+        "'connector' = 'jdbc', 'url' = 'jdbc:postgresql://127.0.0.1:{port}/postgres', 'username' = 'streamer', \
+         'table-name' = '{}', 'sink.create-table' = 'true'",
+        relation(place, table)
+    )
+}
+
+fn postgres_rows(place: &Place, table: &str) -> Vec<serde_json::Value> {
+    let Some(cluster) = &place.postgres else { return Vec::new() };
+    let rows = cluster.sql(&format!("SELECT row_to_json(t) FROM {} t", relation(place, table)));
+    rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
 }
 
 /// Files a reader sees.

@@ -1,14 +1,16 @@
 //! As much of the crash harness as the tests have time for, and that its reckoning finds what it is there to find.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
-use super::cluster::Cluster;
+use super::cluster::Cluster as Brokers;
 use super::job::Program;
 use super::oracle::{Difference, compare, expected};
 use super::plan::{Amounts, faults};
 use super::round::{Setting, run};
 use super::sinks::{Place, Record};
-use crate::support::kafka;
+use crate::support::{kafka, postgres::Cluster};
 
 /// Steps whose failures differ most: nothing durable, durable and untold, half delivered, delivered and untold.
 const STEPS: &[&str] = &["manifest.written:3", "manifest.created:3", "transaction.offset-sent:2", "files.written:2"];
@@ -23,20 +25,29 @@ fn a_job_that_is_killed_and_taken_over_delivers_every_row_once() {
     }
     println!("not run: faults of brokers and most steps of {test}; the example \"crash\" does them");
     let steps = if armed { STEPS.iter().map(|step| (*step).to_owned()).collect() } else { Vec::new() };
-    let amounts = Amounts { kills: 4, steps, takeover: false, brokers: 0, outages: 0 };
+    let postgres = Cluster::start(test).map(Arc::new);
+    let databases = usize::from(postgres.is_some());
+    let amounts = Amounts { kills: 4, steps, takeover: false, brokers: 0, outages: 0, databases };
     let mut faults = faults(&amounts, 1);
     faults.push(super::plan::Fault::Kill { after_ms: 700, standby: true });
     let directory = tempfile::tempdir().unwrap();
     let name = kafka::topic("crash");
     let setting = Setting {
         program: Program { path: env!("CARGO_BIN_EXE_streamer").into(), variable: None },
-        cluster: Cluster { bootstrap: bootstrap.clone() },
-        place: Place { bootstrap, directory: directory.path().join(&name), name, guarantee: "exactly-once".into() },
+        cluster: Brokers { bootstrap: bootstrap.clone() },
+        place: Place {
+            bootstrap,
+            directory: directory.path().join(&name),
+            name,
+            guarantee: "exactly-once".into(),
+            postgres,
+        },
         rate: 500,
     };
     let report = run(&setting, &faults, &|line| println!("{line}"));
     assert!(report.failures.is_empty(), "{report:#?}");
-    assert!(report.differences.len() >= 4 && report.differences.iter().all(|(_, d)| d.rows > 0), "{report:#?}");
+    assert_eq!(report.differences.len(), 4 + 2 * databases, "{report:#?}");
+    assert!(report.differences.iter().all(|(_, d)| d.rows > 0), "{report:#?}");
     for done in &report.done {
         println!("{}: {} ms", done.fault, done.recovery.as_millis());
         assert!(!done.missed, "{} is not reached", done.fault);
@@ -77,8 +88,15 @@ fn the_reckoning_finds_lost_doubled_and_wrong_rows() {
 
 #[test]
 fn a_seed_draws_the_same_faults_again() {
-    let amounts = Amounts { kills: 20, steps: vec!["epoch.visible".into()], takeover: true, brokers: 4, outages: 2 };
+    let amounts = Amounts {
+        kills: 20,
+        steps: vec!["epoch.visible".into()],
+        takeover: true,
+        brokers: 4,
+        outages: 2,
+        databases: 3,
+    };
     assert_eq!(faults(&amounts, 7), faults(&amounts, 7));
     assert_ne!(faults(&amounts, 7), faults(&amounts, 8));
-    assert_eq!(faults(&amounts, 7).len(), 20 + 3 + 4 + 2);
+    assert_eq!(faults(&amounts, 7).len(), 20 + 3 + 4 + 2 + 3);
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod kafka;
 pub(crate) mod oracle;
+pub(crate) mod postgres;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

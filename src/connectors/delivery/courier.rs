@@ -17,6 +17,9 @@ use crate::protocol::{Action, Halt, Outcome, Protocol, Rules, SinkFacts, Standin
 pub(super) const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause: how long a system that is back may wait for us.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often in a row a system must say that it can never be written: one that has just started may not know its
+/// topics yet.
+const NEVERS_BELIEVED: u32 = 3;
 
 /// What both halves know.
 pub(super) struct Desk {
@@ -95,28 +98,41 @@ impl Courier {
     /// Runs for ever, or until nothing can be delivered any more; the desk then says why.
     pub(super) async fn run(mut self) {
         let _farewell = Farewell(Arc::clone(&self.desk));
-        let mut pause = self.pause;
+        let (mut pause, mut nevers) = (self.pause, 0);
         loop {
             // asked for before the look, so that no ring is missed
             let desk = Arc::clone(&self.desk);
             let rung = desk.bell.notified();
             let action = desk.next();
             match action {
-                Action::Rest => rung.await,
+                Action::Rest => {
+                    // whatever failed on the way here, the marker was read since
+                    self.recovered();
+                    pause = self.pause;
+                    rung.await;
+                }
                 Action::Stop(halt) => return self.halt(self.explained(&halt)),
                 action => match self.act(&action).await {
                     Ok(outcome) => {
+                        if outcome == Outcome::Claimed {
+                            nevers = 0;
+                        }
                         if matches!(outcome, Outcome::Delivered(_)) {
                             self.recovered();
                             pause = self.pause;
                         }
                         desk.tell(outcome);
                     }
-                    // rows or the state are damaged, or a row has no form: to try again changes nothing
-                    Err(error) if matches!(error.kind(), ErrorKind::State | ErrorKind::Data) => {
-                        return self.halt(error);
-                    }
                     Err(error) => {
+                        match error.kind() {
+                            ErrorKind::Unavailable => nevers = 0,
+                            ErrorKind::Config => nevers += 1,
+                            // rows or the state are damaged, or a row has no form: to try again changes nothing
+                            _ => return self.halt(error),
+                        }
+                        if nevers == NEVERS_BELIEVED {
+                            return self.halt(error);
+                        }
                         self.failing(error, &action);
                         desk.tell(Outcome::Doubt);
                         tokio::time::sleep(pause).await;
@@ -189,7 +205,8 @@ impl Courier {
 
     fn recovered(&self) {
         if self.desk.state().failing.take().is_some() {
-            tracing::info!("{} takes rows again", self.target.name());
+            // as loud as the trouble was
+            tracing::warn!("{} takes rows again", self.target.name());
         }
     }
 
@@ -210,7 +227,11 @@ impl Courier {
             Halt::MarkerLost { delivered } => Error::state(format!(
                 "{name} no longer says which epoch it has; up to {delivered} were delivered, and to deliver again could double rows"
             ))
-            .hint("the marker is kept as the offset of a consumer group; with --fresh the job starts over and delivers everything again"),
+            .hint(if self.target.marker_beside_rows() {
+                "the marker is a row of the table \"streamer_markers\", which is gone, or which another job of this name has taken; with --fresh the job starts over and delivers everything again"
+            } else {
+                "the marker is kept as the offset of a consumer group; with --fresh the job starts over and delivers everything again"
+            }),
             Halt::RowsGone { first, last } => Error::state(format!(
                 "{name} has lost the epochs {first} to {last}, whose rows are no longer kept"
             ))

@@ -15,7 +15,7 @@ mod courier;
 mod outbox;
 mod segment;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
 
@@ -71,8 +71,8 @@ pub trait Target: Send {
     /// under way can appear any more. `false`: a later process has the job.
     ///
     /// # Errors
-    /// `Config` if the target can never be written (no such table or topic, wrong types): on a first start that stops
-    /// the job. `Unavailable` otherwise.
+    /// `Config` if the target can never be written (no such table or topic, wrong types): at a start that stops the job,
+    /// later only if it is said several times in a row. `Unavailable` otherwise.
     fn claim<'a>(&'a mut self, writer: &'a Writer) -> BoxFuture<'a, Result<bool>>;
 
     /// The newest epoch in the system, as its marker says; `None`: no marker.
@@ -92,6 +92,33 @@ pub trait Target: Send {
 
     /// What is written, for messages: `kafka topic alerts`.
     fn name(&self) -> String;
+}
+
+/// The rows of one epoch in an outbox, as somebody sees them who only looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The epoch.
+    pub epoch: u64,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its files: the rows, and the list of those refused if there is one.
+    pub files: Vec<PathBuf>,
+    /// The sink is not known to have it.
+    pub undelivered: bool,
+    /// The file of rows is not there: with a newer manifest that is as it should be.
+    pub gone: bool,
+    /// What is wrong with it: the file and the reason.
+    pub damage: Option<(PathBuf, String)>,
+}
+
+/// What waits in the outbox according to the state of one sink; `None`: the sink has no outbox. Nothing is changed.
+///
+/// # Errors
+/// `Unavailable` if a file cannot be read, which says nothing of what is in it.
+pub fn inspect(outbox: &Path, state: &serde_json::Value) -> Result<Option<Vec<Waiting>>> {
+    let Some((delivered, segments)) = outbox::segments(state) else { return Ok(None) };
+    let look = |segment: &segment::Segment| segment.inspect(outbox, segment.epoch > delivered);
+    segments.iter().map(look).collect::<Result<Vec<_>>>().map(Some)
 }
 
 /// Forgets what waits in an outbox (`--fresh`): its rows belong to epochs that are forgotten.

@@ -15,11 +15,12 @@ use super::courier::{Courier, Desk, DeskState, PAUSE_MIN, blocking};
 use super::segment::Segment;
 use super::{Target, Writer};
 use crate::connectors::staging::StagingWriter;
-use crate::connectors::{JobContext, RejectedRow, Sink, SinkState, durable};
+use crate::connectors::{Fallback, Hold, JobContext, RejectedRow, Sink, SinkState};
+use crate::durable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::failpoint;
 use crate::limits::{BATCH_ROWS_MAX, UNDELIVERED_EPOCHS_MAX};
-use crate::protocol::{Action, Protocol, Rules, SinkFacts, Standing};
+use crate::protocol::{Action, Halt, Held, Protocol, Rules, SinkFacts, Standing};
 use crate::time::unique_id;
 
 const STATE_VERSION: u32 = 1;
@@ -32,6 +33,8 @@ pub struct Outbox {
     directory: PathBuf,
     schema: SchemaRef,
     writer: Writer,
+    fallback: Option<Fallback>,
+    hold: Hold,
     /// A job that keeps no state cannot deliver later.
     keeps_state: bool,
     /// Begins the names of this sink's files.
@@ -47,6 +50,9 @@ pub struct Outbox {
     open: Option<OpenSegment>,
     /// Segments that the manifest of this epoch no longer lists.
     trimmed: Vec<Segment>,
+    /// Those of the epoch before. Their lists of refused rows stay until now: should this epoch's manifest turn out
+    /// to be damaged, a restart from the one before tells them again.
+    told: Vec<Segment>,
     rejected: Vec<RejectedRow>,
     last: bool,
 }
@@ -66,6 +72,12 @@ struct OutboxState {
     delivered: u64,
     trimmed: u64,
     committed: u64,
+}
+
+/// The newest epoch delivered and the epochs kept, as the state of a sink says; `None` if it is no outbox's.
+pub(super) fn segments(state: &serde_json::Value) -> Option<(u64, Vec<Segment>)> {
+    let state: OutboxState = serde_json::from_value(state.clone()).ok()?;
+    Some((state.delivered, state.log))
 }
 
 impl Outbox {
@@ -100,6 +112,8 @@ impl Outbox {
             schema,
             prefix: format!("{}-{}-", sink.chars().map(plain).collect::<String>(), job.instance),
             writer,
+            fallback: job.fallback.clone(),
+            hold: job.hold.clone(),
             keeps_state: job.ownership.is_some(),
             desk,
             courier: Some(courier),
@@ -108,6 +122,7 @@ impl Outbox {
             buffered_rows: 0,
             open: None,
             trimmed: Vec::new(),
+            told: Vec::new(),
             rejected: Vec::new(),
             last: false,
         }
@@ -119,6 +134,12 @@ impl Outbox {
         if let Some(courier) = &mut self.courier {
             courier.pause = Duration::from_micros(10);
         }
+    }
+
+    /// What the deliveries fail with at the moment.
+    #[cfg(test)]
+    pub(super) fn failing(&self) -> Option<Error> {
+        self.desk.state().failing.clone()
     }
 
     async fn append(&mut self, rows: RecordBatch) -> Result<()> {
@@ -135,21 +156,31 @@ impl Outbox {
         }
         let rows = concat_batches(&self.schema, &std::mem::take(&mut self.buffer))?;
         self.buffered_rows = 0;
-        let open = self.open.take();
-        let file = format!("{}{}-{}.rows", self.prefix, self.writer.fence, unique_id());
-        let directory = self.directory.clone();
-        let open = blocking(move || {
-            let mut open = match open {
-                Some(open) => open,
-                None => OpenSegment { writer: StagingWriter::create(&directory.join(&file))?, file, rows: 0 },
-            };
-            open.writer.append(&rows)?;
-            open.rows += rows.num_rows() as u64;
-            Ok(open)
-        })
-        .await?;
-        self.open = Some(open);
-        Ok(())
+        let mut attempts = self.hold.attempts();
+        loop {
+            let (open, rows) = (self.open.take(), rows.clone());
+            let (directory, file) =
+                (self.directory.clone(), format!("{}{}-{}.rows", self.prefix, self.writer.fence, unique_id()));
+            let (open, done) = blocking(move || {
+                let mut open = match open {
+                    Some(open) => open,
+                    None => match StagingWriter::create(&directory.join(&file)) {
+                        Ok(writer) => OpenSegment { writer, file, rows: 0 },
+                        Err(error) => return Ok((None, Err(error))),
+                    },
+                };
+                let done = open.writer.append(&rows);
+                if done.is_ok() {
+                    open.rows += rows.num_rows() as u64;
+                }
+                Ok((Some(open), done))
+            })
+            .await?;
+            self.open = open;
+            if attempts.take(done).await?.is_some() {
+                return Ok(());
+            }
+        }
     }
 
     async fn seal(&mut self, epoch: u64, last: bool) -> Result<SinkState> {
@@ -221,7 +252,12 @@ impl Outbox {
         }
         self.desk.bell.notify_one();
         let (directory, trimmed) = (self.directory.clone(), std::mem::take(&mut self.trimmed));
-        blocking(move || trimmed.iter().try_for_each(|segment| segment.remove(&directory))).await?;
+        let told = std::mem::replace(&mut self.told, trimmed.clone());
+        blocking(move || {
+            trimmed.iter().try_for_each(|segment| segment.remove_rows(&directory))?;
+            told.iter().try_for_each(|segment| segment.remove_refusals(&directory))
+        })
+        .await?;
         failpoint("outbox.trimmed")?;
         if self.last { self.finish().await } else { self.desk.check() }
     }
@@ -240,7 +276,8 @@ impl Outbox {
             }
         };
         if !self.keeps_state {
-            return all.await;
+            all.await?;
+            return self.forget().await;
         }
         match tokio::time::timeout(LAST_DELIVERY_TIME_MAX, all).await {
             Ok(done) => done,
@@ -255,6 +292,31 @@ impl Outbox {
                 Ok(())
             }
         }
+    }
+
+    /// Removes what is delivered: a job without state has no next start to do it. Rows that were refused since the
+    /// last epoch stay in their list, for the ledger is closed.
+    async fn forget(&mut self) -> Result<()> {
+        let (directory, log) = (self.directory.clone(), self.desk.state().log.clone());
+        let (rows, lists) = blocking(move || {
+            let (mut rows, mut lists) = (0, Vec::new());
+            for segment in log {
+                segment.remove_rows(&directory)?;
+                match segment.rejected(&directory)?.len() {
+                    0 => segment.remove_refusals(&directory)?,
+                    refused => {
+                        rows += refused;
+                        lists.push(segment.refusals(&directory).display().to_string());
+                    }
+                }
+            }
+            Ok((rows, lists))
+        })
+        .await?;
+        if rows > 0 {
+            tracing::warn!(sink = self.writer.sink, rows, "rows were refused; they are in {}", lists.join(", "));
+        }
+        Ok(())
     }
 
     async fn resume(&mut self, state: Option<SinkState>) -> Result<()> {
@@ -301,8 +363,18 @@ impl Outbox {
             };
             match &action {
                 Action::Confirm | Action::Claim | Action::ReadMarker => {}
+                Action::Stop(Halt::SinkAhead { marker }) if self.fallback.is_some() => {
+                    return self
+                        .may_leave_out(courier, Held::UpTo(*marker))
+                        .and(Err(courier.explained(&Halt::SinkAhead { marker: *marker })));
+                }
                 Action::Stop(halt) => return Err(courier.explained(halt)),
                 Action::Deliver(_) | Action::Rest => {
+                    let held = match self.desk.state().facts.standing {
+                        Standing::Marked(marker) => Held::UpTo(marker.unwrap_or(0)),
+                        _ => Held::Unknown,
+                    };
+                    self.may_leave_out(courier, held)?;
                     self.tell_start(courier, &action);
                     return Ok(());
                 }
@@ -310,6 +382,12 @@ impl Outbox {
             let outcome = match courier.act(&action).await {
                 Ok(outcome) => outcome,
                 Err(error) if first || error.kind() == ErrorKind::Config => return Err(error),
+                Err(error) if let Some(Fallback { used, damaged, .. }) = &self.fallback => {
+                    return Err(error.hint(format!(
+                        "epoch {damaged} is damaged, and epoch {used} can be used only if {} has nothing of it: start again when it answers",
+                        courier.target.name()
+                    )));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "{} does not answer; its rows wait in the outbox", courier.target.name());
                     self.desk.state().failing = Some(error);
@@ -319,6 +397,19 @@ impl Outbox {
             let mut state = self.desk.state();
             state.facts.standing = Protocol.after(&state.facts, outcome);
         }
+    }
+
+    /// Whether the sink allows to leave a damaged epoch out, if one is.
+    fn may_leave_out(&self, courier: &Courier, held: Held) -> Result<()> {
+        let Some(fallback) = &self.fallback else { return Ok(()) };
+        if Protocol.may_leave_out(fallback.damaged, held) {
+            return Ok(());
+        }
+        let has = match held {
+            Held::UpTo(epoch) => format!("already has epoch {epoch}"),
+            Held::Unknown => "cannot say what it has".to_owned(),
+        };
+        Err(fallback.refused(&courier.target.name(), &has))
     }
 
     /// What was in doubt, and how the marker has decided it.

@@ -1,3 +1,5 @@
+//! A delivery against a system that is away, refuses, loses answers and dies, and a process that does.
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +11,7 @@ use futures::future::BoxFuture;
 use proptest::prelude::*;
 
 use super::*;
-use crate::connectors::{JobContext, Ownership, Sink, SinkState};
+use crate::connectors::{Fallback, JobContext, Ownership, Sink, SinkState};
 use crate::limits::UNDELIVERED_EPOCHS_MAX;
 
 /// What a call comes to.
@@ -28,6 +30,10 @@ struct System {
     /// What the next calls come to.
     faults: VecDeque<Option<Fault>>,
     away: bool,
+    /// It says that it can never be written, so many times.
+    never: u32,
+    /// It refuses a row that it was never given.
+    confused: bool,
 }
 
 #[derive(Clone, Default)]
@@ -51,6 +57,11 @@ impl Fake {
 
 impl Target for Fake {
     fn claim<'a>(&'a mut self, writer: &'a Writer) -> BoxFuture<'a, Result<bool>> {
+        let never = std::mem::take(&mut self.0.lock().unwrap().never);
+        if never > 0 {
+            self.0.lock().unwrap().never = never - 1;
+            return async { Err(Error::config("there is no table \"fake\"")) }.boxed();
+        }
         let claimed = self.call(|system| {
             let ours = system.fence <= writer.fence;
             system.fence = system.fence.max(writer.fence);
@@ -75,6 +86,9 @@ impl Target for Fake {
                     }
                     values.push(value);
                 }
+            }
+            if self.0.lock().unwrap().confused {
+                refused.push(Refused { row: 99, code: "23514".into(), column: None, message: String::new() });
             }
             if !refused.is_empty() {
                 return Err(Trouble::Refused(refused));
@@ -113,12 +127,21 @@ struct Job {
     committed: Option<SinkState>,
     epoch: u64,
     rejected: Vec<crate::connectors::RejectedRow>,
+    fallback: Option<Fallback>,
 }
 
 impl Job {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self { directory, fake: Fake::default(), fence: 0, committed: None, epoch: 0, rejected: Vec::new() }
+        Self {
+            directory,
+            fake: Fake::default(),
+            fence: 0,
+            committed: None,
+            epoch: 0,
+            rejected: Vec::new(),
+            fallback: None,
+        }
     }
 
     async fn start(&mut self) -> Result<Outbox> {
@@ -128,10 +151,15 @@ impl Job {
 
     async fn start_as(&self, fence: u64, committed: Option<SinkState>) -> Result<Outbox> {
         let ownership = Ownership { fence, confirm: Arc::new(|| async { Ok(true) }.boxed()) };
+        self.start_of(Some(ownership), committed).await
+    }
+
+    async fn start_of(&self, ownership: Option<Ownership>, committed: Option<SinkState>) -> Result<Outbox> {
         let job = JobContext {
             pipeline: "job".into(),
             instance: "0123456789abcdef".into(),
-            ownership: Some(ownership),
+            ownership,
+            fallback: self.fallback.clone(),
             outbox: self.directory.path().join("outbox"),
             ..JobContext::default()
         };
@@ -251,6 +279,100 @@ fn refused_rows_are_told_once_and_the_others_arrive() {
 }
 
 #[test]
+fn thousands_of_refused_rows_are_left_out_in_one_go() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        let rows: Vec<i64> = (1..=60_000).map(|row| if row % 3 == 0 { row } else { -row }).collect();
+        outbox.write(batch(&rows)).await.unwrap();
+        let state = outbox.prepare(1, false).await.unwrap();
+        job.commit(&mut outbox, state).await.unwrap();
+        outbox.finish().await.unwrap();
+        assert_eq!(job.rows(), rows.iter().copied().filter(|row| *row > 0).collect::<Vec<_>>());
+        job.epoch(&mut outbox, &[], false).await.unwrap();
+        assert_eq!(job.rejected.len(), 40_000);
+        assert_eq!(job.rejected[39_999].json, "{\"v\":-59999}");
+    });
+}
+
+/// What an epoch fails with, or the wait for it: the courier may be faster than the epoch.
+async fn failed(job: &mut Job, outbox: &mut Outbox, rows: &[i64]) -> Error {
+    match job.epoch(outbox, rows, false).await {
+        Ok(()) => outbox.finish().await.unwrap_err(),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn a_system_that_refuses_what_it_was_not_given_stops_the_job() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        job.fake.0.lock().unwrap().confused = true;
+        let error = failed(&mut job, &mut outbox, &[1]).await;
+        assert!(error.message().contains("rows are refused that are not in epoch 1"), "{error:?}");
+    });
+}
+
+#[test]
+fn a_system_that_can_never_be_written_stops_the_job_unless_it_changes_its_mind() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        {
+            let mut system = job.fake.0.lock().unwrap();
+            (system.faults, system.never) = ([Some(Fault::Without)].into(), 2);
+        }
+        job.epoch(&mut outbox, &[1], false).await.unwrap();
+        outbox.finish().await.unwrap();
+        assert_eq!(job.rows(), [1], "it had just started");
+        {
+            let mut system = job.fake.0.lock().unwrap();
+            (system.faults, system.never) = ([Some(Fault::Without)].into(), u32::MAX);
+        }
+        let error = failed(&mut job, &mut outbox, &[2]).await;
+        assert!(error.message().contains("there is no table"), "{error:?}");
+    });
+}
+
+#[test]
+fn a_system_that_is_back_with_nothing_to_deliver_is_no_longer_said_to_fail() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        job.epoch(&mut outbox, &[1], false).await.unwrap();
+        outbox.finish().await.unwrap();
+        drop(outbox);
+        job.fake.0.lock().unwrap().away = true;
+        let outbox = job.start().await.unwrap();
+        assert!(outbox.failing().is_some());
+        job.fake.0.lock().unwrap().away = false;
+        let cleared = async {
+            while outbox.failing().is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), cleared).await.unwrap();
+    });
+}
+
+#[test]
+fn a_job_without_state_leaves_no_file_but_the_list_of_refused_rows() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start_of(None, None).await.unwrap();
+        job.epoch(&mut outbox, &[1, 2], false).await.unwrap();
+        job.epoch(&mut outbox, &[3], true).await.unwrap();
+        assert_eq!((job.rows(), job.files()), (vec![1, 2, 3], 0));
+        // its next run is another instance, whose marker is another
+        job.fake.0.lock().unwrap().marker = None;
+        let mut outbox = job.start_of(None, None).await.unwrap();
+        job.epoch(&mut outbox, &[4, -5], true).await.unwrap();
+        assert_eq!((job.rows(), job.files()), (vec![1, 2, 3, 4], 1));
+    });
+}
+
+#[test]
 fn a_system_that_is_away_holds_the_job_only_at_the_bound() {
     run(async {
         let mut job = Job::new();
@@ -333,5 +455,95 @@ fn a_process_that_was_taken_over_removes_no_row_of_the_later_one() {
         job.commit(&mut new, state).await.unwrap();
         new.finish().await.unwrap();
         assert_eq!(job.rows(), [1, 2]);
+    });
+}
+
+/// Epochs 1 and 2 with a row each; then epoch 2 is damaged. Returns the job as a restart finds it.
+async fn with_damaged_epoch_2(rows: [&[i64]; 2], delivered: bool) -> Job {
+    let mut job = Job::new();
+    let mut outbox = job.start().await.unwrap();
+    job.epoch(&mut outbox, rows[0], false).await.unwrap();
+    outbox.finish().await.unwrap();
+    let state = job.committed.clone();
+    if delivered {
+        job.epoch(&mut outbox, rows[1], false).await.unwrap();
+        outbox.finish().await.unwrap();
+    } else {
+        outbox.write(batch(rows[1])).await.unwrap();
+        outbox.prepare(2, false).await.unwrap();
+        job.epoch = 2;
+    }
+    (job.committed, job.fallback) = (state, Some(Fallback { used: 1, damaged: 2, reason: "m/2.json".into() }));
+    job
+}
+
+#[test]
+fn a_damaged_epoch_that_was_not_delivered_is_left_out() {
+    run(async {
+        let mut job = with_damaged_epoch_2([&[1], &[2]], false).await;
+        let mut outbox = job.start().await.unwrap();
+        job.epoch(&mut outbox, &[2], true).await.unwrap();
+        assert_eq!(job.rows(), [1, 2]);
+    });
+}
+
+#[test]
+fn a_damaged_epoch_that_may_be_delivered_stops_the_job() {
+    run(async {
+        let mut job = with_damaged_epoch_2([&[1], &[2]], true).await;
+        let error = job.start().await.map(drop).unwrap_err();
+        assert!(error.message().contains("epoch 2 is damaged (m/2.json)"), "{error:?}");
+        assert!(error.message().contains("fake already has epoch 2"), "{error:?}");
+        // a system that does not answer cannot be waited for, as it can otherwise: it may have the epoch
+        job.fake.0.lock().unwrap().away = true;
+        let error = job.start().await.map(drop).unwrap_err();
+        assert!(error.hint_text().unwrap().contains("start again when it answers"), "{error:?}");
+        job.fallback = None;
+        assert!(job.start().await.is_ok());
+    });
+}
+
+#[test]
+fn refused_rows_are_still_told_if_the_epoch_that_told_them_is_damaged() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        job.epoch(&mut outbox, &[1, -2], false).await.unwrap();
+        outbox.finish().await.unwrap();
+        let state = job.committed.clone();
+        // epoch 2 forgets the rows and tells the refused one, in a ledger that is lost with it
+        job.epoch(&mut outbox, &[], false).await.unwrap();
+        assert_eq!(std::mem::take(&mut job.rejected).len(), 1);
+        drop(outbox);
+        (job.committed, job.fallback) = (state, Some(Fallback { used: 1, damaged: 2, reason: String::new() }));
+        let mut outbox = job.start().await.unwrap();
+        job.epoch(&mut outbox, &[], false).await.unwrap();
+        assert_eq!(job.rejected.len(), 1);
+        assert_eq!(job.rows(), [1]);
+    });
+}
+
+#[test]
+fn damaged_rows_in_the_outbox_stop_the_job_instead_of_being_tried_for_ever() {
+    run(async {
+        let mut job = Job::new();
+        let mut outbox = job.start().await.unwrap();
+        job.fake.0.lock().unwrap().away = true;
+        job.epoch(&mut outbox, &[1], false).await.unwrap();
+        let state = job.committed.clone().unwrap();
+        let directory = job.directory.path().join("outbox");
+        let whole = inspect(&directory, &state.0).unwrap().unwrap();
+        assert_eq!((whole.len(), whole[0].undelivered, whole[0].damage.clone()), (1, true, None));
+        let file = whole[0].files[0].clone();
+        let mut bytes = std::fs::read(&file).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        let damaged = inspect(&directory, &state.0).unwrap().unwrap();
+        assert!(damaged[0].damage.clone().unwrap().1.contains("checksum"), "{damaged:?}");
+        assert_eq!(inspect(&directory, &serde_json::json!({"version": 2, "sealed": []})).unwrap(), None);
+        job.fake.0.lock().unwrap().away = false;
+        let error = outbox.finish().await.unwrap_err();
+        assert!(error.message().contains("is damaged"), "{error:?}");
     });
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::connectors::durable::failure;
+use crate::durable::failure;
 use crate::error::{Error, Result};
 
 /// Bytes a file system takes for one name.
@@ -179,7 +179,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::connectors::durable::create_dir;
+    use crate::durable::create_dir;
     use crate::error::ErrorKind;
 
     fn keys(names: &[&str]) -> Vec<String> {

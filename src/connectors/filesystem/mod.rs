@@ -16,7 +16,8 @@ mod sink;
 mod source;
 mod text;
 
-pub use sink::FileSink;
+pub use publish::last_epoch;
+pub use sink::{FileSink, STAGING};
 pub use source::FileSource;
 
 use std::path::PathBuf;

@@ -16,8 +16,8 @@ use parquet::arrow::ArrowWriter;
 use super::files;
 use super::options::{FileOptions, Format};
 use super::{parquet_file, parquet_map};
-use crate::connectors::durable::{self, failure};
 use crate::connectors::staging::StagingReader;
+use crate::durable::{self, failure};
 use crate::error::{Error, Result};
 use crate::formats::{self, Encoder};
 use crate::limits::OPEN_FOLDERS_MAX;
@@ -162,6 +162,14 @@ impl Layout {
         let columns = columns.collect::<Result<Vec<_>>>()?;
         Ok(RecordBatch::try_new(Arc::clone(&self.body), columns)?)
     }
+}
+
+/// The last epoch in a file of the job `instance`, as its name says; `None` for other files.
+pub fn last_epoch(name: &str, instance: &str) -> Option<u64> {
+    // part-<instance>-<writer>-<first>-<last>[-<k>].<format>
+    let mut numbers = name.strip_prefix("part-")?.strip_prefix(instance)?.strip_prefix('-')?.split(['-', '.']);
+    let (_writer, _first) = (numbers.next()?, numbers.next()?);
+    numbers.next()?.parse().ok()
 }
 
 /// The files one segment is being written to, by folder.
@@ -335,7 +343,7 @@ impl OpenFile {
                 file.into_inner().map_err(|e| failure("write", &self.temporary, e.into_error()))?
             }
         };
-        file.sync_all().map_err(|e| failure("write", &self.temporary, e))?;
+        file.sync_all().map_err(|e| durable::unsynced(&self.temporary, e))?;
         drop(file);
         durable::publish(&self.temporary, &self.path)
     }

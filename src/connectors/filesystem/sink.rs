@@ -24,23 +24,25 @@ use serde::{Deserialize, Serialize};
 use super::files;
 use super::options::FileOptions;
 use super::publish::{Layout, Segment};
-use crate::connectors::durable::{self, failure};
 use crate::connectors::staging::StagingWriter;
-use crate::connectors::{JobContext, Sink, SinkState, Usage};
+use crate::connectors::{Fallback, Hold, JobContext, Sink, SinkState, Usage};
+use crate::durable::{self, failure};
 use crate::error::{Error, Result};
 use crate::failpoint::failpoint;
 use crate::limits::BATCH_ROWS_MAX;
+use crate::protocol::{Held, Protocol, Rules};
 use crate::table::TableSpec;
 use crate::time::{Clock, system_clock, unique_id};
 
 /// Folder below the table's path for rows that are not visible yet.
-const STAGING: &str = "_staging";
+pub const STAGING: &str = "_staging";
 const STATE_VERSION: u32 = 2;
 
 /// A table of files, for writing.
 pub struct FileSink {
     /// Calls run one after the other on blocking threads; the lock only hands the writer over.
     writer: Arc<Mutex<TableWriter>>,
+    hold: Hold,
 }
 
 impl FileSink {
@@ -70,6 +72,9 @@ impl FileSink {
             rollover_interval: options.rollover_interval,
             clock,
             fence: job.ownership.as_ref().map_or(1, |ownership| ownership.fence),
+            instance: job.instance.clone(),
+            fallback: job.fallback.clone(),
+            files: table.clone(),
             writer: if job.instance.is_empty() { own } else { format!("{}-{own}", job.instance) },
             next_segment: 0,
             buffer: Vec::new(),
@@ -77,7 +82,22 @@ impl FileSink {
             open: None,
             sealed: Vec::new(),
         };
-        Ok(Self { writer: Arc::new(Mutex::new(writer)) })
+        Ok(Self { writer: Arc::new(Mutex::new(writer)), hold: job.hold.clone() })
+    }
+
+    /// Runs work that can be done again if it ends for want of space, until there is space.
+    fn hold<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut TableWriter) -> Result<T> + Send + Sync + Copy + 'static,
+    ) -> BoxFuture<'_, Result<T>> {
+        Box::pin(async move {
+            let mut attempts = self.hold.attempts();
+            loop {
+                if let Some(done) = attempts.take(self.run(work).await).await? {
+                    return Ok(done);
+                }
+            }
+        })
     }
 
     fn run<T: Send + 'static>(
@@ -95,15 +115,18 @@ impl FileSink {
 
 impl Sink for FileSink {
     fn write(&mut self, rows: RecordBatch) -> BoxFuture<'_, Result<()>> {
-        self.run(|writer| writer.write(rows))
+        Box::pin(async move {
+            let full = self.run(|writer| Ok(writer.take(rows))).await?;
+            if full { self.hold(TableWriter::stage).await } else { Ok(()) }
+        })
     }
 
     fn prepare(&mut self, epoch: u64, last: bool) -> BoxFuture<'_, Result<SinkState>> {
-        self.run(move |writer| writer.prepare(epoch, last))
+        self.hold(move |writer| writer.prepare(epoch, last))
     }
 
     fn commit(&mut self, epoch: u64) -> BoxFuture<'_, Result<()>> {
-        self.run(move |writer| writer.commit(epoch))
+        self.hold(move |writer| writer.commit(epoch))
     }
 
     fn restore(&mut self, state: Option<SinkState>) -> BoxFuture<'_, Result<()>> {
@@ -166,6 +189,10 @@ struct TableWriter {
     rollover_interval: Duration,
     clock: Clock,
     fence: u64,
+    instance: String,
+    fallback: Option<Fallback>,
+    /// As the options say: to list what is visible.
+    files: TableSpec,
 
     // changes while running
     writer: String,
@@ -178,13 +205,13 @@ struct TableWriter {
 }
 
 impl TableWriter {
-    fn write(&mut self, rows: RecordBatch) -> Result<()> {
-        if rows.num_rows() == 0 {
-            return Ok(());
+    /// Takes rows; whether it is time to stage them.
+    fn take(&mut self, rows: RecordBatch) -> bool {
+        if rows.num_rows() > 0 {
+            self.buffered_rows += rows.num_rows();
+            self.buffer.push(rows);
         }
-        self.buffered_rows += rows.num_rows();
-        self.buffer.push(rows);
-        if self.buffered_rows >= BATCH_ROWS_MAX { self.stage() } else { Ok(()) }
+        self.buffered_rows >= BATCH_ROWS_MAX
     }
 
     /// Moves the buffered rows into the staging file.
@@ -258,8 +285,9 @@ impl TableWriter {
                 segment.published = true;
             }
         }
+        // an epoch later than could be: should this epoch's manifest turn out to be damaged, the one before lists them
         let (gone, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.sealed).into_iter().partition(|s| s.unlisted_at.is_some_and(|at| at <= epoch));
+            std::mem::take(&mut self.sealed).into_iter().partition(|s| s.unlisted_at.is_some_and(|at| at < epoch));
         self.sealed = kept;
         gone.iter()
             .try_for_each(|segment| durable::remove(&done(&self.staged(segment.state.fence, segment.state.number))))
@@ -269,8 +297,11 @@ impl TableWriter {
     fn publish(&self, state: &SegmentState) -> Result<()> {
         let staged = self.staged(state.fence, state.number);
         let mark = done(&staged);
-        if mark.try_exists().map_err(|e| failure("read", &mark, e))? {
-            return Ok(());
+        match std::fs::metadata(&mark) {
+            Ok(found) if found.len() <= MARK_BYTES_MAX => return Ok(()),
+            Ok(_) => return leave_mark(&mark, state),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(failure("read", &mark, e)),
         }
         failpoint("files.publish")?;
         self.layout.publish(&Segment {
@@ -288,13 +319,13 @@ impl TableWriter {
         durable::sync_dir(&self.staging)?;
         failpoint("files.marked")?;
         // only now that the mark is durable may the rows go
-        std::fs::File::create(&mark).map(drop).map_err(|e| failure("write", &mark, e))?;
+        leave_mark(&mark, state)?;
         failpoint("files.emptied")
     }
 
     fn restore(&mut self, state: Option<SinkState>) -> Result<()> {
         durable::create_dir(&self.staging)?;
-        let Some(SinkState(state)) = state else { return Ok(()) };
+        let Some(SinkState(state)) = state else { return self.may_leave_out(&[]) };
         let state: WriterState = serde_json::from_value(state).map_err(|e| {
             Error::state(format!("the state of table \"{}\" cannot be read", self.table)).detail(e.to_string())
         })?;
@@ -312,12 +343,52 @@ impl TableWriter {
         }
         self.writer = state.writer;
         self.next_segment = state.next_segment;
+        self.may_leave_out(&state.sealed)?;
         // A file that was growing ends here: the process that made it may hang, and write on when it wakes up.
         for segment in state.sealed.into_iter().chain(state.open) {
             self.publish(&segment)?;
             self.sealed.push(SealedSegment { state: segment, published: true, unlisted_at: None });
         }
         self.remove_strays()
+    }
+
+    /// Whether a damaged epoch can be left out, if one is: no file of it may be published. `sealed`: what was to be
+    /// published before it.
+    fn may_leave_out(&self, sealed: &[SegmentState]) -> Result<()> {
+        let Some(fallback) = &self.fallback else { return Ok(()) };
+        let held = self.held(sealed)?;
+        if Protocol.may_leave_out(fallback.damaged, held) {
+            return Ok(());
+        }
+        let has = match held {
+            Held::UpTo(epoch) => format!("has published a file of epoch {epoch}"),
+            Held::Unknown => "has published files and does not say of which epoch".to_owned(),
+        };
+        Err(fallback.refused(&format!("table \"{}\"", self.table), &has))
+    }
+
+    /// The newest epoch that this job has published files of, by the marks of its segments and the names of files.
+    fn held(&self, sealed: &[SegmentState]) -> Result<Held> {
+        let mut newest = 0;
+        let known: Vec<PathBuf> = sealed.iter().map(|s| done(&self.staged(s.fence, s.number))).collect();
+        let marks = format!("{}-{}", files::escape(&self.table), self.instance);
+        for entry in std::fs::read_dir(&self.staging).map_err(|e| failure("read", &self.staging, e))? {
+            let path = entry.map_err(|e| failure("read", &self.staging, e))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+            if !name.starts_with(&marks) || !name.ends_with(".done") || known.contains(&path) {
+                continue;
+            }
+            let text = std::fs::read(&path).map_err(|e| failure("read", &path, e))?;
+            match std::str::from_utf8(&text).ok().and_then(|text| text.parse::<u64>().ok()) {
+                Some(epoch) => newest = newest.max(epoch),
+                None => return Ok(Held::Unknown),
+            }
+        }
+        for path in super::visible_files(&self.files)? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+            newest = newest.max(super::publish::last_epoch(name, &self.instance).unwrap_or(0));
+        }
+        Ok(Held::UpTo(newest))
     }
 
     /// Removes staging files of this writer that the manifest does not know. Those of later owners stay: a process
@@ -345,6 +416,14 @@ impl TableWriter {
     fn staged(&self, fence: u64, number: u64) -> PathBuf {
         self.staging.join(format!("{}{fence}-{number}.arrows", self.prefix()))
     }
+}
+
+/// Digits of an epoch.
+const MARK_BYTES_MAX: u64 = 20;
+
+/// Puts the epoch where the rows were, for a restart that leaves one out.
+fn leave_mark(mark: &Path, state: &SegmentState) -> Result<()> {
+    std::fs::write(mark, state.last_epoch.to_string()).map_err(|e| failure("write", mark, e))
 }
 
 /// The mark that a segment is published.

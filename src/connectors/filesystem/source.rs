@@ -19,10 +19,10 @@ use super::fingerprint::{FileMark, FilesRead};
 use super::options::{FileOptions, Format};
 use super::parquet_file;
 use super::text::{Quoting, Record, RecordReader};
-use crate::connectors::durable;
 use crate::connectors::{
     BadRecord, BadRecords, Fetched, JobContext, Source, SourceBatch, Split, SplitReader, StartAt, Usage,
 };
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::formats::{self, BadValue, Decoder, NO_ROW};
 use crate::limits::{BAD_RECORD_BYTES_MAX, BATCH_ROWS_MAX, RECORD_BYTES_MAX};

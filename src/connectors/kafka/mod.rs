@@ -19,7 +19,7 @@ mod tests;
 mod transaction;
 
 pub use admin::{Deliveries, Producer, Record, TopicAdmin};
-pub use source::KafkaSource;
+pub use source::{Fetcher, KafkaSource, Lookup, StoredRecord};
 
 use self::options::{EMBEDDED, Guarantee, KafkaOptions};
 use self::sink::KafkaSink;

@@ -11,7 +11,7 @@ use regex::Regex;
 
 use super::METADATA;
 use super::properties::{self, Properties};
-use crate::connectors::{BadRecords, Usage};
+use crate::connectors::{BadRecords, DataLoss, Usage};
 use crate::error::{Error, Result, nearest};
 use crate::formats;
 use crate::table::{ColumnKind, ColumnSpec, TableSpec};
@@ -46,6 +46,7 @@ const OPTIONS: &[&str] = &[
     "scan.bounded.specific-offsets",
     "scan.bounded.timestamp-millis",
     "scan.topic-partition-discovery.interval",
+    "scan.on-data-loss",
     "scan.parallelism",
     "scan.watermark.idle-timeout",
     "scan.watermark.max-future-skew",
@@ -143,9 +144,10 @@ pub(super) struct KafkaOptions {
     pub(super) bound: Option<Position>,
     pub(super) discovery: Option<Duration>,
     pub(super) bad_records: BadRecords,
+    pub(super) data_loss: DataLoss,
     pub(super) partitioner: Partitioner,
     pub(super) guarantee: Guarantee,
-    /// Begins the names of transactions; `None`: `streamer-<job>`.
+    /// Begins the names of transactions; `None`: `streamer`.
     pub(super) transactional_id_prefix: Option<String>,
 }
 
@@ -175,6 +177,7 @@ impl KafkaOptions {
             .keep(table.options.duration("scan.topic-partition-discovery.interval", DISCOVERY_DEFAULT))
             .filter(|interval| !interval.is_zero() && bound.is_none());
         let bad_records = checker.keep(BadRecords::of(table));
+        let data_loss = checker.keep(DataLoss::of(table));
         let partitioner = checker.partitioner(key.is_some());
         let guarantee = checker.guarantee(usage);
         let transactional_id_prefix = checker.get("sink.transactional-id-prefix").map(str::to_owned);
@@ -193,6 +196,7 @@ impl KafkaOptions {
                 bound,
                 discovery,
                 bad_records,
+                data_loss: data_loss.unwrap_or(DataLoss::Fail),
                 partitioner,
                 guarantee,
                 transactional_id_prefix,

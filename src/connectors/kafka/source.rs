@@ -4,6 +4,8 @@
 //! start and end are numbers before the first row; an offset that is gone is an error with the number of
 //! records lost, never a silent new start.
 
+mod fetch;
+mod gap;
 mod identity;
 
 use std::collections::BTreeMap;
@@ -16,11 +18,13 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+pub use self::fetch::{Fetcher, Lookup, StoredRecord};
+use self::gap::Recovered;
 use super::client::{self, Consumer};
 use super::columns::{Place, RowDecoder};
 use super::ffi::PartitionQueue;
 use super::options::{EMBEDDED, KafkaOptions, Position, Topics};
-use crate::connectors::{Fetched, JobContext, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
+use crate::connectors::{DataLoss, Fetched, Gap, JobContext, Source, SourceBatch, Split, SplitReader, StartAt, Usage};
 use crate::error::{Error, Result};
 use crate::limits::KAFKA_QUEUE_BYTES_MAX;
 use crate::stream::SourcePosition;
@@ -41,6 +45,8 @@ pub struct KafkaSource {
     topics: Vec<String>,
     /// Ids of the topics asked for so far; `None` where the brokers know none.
     ids: BTreeMap<String, Option<String>>,
+    /// Splits whose topic was made anew since they were read, with the fingerprint they had.
+    recreated: BTreeMap<(String, i32), serde_json::Value>,
 }
 
 impl KafkaSource {
@@ -72,6 +78,7 @@ impl KafkaSource {
             consumer,
             topics,
             ids: BTreeMap::new(),
+            recreated: BTreeMap::new(),
         })
     }
 
@@ -123,10 +130,12 @@ impl KafkaSource {
             group: self.group.clone(),
             place: place.clone(),
         };
-        let (position, bound, high, queue) = client::blocking(move || {
-            let (position, bound, high) = resolver.resolve(start)?;
-            let queue = resolver.assign(position)?;
-            Ok((position, bound, high, queue))
+        let before = self.recreated.remove(&(split.topic.clone(), split.partition));
+        let recreated = before.is_some();
+        let (position, bound, high, gap, queue) = client::blocking(move || {
+            let (position, bound, high, gap) = resolver.resolve(start, recreated)?;
+            let queue = assign(&resolver.consumer, &resolver.place, position)?;
+            Ok((position, bound, high, gap, queue))
         })
         .await
         .map_err(|e| e.or_at(self.table.span))?;
@@ -135,6 +144,10 @@ impl KafkaSource {
             consumer,
             place,
             fingerprint: identity::fingerprint(id.as_deref()),
+            fingerprint_before: before,
+            data_loss: self.options.data_loss,
+            gap,
+            recovering: None,
             decoder,
             bound,
             queue,
@@ -240,11 +253,11 @@ struct Resolver {
 }
 
 impl Resolver {
-    /// First offset to read, first offset not to read, and the end now; physical.
-    fn resolve(&self, start: StartAt) -> Result<(i64, Option<i64>, i64)> {
+    /// First offset to read, first offset not to read, and the end now, physical; and what is missing before them.
+    fn resolve(&self, start: StartAt, recreated: bool) -> Result<(i64, Option<i64>, i64, Option<Gap>)> {
         let Place { topic, partition, base } = &self.place;
         let (low, high) = client::watermarks(&self.consumer, topic, *partition)?;
-        let position = match start {
+        let mut position = match start {
             StartAt::Offset(offset) => offset.saturating_sub(*base),
             StartAt::Earliest => low,
             StartAt::Configured => self.start(low, high)?,
@@ -252,14 +265,18 @@ impl Resolver {
         if position > high && !matches!(start, StartAt::Offset(_)) {
             return Err(beyond_the_end(&self.place, position, high));
         }
-        if position < low || position > high {
-            return Err(out_of_range(&self.place, position, (low, high)));
+        let mut missing = None;
+        if let Some((next, gap)) = gap::between(&self.place, position, (low, high), recreated) {
+            if self.options.data_loss == DataLoss::Fail {
+                return Err(out_of_range(&self.place, position, (low, high)));
+            }
+            (position, missing) = (next, Some(gap));
         }
         let bound = match &self.options.bound {
             None => None,
             Some(bound) => Some(self.bound(bound, high)?),
         };
-        Ok((position, bound, high))
+        Ok((position, bound, high, missing))
     }
 
     fn start(&self, low: i64, high: i64) -> Result<i64> {
@@ -308,18 +325,23 @@ impl Resolver {
                 .ok_or_else(|| missing("\"scan.bounded.specific-offsets\" has no offset")),
         }
     }
+}
 
-    /// Starts fetching into a queue of the partition's own.
-    fn assign(&self, position: i64) -> Result<PartitionQueue> {
-        let Place { topic, partition, .. } = &self.place;
-        let queue = PartitionQueue::split(&self.consumer, topic, *partition)?;
-        let what = format!("partition {partition} of topic \"{topic}\" cannot be read");
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, *partition, Offset::Offset(position))
-            .map_err(|e| client::from_kafka(&what, &e))?;
-        self.consumer.incremental_assign(&list).map_err(|e| client::from_kafka(&what, &e))?;
-        Ok(queue)
-    }
+/// Starts fetching from a physical offset into a queue of the partition's own. Blocks.
+fn assign(consumer: &Arc<Consumer>, place: &Place, position: i64) -> Result<PartitionQueue> {
+    let queue = PartitionQueue::split(consumer, &place.topic, place.partition)?;
+    fetch_from(consumer, place, position)?;
+    Ok(queue)
+}
+
+/// Starts fetching from a physical offset. Blocks.
+fn fetch_from(consumer: &Consumer, place: &Place, position: i64) -> Result<()> {
+    let Place { topic, partition, .. } = place;
+    let what = format!("partition {partition} of topic \"{topic}\" cannot be read");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, *partition, Offset::Offset(position))
+        .map_err(|e| client::from_kafka(&what, &e))?;
+    consumer.incremental_assign(&list).map_err(|e| client::from_kafka(&what, &e))
 }
 
 /// Options name an offset that is not there yet. Offsets given are physical.
@@ -341,7 +363,10 @@ fn out_of_range(place: &Place, position: i64, (low, high): (i64, i64)) -> Error 
             "{lost} records of partition {partition} of topic \"{topic}\" are gone: reading goes on at offset {next}, the first there is has {first}"
         ))
         .detail("The topic's retention deleted them before they were read.")
-        .hint("start over with --fresh to go on without them, from the table's configured start");
+        .hint(
+            "set 'scan.on-data-loss' = 'ledger' to go on behind them and have the gap in ledger.gap; or start over \
+             with --fresh, from the table's configured start",
+        );
     }
     let missing = position.saturating_sub(high);
     Error::data(format!(
@@ -357,6 +382,7 @@ struct PartitionReader {
     consumer: Arc<Consumer>,
     place: Place,
     fingerprint: serde_json::Value,
+    data_loss: DataLoss,
     /// First offset not to read, physical.
     bound: Option<i64>,
     /// End of the partition when it was opened, physical.
@@ -372,11 +398,26 @@ struct PartitionReader {
     read: u64,
     /// To be reported once the rows before it are.
     failure: Option<(Code, String)>,
+    /// Missing before `position`, and not told yet; until then the fingerprint is that of before.
+    gap: Option<Gap>,
+    fingerprint_before: Option<serde_json::Value>,
+    /// Looking for what is missing; kept, since a caller may give up waiting and ask again.
+    recovering: Option<tokio::task::JoinHandle<Result<Option<Recovered>>>>,
 }
 
 impl PartitionReader {
     async fn fetch(&mut self) -> Result<Fetched> {
         loop {
+            if let Some(gap) = self.gap.take() {
+                self.fingerprint_before = None;
+                return Ok(Fetched::Gap(gap));
+            }
+            if self.data_loss == DataLoss::Ledger
+                && self.failure.as_ref().is_some_and(|(code, _)| gap::means_lost(*code))
+                && self.recover().await?
+            {
+                continue;
+            }
             if let Some(failure) = self.failure.clone() {
                 // Kept until it is explained: a caller may give up waiting and ask again.
                 let (consumer, place) = (Arc::clone(&self.consumer), self.place.clone());
@@ -396,6 +437,20 @@ impl PartitionReader {
                 self.queue.bell().notified().await;
             }
         }
+    }
+
+    /// Goes on behind what is missing; `false`: nothing is.
+    async fn recover(&mut self) -> Result<bool> {
+        let recovering = self.recovering.get_or_insert_with(|| {
+            let (consumer, place, position) = (Arc::clone(&self.consumer), self.place.clone(), self.position);
+            tokio::task::spawn_blocking(move || gap::recover(&consumer, &place, position))
+        });
+        let found = recovering.await;
+        self.recovering = None;
+        let found = found.map_err(|e| Error::internal(format!("a look at a partition was broken off: {e}")))??;
+        let Some(Recovered { position, high, gap }) = found else { return Ok(false) };
+        (self.position, self.high, self.gap, self.failure) = (position, high, Some(gap), None);
+        Ok(true)
     }
 
     /// What the queue holds now, decoded; `None` if that moves nothing.
@@ -498,11 +553,11 @@ impl SplitReader for PartitionReader {
     }
 
     fn next_offset(&self) -> i64 {
-        self.position.saturating_add(self.place.base)
+        self.gap.as_ref().map_or_else(|| self.position.saturating_add(self.place.base), |gap| gap.first)
     }
 
     fn fingerprint(&self) -> Option<serde_json::Value> {
-        Some(self.fingerprint.clone())
+        Some(self.fingerprint_before.as_ref().unwrap_or(&self.fingerprint).clone())
     }
 
     fn lag(&self) -> Option<u64> {

@@ -80,8 +80,7 @@ impl Transactions {
         if let Some(old) = self.open.take() {
             close(old).await?;
         }
-        let prefix = self.id_prefix.clone().unwrap_or_else(|| format!("streamer-{}", writer.pipeline));
-        let id = format!("{prefix}-{}", writer.sink);
+        let id = transactional_id(self.id_prefix.as_deref(), &writer.pipeline, &writer.sink);
         let group = format!("{id}-{}", writer.instance);
         let one = self.singly.then_some(("batch.num.messages", "1"));
         let producer = Producer::transactional(&self.servers, self.pairs().chain(one), &id)?;
@@ -158,6 +157,12 @@ impl Transactions {
     }
 }
 
+/// The `transactional.id` of a sink. Job and sink are always in it: a prefix that two scripts share must not make one of
+/// them fence the other, and no two sinks of a script have the same, since its jobs are numbered.
+fn transactional_id(prefix: Option<&str>, pipeline: &str, sink: &str) -> String {
+    format!("{}-{pipeline}-{sink}", prefix.unwrap_or("streamer"))
+}
+
 /// Ends clients where that may block.
 async fn close(claimed: Claimed) -> Result<()> {
     client::blocking(move || {
@@ -198,5 +203,21 @@ impl Target for Transactions {
 
     fn name(&self) -> String {
         format!("kafka topic {}", self.marker_topic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::transactional_id;
+
+    #[test]
+    fn jobs_and_sinks_have_ids_of_their_own_whatever_prefix_they_share() {
+        assert_eq!(transactional_id(None, "anomaly", "3.alerts"), "streamer-anomaly-3.alerts");
+        let places = [("a-1", "3.t"), ("a-2", "3.t"), ("a-1", "4.t"), ("b", "3.t")];
+        let ids: BTreeSet<String> = places.iter().map(|(job, sink)| transactional_id(Some("p"), job, sink)).collect();
+        assert_eq!(ids.len(), places.len(), "{ids:?}");
+        assert!(ids.contains("p-a-1-3.t"), "{ids:?}");
     }
 }

@@ -16,11 +16,18 @@ use crate::stream::PartitionId;
 use crate::table::{ColumnKind, ColumnSpec, Options, TableSpec};
 use crate::time::{WATERMARK_MIN, system_clock};
 
-struct Batches(VecDeque<SourceBatch>);
+/// `Err`: a gap.
+struct Batches(VecDeque<Result<SourceBatch, Gap>>);
 
 impl SplitReader for Batches {
     fn next(&mut self) -> BoxFuture<'_, Result<Fetched>> {
-        Box::pin(async { Ok(self.0.pop_front().map_or(Fetched::End, |batch| Fetched::Rows(Box::new(batch)))) })
+        Box::pin(async {
+            Ok(match self.0.pop_front() {
+                Some(Ok(batch)) => Fetched::Rows(Box::new(batch)),
+                Some(Err(gap)) => Fetched::Gap(gap),
+                None => Fetched::End,
+            })
+        })
     }
 
     fn next_offset(&self) -> i64 {
@@ -119,7 +126,7 @@ fn start(
     let (metrics, job_metrics) = (Arc::<PartitionMetrics>::default(), Arc::<Metrics>::default());
     job_metrics.partitions.insert(position.id, Arc::clone(&metrics));
     let task = SourceTask {
-        reader: Some(Box::new(Batches(batches.into()))),
+        reader: Some(Box::new(Batches(batches.into_iter().map(Ok).collect()))),
         idle_timeout: None,
         bad_records,
         progress: Arc::new(SourceProgress::new(&[WATERMARK_MIN])),
@@ -294,4 +301,33 @@ async fn rows_without_event_time_and_failing_columns_follow_the_policy() {
     }
     let early = run_with(timed(), BadRecords::Fail, vec![timed_batch(&[rows[4]])]).await.unwrap();
     assert_eq!((early.position.unwrap().counts.future, early.ledger.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_gap_is_a_row_of_the_ledger_and_the_balance_holds() {
+    let gap = |first, next, count| Gap { first, next, count, code: "OFFSETS_EXPIRED", message: "gone".into() };
+    let mut started = start(&source(), BadRecords::Ledger, None, Vec::new()).unwrap();
+    let stretches = [
+        Ok(batch(&[0, 1], 2, 2)),
+        Err(gap(2, 7, Some(5))),
+        Ok(batch(&[7], 1, 8)),
+        Err(gap(8, 3, None)),
+        Ok(batch(&[3], 1, 4)),
+    ];
+    started.task.reader = Some(Box::new(Batches(stretches.into())));
+    let metrics = Arc::clone(&started.task.metrics);
+    let running = tokio::spawn(started.task.run());
+    while started.unfinished.load(Ordering::Acquire) > 0 {
+        tokio::task::yield_now().await;
+    }
+    started.barrier.send_replace(Some(Barrier { epoch: 1, last: true }));
+    let report = started.reported.recv().await.unwrap();
+    running.await.unwrap().unwrap();
+    let position = report.position.unwrap();
+    assert_eq!((position.next_offset, position.counts.read, position.counts.processed), (4, 4, 4));
+    let position_at = |offset| SourcePosition { next_offset: offset, watermark: WATERMARK_MIN, ..position.clone() };
+    let expected: Vec<LedgerEntry> =
+        [gap(2, 7, Some(5)), gap(8, 3, None)].map(|gap| LedgerEntry::of_gap(&position_at(gap.next), gap)).into();
+    assert_eq!(report.ledger, expected);
+    assert_eq!((metrics.lost.load(Ordering::Relaxed), metrics.gaps.load(Ordering::Relaxed)), (5, 2));
 }

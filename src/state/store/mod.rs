@@ -7,6 +7,8 @@
 //!
 //! All calls block; the runtime makes them off its own threads.
 
+mod examine;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -14,12 +16,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::durable::{self, lacks_space, remove, unsynced};
 use crate::error::{Error, Result};
 use crate::failpoint::failpoint;
 use crate::limits::MANIFESTS_KEPT;
 use crate::protocol::{Found, Protocol, Put, Rules, Verdict};
 use crate::time::unique_id;
 
+pub use self::examine::{Examined, Flaw, examine};
 pub use super::manifest::{FORMAT_VERSION, Manifest, ObjectRef, SnapshotRef, fingerprint};
 
 const MANIFESTS: &str = "m";
@@ -53,10 +57,11 @@ impl CheckpointStore {
     /// Opens the state in `dir`, making it if need be, and locks it for this process.
     ///
     /// # Errors
-    /// `Unavailable` if another process holds it, or if it cannot be made or written.
+    /// `Unavailable` if another process holds it, or if it cannot be made or written; `Config` if its file system has no
+    /// hard links.
     pub fn open(dir: &Path) -> Result<Self> {
         for part in [dir, &dir.join(MANIFESTS), &dir.join(OBJECTS)] {
-            create_dir(part)?;
+            durable::create_dir(part).map_err(chosen_by)?;
         }
         let lock = lock(dir)?;
         for part in [MANIFESTS, OBJECTS] {
@@ -65,6 +70,7 @@ impl CheckpointStore {
                 std::fs::remove_file(&path).map_err(|e| failure("remove", &path, e))?;
             }
         }
+        probe_links(dir)?;
         let newest = epochs(dir)?.last().copied();
         Ok(Self {
             dir: dir.to_owned(),
@@ -90,15 +96,12 @@ impl CheckpointStore {
         epochs(&self.dir)?.last().map(|epoch| read_manifest(&self.dir, *epoch)).transpose()
     }
 
-    /// The newest manifest of a directory that another process may be using; nothing is locked or made.
+    /// Numbers of all manifests of a directory that another process may be using, rising.
     ///
     /// # Errors
-    /// As [`CheckpointStore::latest`].
-    pub fn peek(dir: &Path) -> Result<Option<Manifest>> {
-        if !dir.join(MANIFESTS).is_dir() {
-            return Ok(None);
-        }
-        epochs(dir)?.last().map(|epoch| read_manifest(dir, *epoch)).transpose()
+    /// `Unavailable` if the directory cannot be read.
+    pub fn epochs(dir: &Path) -> Result<Vec<u64>> {
+        epochs(dir)
     }
 
     /// Stores an object under a name nobody else has. It is safe with the next [`CheckpointStore::commit`].
@@ -109,7 +112,10 @@ impl CheckpointStore {
         self.check()?;
         let path = format!("{OBJECTS}/{}-{}", file_name(name), unique_id());
         self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
-        self.write_synced(&self.dir.join(&path), bytes)?;
+        if let Err(error) = self.write_synced(&self.dir.join(&path), bytes) {
+            self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
+            return Err(error);
+        }
         self.objects_dirty.store(true, Ordering::Release);
         Ok(ObjectRef { path, bytes: bytes.len() as u64, crc: crc32fast::hash(bytes) })
     }
@@ -119,29 +125,11 @@ impl CheckpointStore {
     /// # Errors
     /// `State` if it is gone or damaged.
     pub fn get(&self, object: &ObjectRef) -> Result<Vec<u8>> {
-        let damaged = |reason: String| {
+        examine::object(&self.dir, object)?.map_err(|flaw| {
             Error::state(format!("state object \"{}\" in \"{}\" is damaged", object.path, self.dir.display()))
-                .detail(reason)
+                .detail(flaw.reason)
                 .hint("restore the file from a copy, or start over with --fresh")
-        };
-        let plain = object.path.strip_prefix(OBJECTS).and_then(|p| p.strip_prefix('/')).is_some_and(our_object);
-        if !plain {
-            return Err(damaged("its name is not one of a state object".into()));
-        }
-        let path = self.dir.join(&object.path);
-        let length = match std::fs::metadata(&path) {
-            Ok(found) => found.len(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(damaged("the file is gone".into())),
-            Err(e) => return Err(failure("read", &path, e)),
-        };
-        if length != object.bytes {
-            return Err(damaged(format!("it has {length} bytes instead of {}", object.bytes)));
-        }
-        let bytes = std::fs::read(&path).map_err(|e| failure("read", &path, e))?;
-        if bytes.len() as u64 != object.bytes || crc32fast::hash(&bytes) != object.crc {
-            return Err(damaged("the checksum does not match".into()));
-        }
-        Ok(bytes)
+        })
     }
 
     /// Commits an epoch: when this returns `Ok`, a restart goes on from it.
@@ -165,8 +153,9 @@ impl CheckpointStore {
         let created = self.create_manifest(&temporary, manifest);
         failpoint("manifest.created")?;
         // a leftover is removed at the next start
-        remove(&temporary)?;
+        let removed = remove(&temporary);
         created?;
+        removed?;
         self.sync_dir(&folder)?;
         failpoint("manifest.durable")?;
         self.newest = Some(manifest.epoch);
@@ -220,7 +209,16 @@ impl CheckpointStore {
     /// # Errors
     /// As [`CheckpointStore::latest`].
     pub fn is_owner(&self, fence: u64) -> Result<bool> {
-        Ok(self.latest()?.is_none_or(|newest| newest.fence == fence))
+        Self::is_owned(&self.dir, fence)
+    }
+
+    /// As [`CheckpointStore::is_owner`], of a directory that another process may be using: nothing is locked or made.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::latest`].
+    pub fn is_owned(dir: &Path, fence: u64) -> Result<bool> {
+        let newest = epochs(dir)?.last().map(|epoch| read_manifest(dir, *epoch)).transpose()?;
+        Ok(newest.is_none_or(|newest| newest.fence == fence))
     }
 
     /// Removes manifests more than [`MANIFESTS_KEPT`] behind `newest`, and objects that neither a kept
@@ -322,7 +320,7 @@ impl CheckpointStore {
                 remove(&folder.join(name))?;
             }
             if folder.is_dir() {
-                File::open(&folder).and_then(|f| f.sync_all()).map_err(|e| failure("write", &folder, e))?;
+                durable::sync_dir(&folder)?;
             }
         }
         Ok(())
@@ -347,24 +345,32 @@ impl CheckpointStore {
         .hint("this one stops, and the other one goes on; two jobs need a --state directory each")
     }
 
-    /// Writes a new file and syncs it. An error leaves the store unusable: what reached the disk is unknown.
+    /// Writes a new file and syncs it. For want of space nothing is left of it, and the same may be tried again;
+    /// any other error leaves the store unusable: what reached the disk is unknown.
     fn write_synced(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        });
-        self.or_fail(written, path)
+        let mut written = OpenOptions::new().write(true).create_new(true).open(path);
+        if let Ok(file) = &mut written
+            && let Err(error) = file.write_all(bytes)
+        {
+            written = Err(error);
+        }
+        match written {
+            Ok(file) => self.or_fail(file.sync_all().map_err(|e| unsynced(path, e))),
+            Err(error) if lacks_space(&error) => {
+                // a leftover is removed at the next start; a read-only file system does not let it go now
+                drop(remove(path));
+                Err(failure("write", path, error))
+            }
+            Err(error) => self.or_fail(Err(failure("write", path, error))),
+        }
     }
 
     fn sync_dir(&self, path: &Path) -> Result<()> {
-        self.or_fail(File::open(path).and_then(|dir| dir.sync_all()), path)
+        self.or_fail(durable::sync_dir(path))
     }
 
-    fn or_fail(&self, result: io::Result<()>, path: &Path) -> Result<()> {
-        result.map_err(|e| {
-            self.failed.store(true, Ordering::Release);
-            failure("write", path, e)
-        })
+    fn or_fail(&self, result: Result<()>) -> Result<()> {
+        result.inspect_err(|_| self.failed.store(true, Ordering::Release))
     }
 }
 
@@ -390,45 +396,36 @@ fn lock(dir: &Path) -> Result<File> {
     })
 }
 
-/// Makes a directory with its parents and makes the names durable.
-fn create_dir(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => create_dir(parent)?,
-        _ => {}
-    }
-    match std::fs::create_dir(path) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
-        other => other.map_err(|e| failure("create", path, e))?,
-    }
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    File::open(parent).and_then(|dir| dir.sync_all()).map_err(|e| failure("write", parent, e))
-}
-
 /// Gives a finished file its final name unless that is taken; `false`: it was.
 fn create_only(temporary: &Path, path: &Path) -> Result<bool> {
     match std::fs::hard_link(temporary, path) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        // some network and user-space file systems have no hard links; the lock makes looking first safe
         Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {
-            if path.try_exists().map_err(|e| failure("read", path, e))? {
-                return Ok(false);
-            }
-            std::fs::rename(temporary, path).map(|()| true).map_err(|e| failure("create", path, e))
+            Err(linkless(path, e))
         }
         Err(e) => Err(failure("create", path, e)),
     }
 }
 
-fn remove(path: &Path) -> Result<()> {
-    std::fs::remove_file(path).or_else(ignore_missing).map_err(|e| failure("remove", path, e))
+/// Without hard links a manifest cannot be created only if there is none: to look first and to rename then would let
+/// two processes commit the same epoch.
+fn linkless(path: &Path, error: io::Error) -> Error {
+    let folder = path.parent().unwrap_or(path).display();
+    Error::config(format!("the file system of \"{folder}\" has no hard links, which the state needs"))
+        .hint("choose a directory on another file system with --state")
+        .because(error)
 }
 
-fn ignore_missing(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+/// Finds out at the start whether a file can be created only once.
+fn probe_links(dir: &Path) -> Result<()> {
+    let name = || dir.join(MANIFESTS).join(format!("{TEMPORARY}{}", unique_id()));
+    let (file, link) = (name(), name());
+    File::create_new(&file).map_err(|e| failure("write", &file, e))?;
+    let created = create_only(&file, &link);
+    remove(&file)?;
+    remove(&link)?;
+    created.map(drop)
 }
 
 /// Names in a directory, sorted; none if it is not there. Names that are no text are shown as such.
@@ -498,17 +495,11 @@ fn foreign(dir: &Path, name: &str) -> Error {
 
 /// An error of the file system in the user's words.
 fn failure(doing: &str, path: &Path, error: io::Error) -> Error {
-    use io::ErrorKind as K;
-    let reason = match error.kind() {
-        K::StorageFull | K::QuotaExceeded => "the disk is full".to_owned(),
-        K::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
-        K::PermissionDenied => "permission denied".to_owned(),
-        K::NotADirectory => "a part of the path is no directory".to_owned(),
-        _ => error.to_string(),
-    };
-    Error::unavailable(format!("cannot {doing} \"{}\": {reason}", path.display()))
-        .hint("the state directory is chosen with --state")
-        .because(error)
+    chosen_by(durable::failure(doing, path, error))
+}
+
+fn chosen_by(error: Error) -> Error {
+    error.hint("the state directory is chosen with --state")
 }
 
 #[cfg(test)]

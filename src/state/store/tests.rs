@@ -6,7 +6,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::stream::{PartitionId, RowCounts, SourcePosition};
 
-fn manifest(epoch: u64, objects: &[&ObjectRef]) -> Manifest {
+pub(super) fn manifest(epoch: u64, objects: &[&ObjectRef]) -> Manifest {
     let snapshot = SnapshotRef { epoch, full: true, objects: objects.iter().map(|o| (*o).clone()).collect() };
     Manifest {
         format_version: FORMAT_VERSION,
@@ -269,4 +269,17 @@ fn a_state_is_held_until_its_owner_goes_or_it_is_seized() {
     assert!(!first.is_owner(1).unwrap() && second.is_owner(2).unwrap());
     drop((first, second));
     assert!(!CheckpointStore::is_held(dir.path()).unwrap());
+}
+
+#[test]
+fn a_file_system_without_hard_links_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    // the kernel gives a directory no second name, as such a file system gives no file one
+    let (temporary, path) = (dir.path().join("t"), dir.path().join("m"));
+    std::fs::create_dir(&temporary).unwrap();
+    let error = create_only(&temporary, &path).unwrap_err();
+    assert!(error.message().ends_with("has no hard links, which the state needs"), "{error:?}");
+    assert_eq!((error.kind(), path.exists()), (ErrorKind::Config, false));
+    probe_links(CheckpointStore::open(dir.path()).unwrap().dir()).unwrap();
+    assert_eq!(std::fs::read_dir(dir.path().join(MANIFESTS)).unwrap().count(), 0);
 }

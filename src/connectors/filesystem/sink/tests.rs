@@ -188,11 +188,83 @@ async fn nothing_is_visible_before_its_commit_and_published_files_stay_gone() {
     let mut sink_2 = sink(&table);
     sink_2.restore(Some(state)).await.unwrap();
     assert!(visible_files(dir.path()).is_empty());
-    // and the mark goes with the next manifest
-    sink_2.prepare(2, false).await.unwrap();
-    assert_eq!(std::fs::read_dir(dir.path().join(STAGING)).unwrap().count(), 1);
-    sink_2.commit(2).await.unwrap();
-    assert_eq!(std::fs::read_dir(dir.path().join(STAGING)).unwrap().count(), 0);
+    // and the mark goes with the manifest after the next, for the next may turn out to be damaged
+    for (epoch, marks) in [(2, 1), (3, 0)] {
+        sink_2.prepare(epoch, false).await.unwrap();
+        assert_eq!(std::fs::read_dir(dir.path().join(STAGING)).unwrap().count(), 1);
+        sink_2.commit(epoch).await.unwrap();
+        assert_eq!(std::fs::read_dir(dir.path().join(STAGING)).unwrap().count(), marks);
+    }
+}
+
+/// Epoch 1 leaves a row waiting, epoch 2 seals it with another; returns the state of epoch 1.
+async fn two_epochs(table: &TableSpec, committed: bool) -> SinkState {
+    let mut sink = sink(table);
+    sink.restore(None).await.unwrap();
+    sink.write(rows(table, &[(1, None)])).await.unwrap();
+    let state = sink.prepare(1, false).await.unwrap();
+    sink.commit(1).await.unwrap();
+    sink.write(rows(table, &[(2, None)])).await.unwrap();
+    sink.prepare(2, true).await.unwrap();
+    if committed {
+        sink.commit(2).await.unwrap();
+    }
+    state
+}
+
+fn sink_without(table: &TableSpec, damaged: u64) -> FileSink {
+    let fallback = Fallback { used: damaged - 1, damaged, reason: "\"m/2.json\": the file is empty".into() };
+    let job = JobContext { instance: "0123456789abcdef".into(), fallback: Some(fallback), ..JobContext::default() };
+    FileSink::open(table, &job).unwrap()
+}
+
+#[tokio::test]
+async fn a_damaged_epoch_without_a_file_is_left_out() {
+    let dir = TempDir::new().unwrap();
+    let table = table(dir.path(), &[], &[]);
+    let state = two_epochs(&table, false).await;
+    let mut sink = sink_without(&table, 2);
+    sink.restore(Some(state)).await.unwrap();
+    sink.write(rows(&table, &[(2, None)])).await.unwrap();
+    sink.prepare(4, true).await.unwrap();
+    sink.commit(4).await.unwrap();
+    assert_eq!(visible(&table).await, [(1, None), (2, None)]);
+}
+
+#[tokio::test]
+async fn a_damaged_epoch_with_a_file_is_not_left_out_whatever_is_left_of_it() {
+    // the mark in the staging folder, or the file's name, is enough; without a state, too
+    for (keep_file, keep_mark, with_state) in
+        [(true, true, true), (false, true, true), (true, false, true), (true, true, false)]
+    {
+        let dir = TempDir::new().unwrap();
+        let table = table(dir.path(), &[], &[]);
+        let state = two_epochs(&table, true).await;
+        if !keep_file {
+            visible_files(dir.path()).iter().for_each(|file| std::fs::remove_file(dir.path().join(file)).unwrap());
+        }
+        if !keep_mark {
+            std::fs::remove_dir_all(dir.path().join(STAGING)).unwrap();
+        }
+        let error = sink_without(&table, 2).restore(with_state.then_some(state)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::State);
+        for word in ["epoch 2 is damaged", "m/2.json", "epoch 1 cannot be used", "published a file of epoch 2"] {
+            assert!(error.message().contains(word), "{word}: {error:?}");
+        }
+    }
+}
+
+#[test]
+fn names_of_files_tell_their_last_epoch() {
+    for (name, epoch) in [
+        ("part-0123456789abcdef-01234567-3-17.parquet", Some(17)),
+        ("part-0123456789abcdef-01234567-3-17-2.json", Some(17)),
+        ("part-fedcba9876543210-01234567-3-17.json", None),
+        ("part-0123456789abcdef-01234567.json", None),
+        ("readings.json", None),
+    ] {
+        assert_eq!(crate::connectors::filesystem::last_epoch(name, "0123456789abcdef"), epoch, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{FRESH, KafkaSource, client};
-use crate::connectors::Split;
+use crate::connectors::{DataLoss, Split};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stream::SourcePosition;
 
@@ -82,6 +82,10 @@ impl KafkaSource {
             _ => return Ok(()),
         };
         let Split { topic, partition, .. } = split;
+        if self.options.data_loss == DataLoss::Ledger {
+            self.recreated.insert((topic.clone(), *partition), fingerprint.clone());
+            return Ok(());
+        }
         let (consumer, name, number) = (Arc::clone(&self.consumer), topic.clone(), *partition);
         let (low, high) = client::blocking(move || client::watermarks(&consumer, &name, number)).await?;
         Err(Error::data(format!(
