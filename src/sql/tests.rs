@@ -398,6 +398,10 @@ fn what_streams_cannot_do() {
     );
     refused("SELECT v FROM readings WHERE EXISTS (SELECT x FROM pairs)", "IN or EXISTS with a subquery", "TUMBLE");
     refused("SELECT (SELECT MAX(x) FROM pairs) FROM readings", "a scalar subquery is not supported", "same row");
+    refused("SELECT v FROM readings WHERE n = ANY (SELECT x FROM pairs)", "= ANY (SELECT …) is not supported", "n IN");
+    refused("SELECT v FROM readings WHERE n <> ALL (SELECT x FROM pairs)", "<> ALL (SELECT …) is not", "n NOT IN");
+    refused("SELECT v FROM readings SORT BY ⟦v⟧", "SORT BY is not supported on streams", "ORDER BY");
+    refused("SELECT v FROM readings TABLESAMPLE BERNOULLI (10)", "TABLESAMPLE is not supported", "WHERE");
 }
 
 #[test]

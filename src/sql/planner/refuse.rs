@@ -23,6 +23,9 @@ const EXPRESSION_DEPTH_MAX: usize = 500;
 /// Words of a query that has no end: what needs all rows cannot be answered.
 const ENDLESS: &str = "the rows of a stream have no end: write them to a table and query that with \"streamer sql\"";
 
+/// Hint of what asks for an order in which rows leave.
+const NO_ORDER: &str = "write ORDER BY the event-time column, the one order a stream can have";
+
 /// All refusals of a query on streams.
 pub(crate) fn query(query: &Query, registry: &Registry) -> Vec<Error> {
     let mut refusals = Refusals { registry, windows: Vec::new(), errors: Vec::new() };
@@ -135,7 +138,15 @@ impl Refusals<'_> {
         self.expressions(&select.qualify, Clause::Other);
         self.names(&select.projection);
         if !select.lateral_views.is_empty() {
-            self.refuse("LATERAL VIEW", span_of(select), "leave it out");
+            self.refuse("LATERAL VIEW", span_of(select), "write FROM t CROSS JOIN UNNEST(array) AS u (x)");
+        }
+        for (name, columns) in [("CLUSTER BY", &select.cluster_by), ("DISTRIBUTE BY", &select.distribute_by)] {
+            if let Some(first) = columns.first() {
+                self.refuse(name, span_of(first), NO_ORDER);
+            }
+        }
+        if let Some(first) = select.sort_by.first() {
+            self.refuse("SORT BY", span_of(first), NO_ORDER);
         }
         if let GroupByExpr::All(_) = &select.group_by {
             self.refuse("GROUP BY ALL", None, "list the columns");
@@ -280,7 +291,9 @@ impl Expressions<'_> {
     fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::Function(function) => self.function(function),
-            Expr::Subquery(_) if !self.inside_queries => self.subquery("a scalar subquery", expr),
+            Expr::Subquery(_) if !self.inside_queries && !self.is_told(expr) => {
+                self.subquery("a scalar subquery", expr)
+            }
             Expr::Exists { .. } | Expr::InSubquery { .. } if !self.inside_queries && self.clause != Clause::Where => {
                 self.errors.push(
                     Error::sql("EXISTS and IN (SELECT …) are possible in WHERE only")
@@ -290,6 +303,12 @@ impl Expressions<'_> {
             }
             other => self.errors.extend(forms::refused(other)),
         }
+    }
+
+    /// Whether an error stands at the place of a subquery: that of the comparison it belongs to.
+    fn is_told(&self, subquery: &Expr) -> bool {
+        let place = span_of(subquery);
+        place.is_some() && self.errors.iter().any(|error| error.span() == place)
     }
 
     fn subquery<T: Spanned>(&mut self, what: &str, node: &T) {
