@@ -1,25 +1,28 @@
 //! Same file, same rows as Flink: one test per case, each script run by the real binary and compared with the rows a
 //! real Flink gave. The cases are those of `tests/parity/cases` and, where it is there, of `../shared/flink_parity`.
 //!
-//! `tests/parity/pending.txt` names the cases that do not pass yet; one of them that passes is an error, so the list
-//! can only be true. `cargo test --test parity -- window` runs the cases with that word in their area or name.
+//! `tests/parity/pending.txt` names the cases that are not supported yet, and words of the message that refuses each;
+//! one of them that passes, or fails in another way, is an error, so the list can only be true. `cargo test --test parity -- window` runs the cases with that word in their area or name.
 
 #![expect(clippy::unwrap_used, reason = "a project whose files cannot be read has no tests to run")]
 #![expect(clippy::print_stderr, reason = "a test that sees less than others says so")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Trial};
-use streamer::cli::test::{Case, cases_below};
+use streamer::cli::test::{Case, Counts, Outcome, cases_below, table};
+
+const PENDING: &str = "tests/parity/pending.txt";
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Name → reason.
+/// Name → words of the refusal.
 fn pending() -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(root().join("tests/parity/pending.txt")).unwrap();
+    let text = std::fs::read_to_string(root().join(PENDING)).unwrap();
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.filter_map(|line| line.split_once(char::is_whitespace)).map(|(n, r)| (n.into(), r.trim().into())).collect()
 }
@@ -29,7 +32,7 @@ const SAME_PARALLELISM: &str = "the state was stored with parallelism";
 
 /// Straight, at another parallelism, and stopped in the middle and gone on from the state at yet another, where the
 /// plan allows it: the same rows.
-fn check(case: &Case, pending: Option<&str>) -> Result<(), String> {
+fn check(case: &Case, pending: Option<&str>) -> Result<Outcome, String> {
     let program = Path::new(env!("CARGO_BIN_EXE_streamer"));
     let middle = (case.input_rows() / 2).max(1).to_string();
     let small = ["--parallelism", "4", "--batch-rows", "3"];
@@ -41,19 +44,26 @@ fn check(case: &Case, pending: Option<&str>) -> Result<(), String> {
         ("stopped in the middle", &[&stopped, &other]),
     ];
     for (way, runs) in ways.into_iter().filter(|(_, runs)| runs.len() == 1 || !case.fails()) {
-        let mut differences = case.differences(program, runs).map_err(|e| e.to_string())?;
-        if differences.iter().any(|difference| difference.contains(SAME_PARALLELISM)) {
-            differences = case.differences(program, &[&stopped, &small]).map_err(|e| e.to_string())?;
+        let mut outcome = case.outcome(program, runs).map_err(|e| e.to_string())?;
+        if matches!(&outcome, Outcome::Failed(said) if said.iter().any(|said| said.contains(SAME_PARALLELISM))) {
+            outcome = case.outcome(program, &[&stopped, &small]).map_err(|e| e.to_string())?;
         }
-        match pending {
-            Some(_) if !differences.is_empty() => return Ok(()),
-            None if !differences.is_empty() => return Err(format!("{way}: {}", differences.join("\n"))),
-            _ => {}
+        match (pending, outcome) {
+            (_, Outcome::Passed) => {}
+            // one refusal is enough: the script is not run
+            (Some(reason), Outcome::NotSupported(said)) if said.contains(reason) => {
+                return Ok(Outcome::NotSupported(said));
+            }
+            (Some(reason), Outcome::NotSupported(said)) => {
+                return Err(format!("{way}: refused, but not with the words \"{reason}\" of {PENDING}: {said}"));
+            }
+            (None, Outcome::NotSupported(said)) => return Err(format!("{way}: refused: {said}")),
+            (_, Outcome::Failed(differences)) => return Err(format!("{way}: {}", differences.join("\n"))),
         }
     }
     match pending {
-        Some(reason) => Err(format!("it passes now: take it out of tests/parity/pending.txt (\"{reason}\")")),
-        None => Ok(()),
+        Some(reason) => Err(format!("it passes now: take it out of {PENDING} (\"{reason}\")")),
+        None => Ok(Outcome::Passed),
     }
 }
 
@@ -65,7 +75,7 @@ fn main() {
     if shared.is_dir() {
         cases.extend(cases_below(&shared).unwrap());
         let gone: Vec<&String> = pending.keys().filter(|name| cases.iter().all(|case| case.name != **name)).collect();
-        assert!(gone.is_empty(), "no such cases in tests/parity/pending.txt: {gone:?}");
+        assert!(gone.is_empty(), "no such cases in {PENDING}: {gone:?}");
     }
     assert!(!cases.is_empty(), "no cases");
     let ends_early: Vec<&str> =
@@ -74,11 +84,21 @@ fn main() {
         "not told to have stopped in the middle, for they have few rows or end with SELECT: {}",
         ends_early.join(" ")
     );
+    let areas: Arc<Mutex<BTreeMap<String, Counts>>> = Arc::default();
     let trials = cases.into_iter().map(|case| {
         let reason = pending.get(&case.name).cloned();
         let kind = if reason.is_some() { "pending" } else { "" };
         let name = format!("{}::{}", case.area, case.name);
-        Trial::test(name, move || check(&case, reason.as_deref()).map_err(Into::into)).with_kind(kind)
+        let areas = Arc::clone(&areas);
+        let run = move || {
+            let checked = check(&case, reason.as_deref());
+            let outcome = checked.clone().unwrap_or_else(|wrong| Outcome::Failed(vec![wrong]));
+            areas.lock().unwrap().entry(case.area).or_default().add(&outcome);
+            checked.map(|_| ()).map_err(Into::into)
+        };
+        Trial::test(name, run).with_kind(kind)
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    eprint!("{}", table(&areas.lock().unwrap()));
+    conclusion.exit();
 }

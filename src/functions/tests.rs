@@ -501,7 +501,7 @@ fn reference_page() -> String {
     }
     page.push_str("\n## Refused by name\n\n| name | instead |\n|---|---|\n");
     for (name, hint) in super::UNSUPPORTED {
-        page.push_str(&format!("| `{name}` | {hint} |\n"));
+        page.push_str(&format!("| `{name}` | {} |\n", if hint.is_empty() { "not yet" } else { hint }));
     }
     page
 }

@@ -34,51 +34,58 @@ impl VisitorMut for Selects {
     type Break = Infallible;
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Infallible> {
-        if let Err(error) = rewrite(select, &mut self.0) {
-            self.0.push(error);
-        }
+        rewrite(select, &mut self.0);
         ControlFlow::Continue(())
     }
 }
 
-fn rewrite(select: &mut ast::Select, errors: &mut Vec<Error>) -> Result<(), Error> {
-    let GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return Ok(()) };
-    let Some(at) = groups.iter().position(|group| window_call(group).is_some()) else { return Ok(()) };
+fn rewrite(select: &mut ast::Select, errors: &mut Vec<Error>) {
+    let GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return };
+    let Some(at) = groups.iter().position(|group| window_call(group).is_some()) else { return };
     let call = groups.remove(at);
-    let Some((name, args)) = window_call(&call) else { return Ok(()) };
-    if let Some(second) = groups.iter().find(|group| window_call(group).is_some()) {
-        return Err(Error::sql("GROUP BY has two windows").or_at(span_of(second)).hint("group by one of them"));
-    }
-    if let Some(sets) = groups.iter().find(|group| is_grouping_set(group)) {
-        return Err(Error::sql(format!("{name} in GROUP BY does not go with GROUPING SETS, ROLLUP or CUBE"))
-            .or_at(span_of(sets))
-            .detail("In Flink the result would be updated with every row, which is not supported yet.")
-            .hint(
-                "write FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), …)) GROUP BY window_start, window_end, ROLLUP (…)",
-            ));
-    }
-    let time = args.first().and_then(column_name).ok_or_else(|| {
-        Error::sql(format!("the first argument of {name} must be an event-time column"))
-            .or_at(span_of(&call))
-            .hint(format!("write {name}(ts, INTERVAL '1' MINUTE), with the column of WATERMARK FOR"))
-    })?;
-    let one_table = match &mut select.from[..] {
-        [ast::TableWithJoins { relation, joins }] if joins.is_empty() => windowed(relation, &name, time, &args[1..]),
-        _ => None,
-    };
-    one_table.ok_or_else(|| {
-        Error::sql(format!("{name} in GROUP BY needs one table to read from"))
-            .or_at(span_of(&call))
-            .hint("join in a view or a subquery, and group its rows")
-    })?;
+    let Some((name, args)) = window_call(&call) else { return };
+    let wrong = alone(&name, groups).and_then(|()| read_through(&mut select.from, &call, &name, &args)).err();
+    // what goes with a window that is refused is no mistake of its own
+    groups.retain(|group| window_call(group).is_none());
     let columns = WINDOW_COLUMNS.map(|column| Expr::Identifier(Ident::new(column)));
-    groups.splice(at..at, columns);
-    let mut parts = Parts { name: &name, args: &args, errors };
+    groups.splice(at.min(groups.len())..at.min(groups.len()), columns);
+    let refused = wrong.is_some();
+    errors.extend(wrong);
+    let mut parts = Parts { name: &name, args: &args, refused, errors };
     for item in &mut select.projection {
         let ControlFlow::Continue(()) = item.visit(&mut parts);
     }
     let ControlFlow::Continue(()) = select.having.visit(&mut parts);
-    Ok(())
+}
+
+/// What may stand beside a window in `GROUP BY`.
+fn alone(name: &str, others: &[Expr]) -> Result<(), Error> {
+    if let Some(second) = others.iter().find(|group| window_call(group).is_some()) {
+        return Err(Error::sql("GROUP BY has two windows").or_at(span_of(second)).hint("group by one of them"));
+    }
+    let Some(sets) = others.iter().find(|group| is_grouping_set(group)) else { return Ok(()) };
+    Err(Error::sql(format!("{name} in GROUP BY does not go with GROUPING SETS, ROLLUP or CUBE"))
+        .or_at(span_of(sets))
+        .detail("In Flink the result would be updated with every row, which is not supported yet.")
+        .hint("write FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), …)) GROUP BY window_start, window_end, ROLLUP (…)"))
+}
+
+/// Puts the one table of `FROM` through the window's table function.
+fn read_through(from: &mut [ast::TableWithJoins], call: &Expr, name: &str, args: &[Expr]) -> Result<(), Error> {
+    let time = args.first().and_then(column_name).ok_or_else(|| {
+        Error::sql(format!("the first argument of {name} must be an event-time column"))
+            .or_at(span_of(call))
+            .hint(format!("write {name}(ts, INTERVAL '1' MINUTE), with the column of WATERMARK FOR"))
+    })?;
+    let one_table = match from {
+        [ast::TableWithJoins { relation, joins }] if joins.is_empty() => windowed(relation, name, time, &args[1..]),
+        _ => None,
+    };
+    one_table.ok_or_else(|| {
+        Error::sql(format!("{name} in GROUP BY needs one table to read from"))
+            .or_at(span_of(call))
+            .hint("join in a view or a subquery, and group its rows")
+    })
 }
 
 /// Name (upper case) and arguments of a call of a window function.
@@ -148,6 +155,8 @@ fn call(name: &str, args: Vec<ast::FunctionArg>) -> Expr {
 struct Parts<'a> {
     name: &'a str,
     args: &'a [Expr],
+    /// The window itself is refused.
+    refused: bool,
     errors: &'a mut Vec<Error>,
 }
 
@@ -165,7 +174,7 @@ impl VisitorMut for Parts<'_> {
         };
         let text = |args: &[Expr]| args.iter().map(ToString::to_string).collect::<Vec<_>>();
         let args = text(self.args);
-        if !called.starts_with(self.name) || text(&arguments(function)) != args {
+        if !self.refused && (!called.starts_with(self.name) || text(&arguments(function)) != args) {
             self.errors.push(
                 Error::sql(format!("{called} does not belong to the window of GROUP BY"))
                     .or_at(span_of(&*expr))

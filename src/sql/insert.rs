@@ -1,6 +1,6 @@
 //! `INSERT`: which column of the query goes where, and where the query's columns stand.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 
@@ -100,9 +100,15 @@ impl Insert {
     }
 }
 
-/// Columns of a result whose types no row can be written with.
+/// Columns of a result, or of a table made of it, whose types no row can be written with.
 pub(super) fn unwritable(plan: &LogicalPlan, places: &[Option<Span>]) -> Vec<Error> {
-    let wrong = |data_type: &DataType| match data_type {
+    let fields = plan.schema().fields().iter().enumerate();
+    let place = |i: usize| places.get(i).copied().flatten();
+    fields.filter_map(|(i, field)| Some(unwritable_type(field.data_type())?.or_at(place(i)))).collect()
+}
+
+fn unwritable_type(data_type: &DataType) -> Option<Error> {
+    match data_type {
         DataType::Duration(_) | DataType::Interval(_) => Some(
             Error::sql("a column of a result cannot be an INTERVAL")
                 .hint("take a number: TIMESTAMPDIFF(SECOND, from, to); or a text: CAST(… AS STRING)"),
@@ -117,8 +123,27 @@ pub(super) fn unwritable(plan: &LogicalPlan, places: &[Option<Span>]) -> Vec<Err
         DataType::Struct(fields) if fields.iter().any(|field| field.data_type().is_null()) => Some(
             Error::sql("a field of a ROW is NULL, and so has no type").hint("write CAST(NULL AS type) for the field"),
         ),
+        DataType::Struct(fields) => fields.iter().find_map(|field| unwritable_type(field.data_type())),
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            unwritable_item(item, "the elements of ARRAY")
+        }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(entry) => {
+                let whats = ["the keys of MAP", "the values of MAP"];
+                entry.iter().zip(whats).find_map(|(field, what)| unwritable_item(field, what))
+            }
+            _ => None,
+        },
         _ => None,
-    };
-    let fields = plan.schema().fields().iter().enumerate();
-    fields.filter_map(|(i, field)| Some(wrong(field.data_type())?.or_at(places.get(i).copied().flatten()))).collect()
+    }
+}
+
+/// What a collection holds; `items` is what it is called.
+fn unwritable_item(item: &Field, items: &str) -> Option<Error> {
+    match item.data_type() {
+        DataType::Null => {
+            Some(Error::sql(format!("{items} are NULL, and so have no type")).hint("write CAST(NULL AS type)"))
+        }
+        inner => unwritable_type(inner),
+    }
 }

@@ -359,6 +359,10 @@ impl Planning {
             return Err(vec![error.hint("leave TEMPORARY out: no table outlives the script")]);
         }
         let plan = self.plan(query)?;
+        let unwritable = insert::unwritable(&plan, &insert::column_places(query));
+        if !unwritable.is_empty() {
+            return Err(unwritable);
+        }
         let whole = catalog::of_query(create, order, &plan)?;
         self.catalog.create_table(&whole, &self.registry)?;
         let key = self.catalog.key(&create.name);

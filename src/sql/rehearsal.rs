@@ -1,5 +1,7 @@
 //! A plan's expressions computed once while planning: over a row of NULLs, which finds types that a function refuses
-//! only when it is called; and those without columns over one row, which finds constants that cannot be computed.
+//! only when it is called; and those without columns over one row, which finds constants that cannot be computed. A call
+//! with constants among its arguments (a pattern, a zone) is computed over two rows without NULLs, too: what it says of
+//! both, naming a constant, it says of every row.
 //!
 //! What stands in a branch (`CASE`, `AND`, `COALESCE` …) may never be computed: its types must fit, its constants need
 //! not be computable.
@@ -7,7 +9,8 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, Literal};
@@ -53,6 +56,7 @@ impl Rehearsed {
                 return Ok(TreeNodeRecursion::Jump);
             }
             if !is_constant(part) {
+                self.failing.extend(refused_constant(part, row));
                 return Ok(TreeNodeRecursion::Continue);
             }
             if let Some(error) = one_row().and_then(|row| part.evaluate(&row).err()).map(Error::from)
@@ -79,6 +83,56 @@ fn refused(expr: &Arc<dyn PhysicalExpr>, row: &RecordBatch) -> Option<Error> {
         Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     }));
     found
+}
+
+/// What a call says of one of its constants, whatever the row.
+fn refused_constant(expr: &Arc<dyn PhysicalExpr>, row: &RecordBatch) -> Option<Error> {
+    let call = expr.downcast_ref::<ScalarFunctionExpr>()?;
+    if call.name().to_ascii_uppercase().starts_with("JSON_") {
+        // ON ERROR and ON EMPTY name the path and speak of the row
+        return None;
+    }
+    let constants: Vec<String> = call.args().iter().filter_map(text_of).collect();
+    if constants.is_empty() {
+        return None;
+    }
+    let said = |second: bool| {
+        let filled = call.args().iter().map(|arg| filled(arg, row, second)).collect::<Option<Vec<_>>>()?;
+        let call = Arc::clone(expr).with_new_children(filled).ok()?;
+        call.evaluate(&one_row()?).err().map(Error::from)
+    };
+    let error = said(false)?;
+    let other = said(true)?;
+    let known = matches!(error.kind(), ErrorKind::Sql | ErrorKind::Data) && error.span().is_some();
+    let named = constants.iter().any(|constant| error.message().contains(constant.as_str()));
+    let found = known && named && error.message() == other.message();
+    found.then(|| error.reworded(in_sql_types).of_kind(ErrorKind::Sql))
+}
+
+/// The text of a constant; none of other constants, of NULL and of the empty text.
+fn text_of(expr: &Arc<dyn PhysicalExpr>) -> Option<String> {
+    let text = expr.downcast_ref::<Literal>()?.value().try_as_str()??;
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The argument, a made-up value in the place of one that depends on the row; `None` for a type without such values.
+fn filled(arg: &Arc<dyn PhysicalExpr>, row: &RecordBatch, second: bool) -> Option<Arc<dyn PhysicalExpr>> {
+    if arg.is::<Literal>() {
+        return Some(Arc::clone(arg));
+    }
+    let data_type = arg.data_type(&row.schema()).ok()?;
+    let pair = match &data_type {
+        DataType::Boolean => ["true", "false"],
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Timestamp(..) => {
+            ["2020-01-02 03:04:05", "2021-11-30 10:20:30"]
+        }
+        DataType::Date32 => ["2020-01-02", "2021-11-30"],
+        DataType::Time32(_) | DataType::Time64(_) => ["03:04:05", "10:20:30"],
+        number if number.is_numeric() => ["1", "2"],
+        _ => return None,
+    };
+    let value = ScalarValue::try_from_string(pair[usize::from(second)].to_owned(), &data_type).ok()?;
+    Some(Arc::new(Literal::new(value)))
 }
 
 /// One row of NULLs, also where a column is declared to have none.
@@ -108,6 +162,29 @@ fn branches(expr: &Arc<dyn PhysicalExpr>) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::sql::plan_script;
+
+    #[test]
+    fn a_constant_that_no_row_can_be_computed_with_is_found() {
+        let script = |select: &str| {
+            let table = "CREATE TABLE t (a INT, s STRING, ts TIMESTAMP(3)) WITH ('connector' = 'datagen', 'number-of-rows' = '1');";
+            plan_script(&format!("{table}\nSELECT {select} FROM t;"), &|_| None).unwrap().failing
+        };
+        let failing = script("a, DATE_FORMAT(ts, 'yyyy VV')");
+        let found: Vec<_> = failing.iter().map(|e| (e.message(), e.span().map(|s| (s.line, s.column)))).collect();
+        assert_eq!(found, [("pattern letter \"V\" of \"yyyy VV\" is not supported", Some((2, 11)))]);
+        assert_eq!(script("UPPER(DATE_FORMAT(CAST(s AS TIMESTAMP(3)), 'VV'))").len(), 1);
+        for rows_may_do in [
+            "DATE_FORMAT(ts, 'yyyy')",
+            "TO_TIMESTAMP(s, 'yyyy')",
+            "JSON_VALUE(s, '$.a' ERROR ON EMPTY ERROR ON ERROR)",
+            "CASE WHEN a > 3 THEN DATE_FORMAT(ts, 'yyyy VV') END",
+            "CAST(s AS INT), CAST(CONCAT(s, 'x') AS INT)",
+            "DATE_FORMAT(ts, s), SPLIT_INDEX(s, ',', a), SUBSTRING(s, a), CONVERT_TZ(s, 'UTC', 'Europe/Rome')",
+        ] {
+            let failing = script(rows_may_do);
+            assert!(failing.is_empty(), "{rows_may_do}: {failing:?}");
+        }
+    }
 
     #[test]
     fn constants_that_fail_are_found_with_their_place_and_stop_no_planning() {

@@ -398,6 +398,19 @@ fn what_streams_cannot_do() {
     );
     refused("SELECT v FROM readings WHERE EXISTS (SELECT x FROM pairs)", "IN or EXISTS with a subquery", "TUMBLE");
     refused("SELECT (SELECT MAX(x) FROM pairs) FROM readings", "a scalar subquery is not supported", "same row");
+    refused("SELECT v FROM readings WHERE n = ANY (SELECT x FROM pairs)", "= ANY (SELECT …) is not supported", "n IN");
+    refused("SELECT v FROM readings WHERE n <> ALL (SELECT x FROM pairs)", "<> ALL (SELECT …) is not", "n NOT IN");
+    refused("SELECT v FROM readings SORT BY v", "SORT BY is not supported on streams", "no Flink SQL");
+    refused("SELECT v FROM readings TABLESAMPLE BERNOULLI (10)", "TABLESAMPLE is not supported", "WHERE");
+}
+
+/// `CASE k WHEN 2` asks what `k = 2` asks, whatever stands in the other branches.
+#[test]
+fn values_of_case_are_compared_each_by_its_type() {
+    let script = |select: &str| plan_script(&format!("{SOURCE}SELECT {select} FROM readings;"), &|_| None);
+    script("CASE site WHEN 'a' THEN 1 WHEN 2 THEN 2 END").unwrap();
+    script("CASE n WHEN 1 THEN 1 WHEN '2' THEN 2 END").unwrap();
+    script("CASE n WHEN NULL THEN 1 WHEN 2 THEN 2 END").unwrap();
 }
 
 #[test]

@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 const NOT_STOPPED: &str = "a run that should have stopped in the middle read everything";
 /// Rows of the largest input of a case with a middle.
 const MIDDLE_ROWS_MIN: usize = 12;
+/// Exit code of a program that was given a script it cannot run: [`crate::error::ErrorKind::Sql`].
+const REFUSED: i32 = 3;
 const POLL: Duration = Duration::from_millis(5);
 /// Looks at a script before it is ended: two minutes, longer than one over files may take.
 const POLLS_MAX: usize = 24_000;
@@ -103,6 +105,23 @@ fn must_fail() -> bool {
     true
 }
 
+/// What running a case has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// What is expected, and nothing else.
+    Passed,
+    /// Rows were expected, and the script was refused: what the program said.
+    NotSupported(String),
+    /// What differs, or how the run went wrong.
+    Failed(Vec<String>),
+}
+
+impl Outcome {
+    fn of(differences: Vec<String>) -> Self {
+        if differences.is_empty() { Self::Passed } else { Self::Failed(differences) }
+    }
+}
+
 /// How a script ended.
 struct Ended {
     code: Option<i32>,
@@ -146,20 +165,20 @@ impl Case {
     }
 
     /// Runs the script with `program` in a fresh directory, once with each of these options of `run`, every run going
-    /// on where the one before has stopped; what differs from what is expected in the end, nothing if it is equal.
+    /// on where the one before has stopped; compares what is there in the end with what is expected.
     ///
     /// # Errors
     /// `Config` if the case cannot be read or run at all.
-    pub fn differences(&self, program: &Path, runs: &[&[&str]]) -> Result<Vec<String>> {
+    pub fn outcome(&self, program: &Path, runs: &[&[&str]]) -> Result<Outcome> {
         static RUNS: AtomicUsize = AtomicUsize::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let work = std::env::temp_dir().join(format!("streamer-test-{}-{run}", std::process::id()));
         let failed =
             |what: &str, e: std::io::Error| Error::config(format!("cannot {what} \"{}\": {e}", work.display()));
         copy(&self.directory.join("input"), &work.join("input")).map_err(|e| failed("write to", e))?;
-        let differences = self.run_all(&work, program, runs).map(|ended| self.judge(&work, &ended));
+        let outcome = self.run_all(&work, program, runs).map(|ended| self.judge(&work, &ended));
         std::fs::remove_dir_all(&work).map_err(|e| failed("remove", e))?;
-        differences
+        outcome
     }
 
     /// How the last run ended, or the first that failed; one that should have left something to the next and did not
@@ -205,24 +224,31 @@ impl Case {
         Ok(Ended { code, errors })
     }
 
-    fn judge(&self, work: &Path, ended: &Ended) -> Vec<String> {
-        let failed = ended.code != Some(0);
+    fn judge(&self, work: &Path, ended: &Ended) -> Outcome {
         if self.spec.compare == Compare::Error {
-            let accepted = self.spec.error.as_ref();
-            return match ended.code {
-                Some(0) if accepted.is_none_or(|e| e.must_fail) => {
-                    vec![format!("should have failed: {}", accepted.map_or("", |e| &e.why))]
-                }
-                Some(0) => Vec::new(),
-                // Refused, or failed by its data; not by a fault of the program or of its surroundings.
-                Some(1 | 3) if !ended.errors.contains(BUG) => Vec::new(),
-                _ => vec![how_it_failed(ended)],
-            };
+            return Outcome::of(self.judge_error(ended));
         }
-        if failed {
-            return vec![how_it_failed(ended)];
+        match ended.code {
+            Some(0) => {
+                let outputs = self.spec.outputs.iter();
+                Outcome::of(outputs.flat_map(|output| self.judge_output(work, output)).collect())
+            }
+            Some(REFUSED) if !ended.errors.contains(BUG) => Outcome::NotSupported(ended.errors.trim_end().to_owned()),
+            _ => Outcome::Failed(vec![how_it_failed(ended)]),
         }
-        self.spec.outputs.iter().flat_map(|output| self.judge_output(work, output)).collect()
+    }
+
+    fn judge_error(&self, ended: &Ended) -> Vec<String> {
+        let accepted = self.spec.error.as_ref();
+        match ended.code {
+            Some(0) if accepted.is_none_or(|e| e.must_fail) => {
+                vec![format!("should have failed: {}", accepted.map_or("", |e| &e.why))]
+            }
+            Some(0) => Vec::new(),
+            // Refused, or failed by its data; not by a fault of the program or of its surroundings.
+            Some(1 | REFUSED) if !ended.errors.contains(BUG) => Vec::new(),
+            _ => vec![how_it_failed(ended)],
+        }
     }
 
     fn judge_output(&self, work: &Path, output: &OutputSpec) -> Vec<String> {

@@ -65,8 +65,9 @@ impl FileSource {
 impl Source for FileSource {
     fn splits(&mut self) -> BoxFuture<'_, Result<Vec<Split>>> {
         let path = &self.options.path;
+        let place = self.table.options.span("path");
         Box::pin(async move {
-            files::exists(path)?;
+            files::exists(path).map_err(|error| error.or_at(place))?;
             Ok(vec![Split { topic: path.display().to_string(), partition: 0, topic_index: 0 }])
         })
     }

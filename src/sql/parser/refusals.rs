@@ -12,38 +12,39 @@ const STATEMENTS: &[(&[&str], &str)] = &[
     (&["CREATE", "CATALOG"], "every script starts in \"default_catalog\": leave it out"),
     (&["CREATE", "MATERIALIZED", "TABLE"], "use CREATE TABLE and INSERT INTO"),
     (&["CREATE", "OR", "ALTER"], "use CREATE TABLE"),
-    (&["CREATE", "MODEL"], "leave it out"),
-    (&["CREATE", "TEMPORARY", "MODEL"], "leave it out"),
-    (&["CREATE", "CONNECTION"], "leave it out"),
+    (&["CREATE", "MODEL"], MODELS),
+    (&["CREATE", "TEMPORARY", "MODEL"], MODELS),
+    (&["CREATE", "CONNECTION"], "write its options into WITH of each table"),
     (&["ALTER"], "change the CREATE statement itself"),
-    (&["DROP", "CATALOG"], "leave it out"),
+    (&["DROP", "CATALOG"], "leave it out: there is one catalog, \"default_catalog\""),
     (&["DROP", "FUNCTION"], FUNCTIONS),
     (&["DROP", "TEMPORARY", "FUNCTION"], FUNCTIONS),
     (&["DROP", "TEMPORARY", "SYSTEM", "FUNCTION"], FUNCTIONS),
     (&["DROP", "MATERIALIZED", "TABLE"], "use DROP TABLE"),
-    (&["DROP", "MODEL"], "leave it out"),
+    (&["DROP", "MODEL"], "leave it out: there are no models"),
     (&["INSERT", "OVERWRITE"], "use INSERT INTO"),
     (&["LOAD", "MODULE"], "leave it out: all functions are there already"),
-    (&["UNLOAD", "MODULE"], "leave it out"),
+    (&["UNLOAD", "MODULE"], "leave it out: all functions stay"),
     (&["USE", "MODULES"], "leave it out: all functions are there already"),
     (&["ADD", "JAR"], "leave it out: connectors and formats are built in"),
-    (&["REMOVE", "JAR"], "leave it out"),
+    (&["REMOVE", "JAR"], "leave it out: connectors and formats are built in"),
     (&["ANALYZE", "TABLE"], "leave it out: statistics are not used"),
     (&["ANALYZE"], "leave it out: statistics are not used"),
     (&["COMPILE", "PLAN"], "run the script itself"),
     (&["COMPILE", "AND", "EXECUTE", "PLAN"], "run the script itself"),
     (&["EXECUTE", "PLAN"], "run the script itself"),
-    (&["CALL"], "leave it out"),
+    (&["CALL"], "write what the procedure does as INSERT INTO … SELECT"),
     (&["DELETE"], "write the rows you want to keep with INSERT INTO … SELECT … WHERE"),
     (&["UPDATE"], "compute the new values in INSERT INTO … SELECT"),
-    (&["TRUNCATE"], "leave it out"),
+    (&["TRUNCATE"], "empty the table in the system that has it"),
     (&["STOP", "JOB"], "stop the program with Ctrl-C"),
-    (&["REFRESH"], "leave it out"),
+    (&["REFRESH"], "use INSERT INTO: it goes on for as long as rows come"),
     (&["HELP"], "run streamer --help"),
     (&["QUIT"], "leave it out: the script ends where the file ends"),
     (&["EXIT"], "leave it out: the script ends where the file ends"),
 ];
 
+const MODELS: &str = "write the formula of the model as an expression of SELECT";
 const FUNCTIONS: &str = "only built-in functions can be called: write the expression with them";
 
 /// The refusal of `CREATE … FUNCTION name AS 'class'`, which names both: the code is not here.
@@ -106,26 +107,40 @@ const CONSTRUCTS: &[(&[&str], &str, &str)] = &[
         "MATCH_RECOGNIZE … WITHIN",
         "bound the time in DEFINE, as in B.ts < A.ts + INTERVAL '1' MINUTE",
     ),
-    (&["FORMAT", "JSON"], "FORMAT JSON", "leave it out"),
+    (&["FORMAT", "JSON"], "FORMAT JSON", "write JSON(value) for a text that is JSON"),
     (&["MEMBER", "OF"], "MEMBER OF", "use ARRAY_CONTAINS(array, value)"),
-    (&["SOME"], "a comparison with SOME (…)", "write value IN (…)"),
-    (&["SUBMULTISET"], "SUBMULTISET", "leave it out"),
-    (&["WITHIN", "DISTINCT"], "WITHIN DISTINCT", "leave it out"),
-    (&["TABLESAMPLE"], "TABLESAMPLE", "use WHERE RAND() < 0.1"),
+    (&["SUBMULTISET"], "SUBMULTISET", "write CARDINALITY(ARRAY_EXCEPT(a, b)) = 0"),
+    (&["WITHIN", "DISTINCT"], "WITHIN DISTINCT", "group by these columns in a subquery, and aggregate its rows"),
 ];
 
-/// The refusal of a construct that made the parser stop at the token `index`: the last one that starts
-/// there or before, in the same clause.
+/// Tokens before the one the parser stopped at that a construct may begin with.
+const TOKENS_BEFORE: usize = 2;
+
+/// The refusal of a construct that made the parser stop at the token `index`, in or just behind its words; or of a
+/// list behind `SOME`, in which the parser stops where the second value begins.
 pub(super) fn construct(tokens: &[TokenWithSpan], index: usize) -> Option<Error> {
     let at = |i: usize, words: &[&str]| {
         words.iter().enumerate().all(|(k, word)| tokens.get(i + k).is_some_and(|t| is_keyword(&t.token, word)))
     };
-    let (from, to) = (index.saturating_sub(8), tokens.len().min(index.saturating_add(8)));
-    for i in (from..to).rev() {
+    if let Some(some) = some_of_list(tokens, index) {
+        return Some(unsupported("a comparison with SOME (…)", span_of(some)).hint("write value IN (…)"));
+    }
+    for i in (index.saturating_sub(TOKENS_BEFORE)..=index).rev() {
         if let Some((words, what, hint)) = CONSTRUCTS.iter().find(|(words, ..)| at(i, words)) {
             let last = tokens.get(i + words.len() - 1)?;
             return Some(unsupported(what, span_of(tokens.get(i)?).to(span_of(last))).hint(*hint));
         }
     }
     None
+}
+
+/// `SOME` of `a = SOME (1, 2)`, if the parser stopped at the comma.
+fn some_of_list(tokens: &[TokenWithSpan], index: usize) -> Option<&TokenWithSpan> {
+    let before = tokens.get(..index)?;
+    let open = before.iter().rposition(|t| t.token == Token::LParen)?;
+    let compared = matches!(
+        before.get(open.checked_sub(2)?)?.token,
+        Token::Eq | Token::Neq | Token::Lt | Token::LtEq | Token::Gt | Token::GtEq
+    );
+    before.get(open - 1).filter(|some| compared && is_keyword(&some.token, "SOME"))
 }

@@ -60,8 +60,11 @@ fn operator(expr: &Expr) -> Option<Error> {
             let hint = format!("write LOWER({text}) {}LIKE LOWER({pattern})", not(negated));
             unsupported("ILIKE", expr, hint)
         }
-        Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
-            return None;
+        Expr::AnyOp { left, compare_op, right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
+            of_subquery(&format!("{compare_op} ANY"), right, format!("write {left} IN (SELECT …) for = ANY"))
+        }
+        Expr::AllOp { left, compare_op, right } if matches!(right.as_ref(), Expr::Subquery(_)) => {
+            of_subquery(&format!("{compare_op} ALL"), right, format!("write {left} NOT IN (SELECT …) for <> ALL"))
         }
         Expr::AnyOp { left, compare_op, right, .. } => {
             let right = plain(right);
@@ -83,7 +86,9 @@ fn operator(expr: &Expr) -> Option<Error> {
             let hint = format!("write {}ARRAY_CONTAINS({array_expr}, {value})", not(negated));
             unsupported("IN UNNEST", expr, hint)
         }
-        Expr::IsNormalized { .. } => unsupported("IS NORMALIZED", expr, "leave it out"),
+        Expr::IsNormalized { .. } => {
+            unsupported("IS NORMALIZED", expr, "texts are compared by their characters: compare with =")
+        }
         Expr::Collate { expr: text, .. } => {
             unsupported("COLLATE", expr, format!("leave it out: texts are compared by their characters, as {text}"))
         }
@@ -98,6 +103,11 @@ fn operator(expr: &Expr) -> Option<Error> {
         }
         _ => return None,
     })
+}
+
+/// The refusal of a comparison with all rows of a subquery, at the place of the subquery.
+fn of_subquery(what: &str, subquery: &Expr, hint: String) -> Error {
+    Error::sql(format!("{what} (SELECT …) is not supported on streams")).or_at(span_of(subquery)).hint(hint)
 }
 
 /// Without the parentheses around it.

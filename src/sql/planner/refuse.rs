@@ -289,7 +289,9 @@ impl Expressions<'_> {
     fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::Function(function) => self.function(function),
-            Expr::Subquery(_) if !self.inside_queries => self.subquery("a scalar subquery", expr),
+            Expr::Subquery(_) if !self.inside_queries && !self.is_told(expr) => {
+                self.subquery("a scalar subquery", expr)
+            }
             Expr::Exists { .. } | Expr::InSubquery { .. } if !self.inside_queries && self.clause != Clause::Where => {
                 self.errors.push(
                     Error::sql("EXISTS and IN (SELECT …) are possible in WHERE only")
@@ -299,6 +301,12 @@ impl Expressions<'_> {
             }
             other => self.errors.extend(forms::refused(other)),
         }
+    }
+
+    /// Whether an error stands at the place of a subquery: that of the comparison it belongs to.
+    fn is_told(&self, subquery: &Expr) -> bool {
+        let place = span_of(subquery);
+        place.is_some() && self.errors.iter().any(|error| error.span() == place)
     }
 
     fn subquery<T: Spanned>(&mut self, what: &str, node: &T) {

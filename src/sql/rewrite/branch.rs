@@ -133,7 +133,7 @@ impl Sort {
 /// The branches of a CASE; `CASE x WHEN y` compares by Flink's rules.
 pub(super) fn case(mut case: Case, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
     if let Some(operand) = &case.expr
-        && approximate(&operand.get_type(schema)?)
+        && compared_each(operand, &case, schema)?
     {
         for (when, _) in &mut case.when_then_expr {
             let own = std::mem::replace(when.as_mut(), lit(true));
@@ -145,6 +145,17 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, registry: &Registry) -> Df
     let thens = case.when_then_expr.iter_mut().map(|(_, then)| then.as_mut());
     all(thens.chain(case.else_expr.as_deref_mut()).collect(), true, schema, registry)?;
     Ok(Transformed::yes(Expr::Case(case)))
+}
+
+/// Whether `CASE x WHEN y` has to become `CASE WHEN x = y`: DataFusion would make one type of all it compares.
+fn compared_each(operand: &Expr, case: &Case, schema: &DFSchema) -> DfResult<bool> {
+    let data_type = operand.get_type(schema)?;
+    let mut mixed = approximate(&data_type);
+    for (when, _) in &case.when_then_expr {
+        let other = when.get_type(schema)?;
+        mixed |= !data_type.is_null() && !other.is_null() && Sort::of(&other) != Sort::of(&data_type);
+    }
+    Ok(mixed)
 }
 
 /// The arguments of a function that gives one of them.

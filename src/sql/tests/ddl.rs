@@ -237,3 +237,18 @@ fn what_does_not_fit_is_refused_at_its_place() {
         refused(script, message, hint);
     }
 }
+
+/// A type without values is found wherever it stands, and its place is told; also in `CREATE TABLE … AS`.
+#[test]
+fn null_without_a_type_is_refused_at_its_place_however_deep() {
+    let create = "CREATE TABLE made WITH ('connector' = 'print') AS ";
+    for (select, message) in [
+        ("SELECT 1, ARRAY[ROW(1, NULL)]", "a field of a ROW is NULL"),
+        ("SELECT 1, ROW(ROW(NULL))", "a field of a ROW is NULL"),
+        ("SELECT 1, MAP['a', ROW(1, NULL)]", "a field of a ROW is NULL"),
+        ("SELECT 1 AS a, ⟦NULL⟧", "a column of a result is NULL"),
+    ] {
+        refused(select, message, "CAST(NULL AS type)");
+        refused(&format!("{create}{select}"), message, "CAST(NULL AS type)");
+    }
+}

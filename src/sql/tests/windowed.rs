@@ -1,6 +1,6 @@
 //! Plans of what is done with the rows of windows: Top-N, joins, sessions, grouping sets, and rows as they are.
 
-use super::{READ, check, plan};
+use super::{READ, check, plan, refused};
 
 const MINUTES: &str = "TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE))";
 
@@ -217,4 +217,22 @@ fn rows_in_the_order_of_their_time() {
 fn rows_in_the_order_of_their_time_alone() {
     let text = plan("SELECT n FROM readings ORDER BY ts;").unwrap().jobs[0].plan.explain_places();
     assert!(text.contains("Sort time=$2 order=[]"), "{text}");
+}
+
+/// What is said of a group window is said once: its start in SELECT is no mistake of its own.
+#[test]
+fn a_group_window_that_is_refused_is_refused_once() {
+    let start = "TUMBLE_START(ts, INTERVAL '1' MINUTE)";
+    let window = "TUMBLE(ts, INTERVAL '1' MINUTE)";
+    for (rest, message) in [
+        (format!("FROM readings GROUP BY {window}, CUBE (site)"), "does not go with GROUPING SETS"),
+        (format!("FROM readings GROUP BY {window}, HOP(ts, INTERVAL '1' MINUTE, INTERVAL '2' MINUTE)"), "two windows"),
+        (
+            "FROM readings GROUP BY TUMBLE(ts + INTERVAL '1' DAY, INTERVAL '1' MINUTE)".to_owned(),
+            "first argument of TUMBLE",
+        ),
+        (format!("FROM readings AS r JOIN pairs ON r.site = pairs.x GROUP BY {window}"), "one table to read from"),
+    ] {
+        refused(&format!("SELECT {start}, COUNT(*) {rest}"), message, "");
+    }
 }

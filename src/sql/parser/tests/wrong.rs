@@ -370,7 +370,7 @@ pub(super) const WRONG: &[Wrong] = &[
         "ANALYZE TABLE is not supported yet",
         "leave it out: statistics are not used",
     ),
-    ("CALL p()", (1, 1, 5), "CALL is not supported yet", "leave it out"),
+    ("CALL p()", (1, 1, 5), "CALL is not supported yet", "write what the procedure does as INSERT INTO … SELECT"),
     (
         "SHOW TABELS",
         (1, 6, 12),
@@ -422,6 +422,19 @@ pub(super) const WRONG: &[Wrong] = &[
         (1, 21, 27),
         "expected \")\", found \"SELECT\"",
         "the \"(\" in line 1, column 15 is not closed",
+    ),
+    ("SELECT v, some FROM r WHERE", (1, 28, 29), "expected an expression, found the end of the statement", ""),
+    (
+        "SELECT a = SOME (1, 2) FROM t",
+        (1, 12, 16),
+        "a comparison with SOME (…) is not supported yet",
+        "write value IN (…)",
+    ),
+    (
+        "SELECT a SUBMULTISET b FROM t",
+        (1, 10, 21),
+        "SUBMULTISET is not supported yet",
+        "write CARDINALITY(ARRAY_EXCEPT(a, b)) = 0",
     ),
     ("SELECT a FROM t WHERE", (1, 22, 23), "expected an expression, found the end of the statement", ""),
     ("SELECT a FROM t GROUP a", (1, 17, 22), "expected the end of the statement, found \"GROUP\"", ""),
