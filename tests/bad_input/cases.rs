@@ -19,6 +19,7 @@
 //! | SELECT …                        a line of a script
 //! file NAME BYTES                   a file beside it
 //! env NAME=VALUE                    of its process
+//! first run old.sql                 what has been done before, which must go well
 //! $ run q.sql                       what is done with it; by default `check q.sql`
 //! exit 3                            its exit code
 //! has TEXT                          a part of what it says
@@ -63,6 +64,7 @@ pub(super) struct Case {
     pub(super) script: Vec<u8>,
     pub(super) files: Vec<(String, Vec<u8>)>,
     pub(super) environment: Vec<(String, String)>,
+    pub(super) first: Option<Vec<String>>,
     pub(super) command: Vec<String>,
     pub(super) exit: i32,
     pub(super) has: Vec<String>,
@@ -130,7 +132,8 @@ fn script_line(case: &mut Case, word: &str, rest: &str, place: &str) {
             let (name, value) = rest.split_once('=').unwrap();
             case.environment.push((name.to_owned(), value.to_owned()));
         }
-        "$" => case.command = rest.split(' ').map(str::to_owned).collect(),
+        "first" => case.first = Some(words(rest)),
+        "$" => case.command = words(rest),
         "exit" => case.exit = rest.parse().unwrap(),
         "has" => case.has.push(rest.to_owned()),
         "not" => case.not.push(rest.to_owned()),
@@ -140,7 +143,7 @@ fn script_line(case: &mut Case, word: &str, rest: &str, place: &str) {
 
 fn outcome(word: &str, rest: &str) -> Outcome {
     let table = match word {
-        ">" => return Outcome::Row(rest.to_owned()),
+        ">" => return Outcome::Row(String::from_utf8(expand(rest)).unwrap()),
         "~" => return Outcome::Tombstone,
         "future" => "future",
         _ => "bad",
@@ -151,6 +154,11 @@ fn outcome(word: &str, rest: &str) -> Outcome {
         None => (reason, None),
     };
     Outcome::Ledger(table, reason.to_owned(), field, message.to_owned())
+}
+
+/// Arguments of a command; a blank in one is `\x20`.
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(|word| String::from_utf8(expand(word)).unwrap()).collect()
 }
 
 /// The bytes that a text of a case stands for.

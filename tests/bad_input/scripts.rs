@@ -45,6 +45,12 @@ fn difference(case: &Case) -> Option<String> {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
+    if let Some(first) = &case.first {
+        let output = streamer(directory.path()).args(first).stdin(Stdio::null()).output().unwrap();
+        if !output.status.success() {
+            return Some(format!("{} ({}): what comes first fails\n{}", case.id, case.about, text(&output)));
+        }
+    }
     let mut command = streamer(directory.path());
     command.args(&case.command).envs(case.environment.iter().map(|(name, value)| (name, value)));
     let out = std::fs::File::create(directory.path().join("stdout")).unwrap();
