@@ -14,6 +14,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod files;
+mod fuzz;
 mod ground_truth;
 mod kafka_tables;
 mod main_job;
