@@ -10,9 +10,11 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod cli;
 mod crash;
 mod files;
+mod fuzz;
 mod ground_truth;
 mod kafka_tables;
 mod main_job;

@@ -118,8 +118,12 @@ impl StateLayout {
     /// its own state as rows nor write rows into it.
     ///
     /// # Errors
-    /// `Config` for the first such table.
+    /// `Config` for the first such table, and for a state that is no folder.
     pub(super) fn check_tables(&self, plan: &StreamPlan) -> Result<()> {
+        if let Some((scheme, _)) = self.root.to_string_lossy().split_once("://") {
+            return Err(Error::config(format!("the state of a job cannot be kept in \"{scheme}\""))
+                .hint("give a folder of this machine: --state DIR"));
+        }
         let sources = plan.sources().map(|(_, source)| (&source.table, Usage::Source));
         let sinks = plan.sinks().map(|(_, sink)| (&sink.table, Usage::Sink));
         let state = resolved(&self.root)?;

@@ -168,6 +168,7 @@ impl Properties {
             }
             // The engine decides between failing and starting anew; librdkafka must only tell.
             "auto.offset.reset" => return self.take_offset_reset(value),
+            "bootstrap.servers" => check_brokers(value)?,
             _ => {}
         }
         let name = RENAMED.iter().find(|(java, _)| *java == name).map_or(name, |(_, own)| own);
@@ -280,6 +281,28 @@ impl Properties {
 /// What the linked librdkafka was built with: `gzip,snappy,lz4,zstd,…`.
 fn features() -> String {
     ClientConfig::new().create_native_config().and_then(|config| config.get("builtin.features")).unwrap_or_default()
+}
+
+/// Insists on `host:port` for each broker, a listener's name before and no port allowed as librdkafka has it: it would
+/// look for brokers of another form for ever.
+fn check_brokers(value: &str) -> Result<(), Error> {
+    let wrong = |address: &&str| {
+        let place = address.split_once("://").map_or(*address, |(_, place)| place);
+        // The last colon of an IPv6 address in brackets may be inside of it.
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (place, None),
+        };
+        let named = !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || "-._%:[]".contains(c));
+        !named || port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0))
+    };
+    match value.split(',').map(str::trim).filter(|address| !address.is_empty()).find(wrong) {
+        None => Ok(()),
+        Some(address) => Err(Error::config(format!(
+            "option \"properties.bootstrap.servers\": \"{address}\" is no address of a broker"
+        ))
+        .hint("write host:port, as in 'localhost:9092'; several are separated by commas")),
+    }
 }
 
 /// Asks librdkafka about one property.
