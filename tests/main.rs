@@ -14,6 +14,7 @@ mod cli;
 mod crash;
 mod files;
 mod ground_truth;
+mod kafka_security;
 mod kafka_tables;
 mod main_job;
 mod postgres;
