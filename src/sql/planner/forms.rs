@@ -56,6 +56,10 @@ fn operator(expr: &Expr) -> Option<Error> {
             let like = format!("{text} {}LIKE …", not(negated));
             unsupported("LIKE ANY", expr, format!("write {like} {join} {like}"))
         }
+        Expr::ILike { negated, expr: text, pattern, .. } => {
+            let hint = format!("write LOWER({text}) {}LIKE LOWER({pattern})", not(negated));
+            unsupported("ILIKE", expr, hint)
+        }
         Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
             return None;
         }

@@ -326,6 +326,7 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         return Ok(Transformed::yes(compared));
     }
     branch::check_conditions(&expr, schema)?;
+    branch::check_types(&expr, schema)?;
     let expr = match expr {
         Expr::ScalarFunction(call) => match unmarked(call) {
             Ok(inner) => return Ok(Transformed::yes(inner)),

@@ -1,0 +1,7 @@
+CREATE TABLE t (a INT, d DATE, k STRING, s ARRAY<STRING>) WITH ('connector' = 'filesystem', 'path' = 't', 'format' = 'json');
+CREATE TABLE o (x STRING) WITH ('connector' = 'print');
+INSERT INTO o SELECT CAST(CASE WHEN a > 0 THEN 1 ELSE 'x' END AS STRING) FROM t;
+INSERT INTO o SELECT CAST(CASE WHEN a > 0 THEN ARRAY[1] ELSE s END AS STRING) FROM t;
+INSERT INTO o SELECT CAST(IF(a > 0, d, 'x') AS STRING) FROM t;
+INSERT INTO o SELECT k || a FROM t;
+INSERT INTO o SELECT k FROM t WHERE k ILIKE 'x%';
