@@ -1,18 +1,7 @@
 //! A script as it may be shown: passwords that stand in it are stars. Errors show the lines they are about, and a line
 //! of options may hold any of them. Lines and columns stay, so that the caret stays under what it points at.
 
-/// Parts of the names of options whose values are secrets.
-const SECRETS: [&str; 9] = [
-    "password",
-    "passphrase",
-    "secret",
-    "token",
-    "credential",
-    "jaas",
-    "key.pem",
-    "keystore.key",
-    "oauthbearer.config",
-];
+use crate::table::is_secret;
 
 /// `text` with stars for the values of options that are secrets, and for passwords in addresses.
 pub(super) fn masked(text: &str) -> String {
@@ -20,10 +9,7 @@ pub(super) fn masked(text: &str) -> String {
     let mut before = 0;
     for (start, end) in literals(text) {
         let (name, value) = (text.get(before..start).unwrap_or_default(), text.get(start..end).unwrap_or_default());
-        let secret = option_name(name).is_some_and(|name| {
-            let name = name.to_ascii_lowercase();
-            SECRETS.iter().any(|secret| name.contains(secret))
-        });
+        let secret = option_name(name).is_some_and(is_secret);
         let found = match secret {
             true if value.starts_with("${") && value.ends_with('}') => None,
             true => Some((0, value.len())),
