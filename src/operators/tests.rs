@@ -59,7 +59,8 @@ fn window(kind: WindowKind, count: usize) -> Node {
 fn over(frame: OverFrame) -> Node {
     let (input, calls) = (schema(), aggregates());
     let fields: Vec<Field> = input.fields().iter().map(|f| f.as_ref().clone()).chain(results(&calls)).collect();
-    let kind = OverAggregate { keys: vec![plan_expr("k")], rowtime: 0, frame, aggregates: aggregates() };
+    let kind =
+        OverAggregate { keys: vec![plan_expr("k")], rowtime: 0, frame, keeps_first: false, aggregates: aggregates() };
     Node { kind: NodeKind::OverAggregate(kind), inputs: vec![0], schema: Arc::new(Schema::new(fields)) }
 }
 

@@ -64,11 +64,12 @@ impl fmt::Display for NodeKind {
             }
             Self::OverAggregate(o) => write!(
                 f,
-                "OverAggregate keys=[{}] order=${} frame={} calls=[{}]",
+                "OverAggregate keys=[{}] order=${} frame={} calls=[{}]{}",
                 List(&o.keys),
                 o.rowtime,
                 o.frame,
-                List(&o.aggregates)
+                List(&o.aggregates),
+                if o.keeps_first { " first row only" } else { "" }
             ),
             Self::Union => f.write_str("Union"),
             Self::Sink(s) if s.required.is_empty() => write!(f, "Sink {}", s.table.name),

@@ -335,6 +335,9 @@ pub struct OverAggregate {
     pub rowtime: usize,
     /// Rows each result covers.
     pub frame: OverFrame,
+    /// Only the first row of each key is wanted: then a row at the watermark still counts, as in Flink's
+    /// deduplication, where an unbounded OVER finds it late.
+    pub keeps_first: bool,
     /// The calls.
     pub aggregates: Vec<PlanAggregate>,
 }

@@ -13,6 +13,7 @@ mod group_window;
 mod hints;
 mod insert;
 mod length;
+mod over_window;
 mod planner;
 mod rehearsal;
 mod rewrite;
@@ -301,7 +302,7 @@ impl Planning {
     }
 
     fn lowering(&self) -> Lowering<'_> {
-        Lowering { settings: &self.settings, registry: &self.registry, builder: PlanBuilder::default() }
+        Lowering::new(&self.settings, &self.registry)
     }
 
     /// The analysed plan of a query, hints and all.
@@ -339,7 +340,7 @@ impl Planning {
     fn create_view(&mut self, create: &CreateView) -> Result<(), Vec<Error>> {
         let (settings, registry) = (self.settings.clone(), self.registry.clone());
         let created = self.catalog.create_view(create, &self.registry, |plan| {
-            let mut lowering = Lowering { settings: &settings, registry: &registry, builder: PlanBuilder::default() };
+            let mut lowering = Lowering::new(&settings, &registry);
             lowering.lower(plan).map(|_| ()).map_err(|e| vec![e])
         });
         created.map_err(|errors| errors.into_iter().map(|error| self.placed(error, &create.query)).collect())

@@ -12,7 +12,7 @@
 //!
 //! # Source
 //! Flink `RowTimeRowsBoundedPrecedingFunction`, `RowTimeRangeBoundedPrecedingFunction`,
-//! `AbstractRowTimeUnboundedPrecedingOver` for lateness and order.
+//! `AbstractRowTimeUnboundedPrecedingOver` and `RowTimeDeduplicateKeepFirstRowFunction` for lateness and order.
 
 mod frame;
 mod store;
@@ -89,6 +89,7 @@ pub struct OverAggregateOperator {
     rowtime: usize,
     key_exprs: Vec<Arc<dyn PhysicalExpr>>,
     frame: FrameSpec,
+    keeps_first: bool,
     /// Of the input, with origin columns.
     input: SchemaRef,
     /// Of the output, with origin columns.
@@ -128,6 +129,7 @@ impl OverAggregateOperator {
                 calls: plan.aggregates.iter().map(|a| Arc::clone(&a.call)).collect(),
                 arguments: Arguments::new(&plan.aggregates),
             },
+            keeps_first: plan.keeps_first,
             input: with_origin(input),
             schema: with_origin(schema),
             index: BTreeMap::new(),
@@ -186,7 +188,8 @@ impl OverAggregateOperator {
     /// If a row comes in time, since when its frame sees rows; `key` is asked for only if that depends on it.
     fn in_time(&mut self, key: &[u8], partition: i32, time: EventTime, watermark: EventTime) -> Option<i64> {
         if self.frame.unbounded() {
-            return (time > watermark).then_some(NEVER);
+            let in_time = if self.keeps_first { time >= watermark } else { time > watermark };
+            return in_time.then_some(NEVER);
         }
         let range_ms = self.frame.range_ms();
         let key = self.key(key) as usize;

@@ -18,6 +18,7 @@ fn node(frame: OverFrame, keyed: bool) -> Node {
         keys: if keyed { vec![plan_expr("k")] } else { vec![] },
         rowtime: 0,
         frame,
+        keeps_first: false,
         aggregates: aggregates(),
     };
     let mut fields: Vec<Field> = schema().fields().iter().map(|f| f.as_ref().clone()).collect();

@@ -44,7 +44,7 @@ fn window() -> NodeKind {
 
 fn over() -> NodeKind {
     let frame = OverFrame::Rows(Some(1));
-    NodeKind::OverAggregate(OverAggregate { keys: vec![], rowtime: 0, frame, aggregates: vec![] })
+    NodeKind::OverAggregate(OverAggregate { keys: vec![], rowtime: 0, frame, keeps_first: false, aggregates: vec![] })
 }
 
 fn plan(nodes: Vec<Node>) -> StreamPlan {

@@ -4,7 +4,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value,
+    self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, NullTreatment,
+    UnaryOperator, Value,
 };
 
 use crate::error::{Error, Span};
@@ -31,6 +32,29 @@ impl Clause {
             Self::Other => "SELECT",
         }
     }
+}
+
+/// A clause of a call that the parser reads and nobody computes.
+pub(super) fn foreign_clause(function: &Function, upper: &str, place: Option<Span>) -> Option<Error> {
+    let refuse = |clause: &str, hint: &str| {
+        Some(Error::sql(format!("{clause} in {upper} is not supported")).or_at(place).hint(hint))
+    };
+    let ignores = |treatment: &Option<NullTreatment>| *treatment == Some(NullTreatment::IgnoreNulls);
+    if function.over.is_some() && ignores(&function.null_treatment) {
+        return refuse("IGNORE NULLS with OVER", "filter NULLs out before: FROM (SELECT * FROM t WHERE v IS NOT NULL)");
+    }
+    let FunctionArguments::List(list) = &function.args else { return None };
+    list.clauses.iter().find_map(|clause| match clause {
+        FunctionArgumentClause::OrderBy(_) => refuse("ORDER BY", "leave it out: values come in the order of the rows"),
+        FunctionArgumentClause::Limit(_) => refuse("LIMIT", "leave it out"),
+        FunctionArgumentClause::OnOverflow(_) => refuse("ON OVERFLOW", "leave it out: a text may be of any length"),
+        FunctionArgumentClause::Having(_) => refuse("HAVING", "write FILTER (WHERE …)"),
+        FunctionArgumentClause::Separator(_) => refuse("SEPARATOR", "write LISTAGG(v, ', ')"),
+        FunctionArgumentClause::IgnoreOrRespectNulls(treatment) if function.over.is_some() => {
+            ignores(&Some(*treatment)).then(|| refuse("IGNORE NULLS with OVER", "filter NULLs out before"))?
+        }
+        _ => None,
+    })
 }
 
 /// What is wrong with a call where it stands; `upper` is its name in upper case.

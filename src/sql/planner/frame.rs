@@ -1,24 +1,23 @@
-//! What is wrong with the window of an `OVER`, on syntax: its order, its frame, its name. Each at the word it is about.
+//! What is wrong with the window of an `OVER`, on syntax: its order and its frame. Each at the word it is about.
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, UnaryOperator, Value, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec,
+    Expr, UnaryOperator, Value, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec,
 };
 
 use crate::error::{Error, Span};
-use crate::sql::planner::errors::{from_parser, span_of};
+use crate::sql::planner::errors::span_of;
 use crate::sql::planner::interval::{self, Length};
 
 const ROWS: &str = "write ROWS BETWEEN 99 PRECEDING AND CURRENT ROW";
 const RANGE: &str = "write RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW";
 
-/// What is wrong with an `OVER` window; `named`: other windows may complete it.
-pub(super) fn over(spec: &WindowSpec, place: Option<Span>, named: bool) -> Vec<Error> {
+/// What is wrong with an `OVER` window.
+pub(super) fn over(spec: &WindowSpec, place: Option<Span>) -> Vec<Error> {
     let mut errors = Vec::new();
     let mut wrong = |message: &str, place: Option<Span>, hint: &str| {
         errors.push(Error::sql(message).or_at(place).hint(hint));
     };
     match &spec.order_by[..] {
-        [] if named || spec.window_name.is_some() => {}
         [] => wrong(
             "OVER needs ORDER BY an event-time column",
             place,
@@ -39,16 +38,6 @@ pub(super) fn over(spec: &WindowSpec, place: Option<Span>, named: bool) -> Vec<E
     }
     errors.extend(spec.window_frame.as_ref().and_then(|frame| of_frame(frame, place)));
     errors
-}
-
-/// A window that `WINDOW` does not declare.
-pub(super) fn unknown(name: &ast::Ident, declared: &[String]) -> Option<Error> {
-    if declared.contains(&name.value) {
-        return None;
-    }
-    let error = Error::sql(format!("window \"{}\" is not declared", name.value)).or_at(from_parser(name.span));
-    let hint = format!("write WINDOW {} AS (PARTITION BY k ORDER BY ts) at the end of the SELECT", name.value);
-    Some(error.hint(hint).nearest(&name.value, declared.iter().map(String::as_str)))
 }
 
 fn of_frame(frame: &WindowFrame, place: Option<Span>) -> Option<Error> {

@@ -34,6 +34,14 @@ pub(crate) struct Lowering<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) registry: &'a Registry,
     pub(crate) builder: PlanBuilder,
+    /// The OVER below the filter at hand numbers rows of which the first is wanted.
+    pub(super) keeps_first: bool,
+}
+
+impl<'a> Lowering<'a> {
+    pub(crate) fn new(settings: &'a Settings, registry: &'a Registry) -> Self {
+        Self { settings, registry, builder: PlanBuilder::default(), keeps_first: false }
+    }
 }
 
 /// What a logical node became.
@@ -169,6 +177,7 @@ impl Lowering<'_> {
                 Some(number) => self.rank(filter, number, used),
                 None => {
                     let below = used.and(filter.input.schema(), [&filter.predicate]);
+                    self.keeps_first |= rank::keeps_first(filter);
                     let stream = self.lower_used(&filter.input, &below)?;
                     self.filter(stream, &filter.predicate, &filter.input)
                 }

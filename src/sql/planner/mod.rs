@@ -50,7 +50,7 @@ use crate::sql::parser::ast::CreateView;
 use crate::sql::planner::context::{Context, Registry, Relation, Relations, parser_options};
 use crate::sql::planner::errors::translate;
 use crate::sql::planner::locate::Piece;
-use crate::sql::{group_window, length, rewrite};
+use crate::sql::{group_window, length, over_window, rewrite};
 
 /// Steps of one query, views filled in; bounds the time of planning.
 const QUERY_STEPS_MAX: usize = 1_000;
@@ -79,10 +79,11 @@ impl Planner<'_> {
         self.query(&query)
     }
 
-    /// The query with group windows as table functions, and what streams cannot do in it.
+    /// The query with named windows spelt out and group windows as table functions, and what streams cannot do in it.
     pub(crate) fn accepted(&self, query: &ast::Query) -> (ast::Query, Vec<Error>) {
         let mut query = query.clone();
-        let mut refused = group_window::to_table_functions(&mut query);
+        let mut refused = over_window::spell_out(&mut query);
+        refused.extend(group_window::to_table_functions(&mut query));
         refused.extend(refuse::query(&query, self.registry));
         (query, refused)
     }
@@ -134,9 +135,11 @@ impl Planner<'_> {
     /// The query as DataFusion can plan it, and what cannot be read in it.
     fn prepared(&self, query: &ast::Query) -> (ast::Query, Vec<Error>) {
         let mut prepared = query.clone();
+        // queries of a session are not looked at before
+        let mut errors = over_window::spell_out(&mut prepared);
         values::name_columns(&mut prepared);
         length::split_casts(&mut prepared);
-        let errors = rewrite::prepare(&mut prepared, self.registry);
+        errors.extend(rewrite::prepare(&mut prepared, self.registry));
         (prepared, errors)
     }
 

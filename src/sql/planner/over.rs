@@ -82,6 +82,7 @@ impl Lowering<'_> {
         if matches!(window.input.as_ref(), LogicalPlan::Window(_)) {
             return Err(different_windows());
         }
+        let keeps_first = std::mem::take(&mut self.keeps_first);
         let names = window.input.schema();
         let width = names.fields().len();
         let stream = self.lower(&window.input)?;
@@ -113,7 +114,7 @@ impl Lowering<'_> {
             aggregates.push(compiled);
         }
         let kept_width = input.fields().len();
-        let kind = NodeKind::OverAggregate(OverAggregate { keys, rowtime, frame: spec.frame, aggregates });
+        let kind = NodeKind::OverAggregate(OverAggregate { keys, rowtime, frame: spec.frame, keeps_first, aggregates });
         let mut result = self.node(kind, vec![stream.node], &Arc::new(Schema::new(fields)));
         // a column that was left out is never read
         let passed = (0..width).map(|i| at(i).map_or_else(stand_in, place));

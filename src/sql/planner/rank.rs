@@ -122,6 +122,21 @@ fn integer(expr: &Expr) -> Option<i64> {
     }
 }
 
+/// Whether a filter lets nothing pass but the first row of each key in the order of event time.
+pub(super) fn keeps_first(filter: &Filter) -> bool {
+    let Some((column, _)) = number_column(&filter.input).filter(|(_, window)| by_time(window)) else { return false };
+    let schema = filter.input.schema();
+    let is_number = |expr: &Expr| match unaliased(expr) {
+        Expr::Column(found) => schema.index_of_column(found).is_ok_and(|i| i == column),
+        _ => false,
+    };
+    let mut numbers = Numbers { first: 1, last: None };
+    for condition in split_conjunction(&filter.predicate) {
+        numbers.take(condition, &is_number);
+    }
+    numbers == Numbers { first: 1, last: Some(1) }
+}
+
 impl Lowering<'_> {
     pub(super) fn rank(&mut self, filter: &Filter, numbered: Numbered<'_>, used: &Used) -> Result<Stream> {
         let schema = filter.input.schema();

@@ -25,29 +25,22 @@ const ENDLESS: &str = "the rows of a stream have no end: write them to a table a
 
 /// All refusals of a query on streams.
 pub(crate) fn query(query: &Query, registry: &Registry) -> Vec<Error> {
-    let mut refusals = Refusals { registry, windows: Vec::new(), errors: Vec::new() };
+    let mut refusals = Refusals { registry, errors: Vec::new() };
     refusals.query(query);
     refusals.errors
 }
 
 /// All refusals of an expression (computed column, watermark).
 pub(crate) fn expression(expr: &Expr, registry: &Registry) -> Vec<Error> {
-    let mut refusals = Refusals { registry, windows: Vec::new(), errors: Vec::new() };
+    let mut refusals = Refusals { registry, errors: Vec::new() };
     refusals.expressions(expr, Clause::Other);
     refusals.errors
 }
 
 /// Unknown functions only: an ad-hoc query over bounded tables may use all of SQL.
 pub(crate) fn unknown_functions<V: Visit>(syntax: &V, registry: &Registry) -> Vec<Error> {
-    let mut expressions = Expressions {
-        registry,
-        windows: &[],
-        clause: Clause::Other,
-        queries: 0,
-        depth: 0,
-        inside_queries: true,
-        errors: Vec::new(),
-    };
+    let mut expressions =
+        Expressions { registry, clause: Clause::Other, queries: 0, depth: 0, inside_queries: true, errors: Vec::new() };
     if let ControlFlow::Break(error) = syntax.visit(&mut expressions) {
         expressions.errors.push(error);
     }
@@ -56,8 +49,6 @@ pub(crate) fn unknown_functions<V: Visit>(syntax: &V, registry: &Registry) -> Ve
 
 struct Refusals<'a> {
     registry: &'a Registry,
-    /// Names that WINDOW declares in the SELECT at hand.
-    windows: Vec<String>,
     errors: Vec<Error>,
 }
 
@@ -69,7 +60,6 @@ impl Refusals<'_> {
     fn expressions<V: Visit>(&mut self, syntax: &V, clause: Clause) {
         let mut expressions = Expressions {
             registry: self.registry,
-            windows: &self.windows,
             clause,
             queries: 0,
             depth: 0,
@@ -131,29 +121,36 @@ impl Refusals<'_> {
             let place = select.projection.first().and_then(span_of);
             self.refuse("TOP", place, ENDLESS);
         }
-        self.windows = select.named_window.iter().map(|window| window.0.value.clone()).collect();
         self.expressions(&select.qualify, Clause::Other);
         self.names(&select.projection);
-        if !select.lateral_views.is_empty() {
-            self.refuse("LATERAL VIEW", span_of(select), "leave it out");
-        }
+        self.foreign_clauses(select);
         if let GroupByExpr::All(_) = &select.group_by {
             self.refuse("GROUP BY ALL", None, "list the columns");
-        }
-        for window in &select.named_window {
-            if let ast::NamedWindowExpr::WindowSpec(spec) = &window.1 {
-                let place = from_parser(window.0.span);
-                self.errors.extend(frame::over(spec, place, true));
-            }
         }
         self.expressions(&select.projection, Clause::Other);
         self.expressions(&select.selection, Clause::Where);
         self.expressions(&select.group_by, Clause::GroupBy);
         self.expressions(&select.having, Clause::Other);
-        self.expressions(&select.named_window, Clause::Other);
-        // last: a subquery there has windows of its own
         for table in &select.from {
             self.table_with_joins(table);
+        }
+    }
+
+    /// Clauses of other dialects, which the parser reads and nobody plans.
+    fn foreign_clauses(&mut self, select: &Select) {
+        let clauses = [
+            ("LATERAL VIEW", !select.lateral_views.is_empty()),
+            ("CONNECT BY", !select.connect_by.is_empty()),
+            ("PREWHERE", select.prewhere.is_some()),
+            ("SELECT … INTO", select.into.is_some()),
+            ("EXCLUDE", select.exclude.is_some()),
+            ("CLUSTER BY", !select.cluster_by.is_empty()),
+            ("DISTRIBUTE BY", !select.distribute_by.is_empty()),
+            ("SORT BY", !select.sort_by.is_empty()),
+            ("SELECT AS", select.value_table_mode.is_some()),
+        ];
+        for (name, _) in clauses.into_iter().filter(|(_, written)| *written) {
+            self.refuse(name, span_of(select), "it is no Flink SQL: write the query with FROM, WHERE and GROUP BY");
         }
     }
 
@@ -188,6 +185,19 @@ impl Refusals<'_> {
             ),
             TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
                 self.refuse("TABLESAMPLE", place, "filter with WHERE");
+            }
+            TableFactor::Table { with_hints, partitions, index_hints, json_path, with_ordinality, .. }
+                if !with_hints.is_empty()
+                    || !partitions.is_empty()
+                    || !index_hints.is_empty()
+                    || json_path.is_some()
+                    || *with_ordinality =>
+            {
+                self.refuse(
+                    "what stands behind the name of the table",
+                    place,
+                    "options are given as /*+ OPTIONS('key' = 'value') */, partitions are chosen with WHERE",
+                );
             }
             TableFactor::Table { args: Some(args), .. } => self.window_args(&args.args),
             TableFactor::TableFunction { expr: Expr::Function(f), .. } => {
@@ -232,7 +242,6 @@ impl Refusals<'_> {
 struct Expressions<'a> {
     registry: &'a Registry,
     /// Names that WINDOW declares.
-    windows: &'a [String],
     /// The clause that all expressions stand in.
     clause: Clause,
     /// Queries around the current place: what is inside is checked as a query of its own.
@@ -312,20 +321,13 @@ impl Expressions<'_> {
             return;
         }
         self.errors.extend(calls::wrong_arguments(function, &upper, place));
-        let named = match &function.over {
-            Some(WindowType::NamedWindow(name)) => Some(name),
-            Some(WindowType::WindowSpec(spec)) => spec.window_name.as_ref(),
-            None => None,
-        };
-        if !self.inside_queries {
-            self.errors.extend(named.and_then(|name| frame::unknown(name, self.windows)));
-        }
+        self.errors.extend(calls::foreign_clause(function, &upper, place));
         if let Some(WindowType::WindowSpec(spec)) = &function.over
             && !self.inside_queries
         {
             // Top-N of a window may have any order
             if !matches!(upper.as_str(), "ROW_NUMBER" | "RANK" | "DENSE_RANK") {
-                self.errors.extend(frame::over(spec, place, false));
+                self.errors.extend(frame::over(spec, place));
             }
             if !self.registry.is_aggregate(&name) && !matches!(&upper[..], "PROCTIME") {
                 self.over_function(&upper, place);

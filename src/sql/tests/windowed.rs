@@ -68,7 +68,7 @@ fn the_first_rows_in_time_are_numbered_as_they_pass() {
             "
         Sink result
           Calc [n] where=[ROW_NUMBER() = 1]
-            OverAggregate keys=[site] order=$4 frame=ROWS UNBOUNDED calls=[ROW_NUMBER()]
+            OverAggregate keys=[site] order=$4 frame=ROWS UNBOUNDED calls=[ROW_NUMBER()] first row only
               {READ}"
         ),
     );
