@@ -16,6 +16,7 @@ mod crash;
 mod files;
 mod fuzz;
 mod ground_truth;
+mod kafka_security;
 mod kafka_tables;
 mod main_job;
 mod postgres;
