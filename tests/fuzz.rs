@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
-use streamer::error::{Error, ErrorKind};
+use streamer::error::ErrorKind;
 use streamer::formats;
 use streamer::state::{manifest::Manifest, snapshot};
 use streamer::table::Options;
@@ -146,7 +146,8 @@ fn random_bytes_harm_nobody() {
 /// A script is a plan or errors, and none of them is ours: a panic of the planner is an error of kind `Internal`.
 fn plans_or_refuses(script: &str) -> Result<(), TestCaseError> {
     let Err(error) = streamer::sql::plan_script(script, &|_| Some("x".to_owned())) else { return Ok(()) };
-    let ours = error.flatten().into_iter().find(|error| error.kind() == ErrorKind::Internal).map(Error::to_string);
+    let ours =
+        error.flatten().into_iter().find(|error| error.kind() == ErrorKind::Internal).map(|error| error.to_string());
     prop_assert!(ours.is_none(), "{:?}\n{}", ours, script);
     Ok(())
 }
@@ -293,9 +294,9 @@ fn options_are_taken_or_refused() {
     let option = (any::<Index>(), any::<Index>(), prop::option::of("\\PC{0,12}"));
     let strategy = (any::<Index>(), prop::collection::vec(option, 0..8), any::<bool>());
     fuzz("options", &strategy, |(connector, options, writes)| {
-        let mut all = std::collections::BTreeMap::from([("connector", connector.get(&connectors).to_string())]);
+        let mut all = std::collections::BTreeMap::from([("connector", (*connector.get(&connectors[..])).to_owned())]);
         for (key, value, random) in options {
-            all.insert(key.get(&keys), random.unwrap_or_else(|| value.get(&values).to_string()));
+            all.insert(*key.get(&keys[..]), random.unwrap_or_else(|| (*value.get(&values[..])).to_owned()));
         }
         let all: Vec<String> =
             all.iter().map(|(key, value)| format!("'{key}' = '{}'", value.replace('\'', "''"))).collect();
