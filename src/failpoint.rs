@@ -1,8 +1,8 @@
 //! Places where a test makes the process die, hang or fail: every named step of an epoch, of a delivery and of a
 //! takeover. Without the feature `failpoints` a place is nothing; with it, one place is armed by the environment:
 //!
-//! `STREAMER_FAILPOINT=name[:nth]=kill|stop|error|sleep:MS`: the nth time (the first, if not said) the step is reached,
-//! the process gets SIGKILL or SIGSTOP, the step fails, or it takes that long.
+//! `STREAMER_FAILPOINT=name[:nth]=kill|stop|error|panic|sleep:MS`: the nth time (the first, if not said) the step is reached,
+//! the process gets SIGKILL or SIGSTOP, the step fails or panics, or it takes that long.
 
 /// The steps, in the order of an epoch's way; each stands in the code exactly once (kept by a test).
 pub const FAILPOINTS: &[&str] = &[
@@ -89,6 +89,7 @@ mod armed {
     enum Action {
         Signal(&'static str),
         Fail,
+        Panic,
         Sleep(Duration),
     }
 
@@ -113,6 +114,7 @@ mod armed {
                 Ok(())
             }
             Action::Fail => Err(Error::unavailable(format!("failpoint \"{name}\""))),
+            Action::Panic => std::panic::panic_any("a panic was asked for"),
             Action::Sleep(time) => {
                 std::thread::sleep(time);
                 Ok(())
@@ -123,7 +125,7 @@ mod armed {
     fn parse(text: &str) -> Result<Armed> {
         let wrong = || {
             Error::config(format!("{VARIABLE}=\"{text}\" arms nothing"))
-                .hint("write it as epoch.committed:2=kill; actions are kill, stop, error and sleep:MS")
+                .hint("write it as epoch.committed:2=kill; actions are kill, stop, error, panic and sleep:MS")
         };
         let (place, action) = text.split_once('=').ok_or_else(wrong)?;
         let (name, nth) = place.split_once(':').unwrap_or((place, "1"));
@@ -136,6 +138,7 @@ mod armed {
             None if action == "kill" => Action::Signal("-KILL"),
             None if action == "stop" => Action::Signal("-STOP"),
             None if action == "error" => Action::Fail,
+            None if action == "panic" => Action::Panic,
             Some(("sleep", time)) => Action::Sleep(Duration::from_millis(time.parse().map_err(|_| wrong())?)),
             _ => return Err(wrong()),
         };

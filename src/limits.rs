@@ -58,6 +58,9 @@ pub const JSON_DEPTH_MAX: usize = 100;
 /// Bytes of one script.
 pub const SCRIPT_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of a file whose text is the value of a variable of a script: a password, or certificates.
+pub const SECRET_BYTES_MAX: u64 = 64 << 10;
+
 /// Nesting of parentheses and subqueries in a script.
 pub const SQL_DEPTH_MAX: usize = 64;
 
@@ -73,8 +76,14 @@ pub const FULL_SNAPSHOT_EPOCHS: u64 = 60;
 /// Manifests kept behind the newest.
 pub const MANIFESTS_KEPT: usize = 4;
 
-/// Bytes of one HTTP request body, and of its head.
+/// Bytes of one HTTP request body, which nobody reads. A head may have about 400 KiB and 100 lines: hyper's bounds.
 pub const HTTP_BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Connections the HTTP server holds at once; further ones wait until one ends.
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
+
+/// How long one connection of HTTP may take in all. Those who ask for metrics open another.
+pub const HTTP_CONNECTION_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Time between two looks at idle partitions and at the source-wide watermark.
 pub const SOURCE_TICK: Duration = Duration::from_millis(50);

@@ -18,6 +18,25 @@ use crate::time::{EventTime, WATERMARK_MIN, parse_bytes, parse_duration};
 /// which Arrow's units cannot.
 pub const DIGITS: &str = "digits";
 
+/// Parts of the names of options whose values are secrets.
+const SECRETS: [&str; 9] = [
+    "password",
+    "passphrase",
+    "secret",
+    "token",
+    "credential",
+    "jaas",
+    "key.pem",
+    "keystore.key",
+    "oauthbearer.config",
+];
+
+/// Whether the value of the option of this name is never to be shown.
+pub fn is_secret(option: &str) -> bool {
+    let option = option.to_ascii_lowercase();
+    SECRETS.iter().any(|part| option.contains(part))
+}
+
 /// A declared table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableSpec {

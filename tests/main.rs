@@ -10,10 +10,13 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod cli;
 mod crash;
 mod files;
+mod fuzz;
 mod ground_truth;
+mod kafka_security;
 mod kafka_tables;
 mod main_job;
 mod postgres;

@@ -5,6 +5,7 @@
 mod check;
 mod embedded;
 mod health;
+mod masked;
 mod replay;
 mod report;
 mod run;
@@ -271,7 +272,8 @@ impl From<Error> for Failure {
 
 impl Failure {
     fn report(&self) {
-        let script = self.script.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
+        let script = self.script.as_ref().map(|(path, text)| (path.as_str(), masked::masked(text)));
+        let script = script.as_ref().map(|(path, text)| (*path, text.as_str()));
         let mut text = self.error.render(script, show::color(show::Stream::Error));
         let errors = self.error.clone().flatten().len();
         if errors > 1 {

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::cli::{Failure, ScriptArguments};
 use crate::connectors::{Usage, filesystem};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::SCRIPT_BYTES_MAX;
+use crate::limits::{SCRIPT_BYTES_MAX, SECRET_BYTES_MAX};
 use crate::plan::StreamPlan;
 use crate::sql::{self, Script};
 
@@ -30,7 +30,10 @@ pub(super) struct LoadedScript {
 pub(super) fn load(arguments: &ScriptArguments) -> Result<LoadedScript, Failure> {
     let (path, text) = read(&arguments.file)?;
     let given = variables(&arguments.variables)?;
-    let lookup = |name: &str| given.get(name).cloned().or_else(|| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let lookup = |name: &str| match name.strip_prefix("file:") {
+        Some(path) => secret(Path::new(path)),
+        None => given.get(name).cloned().or_else(|| std::env::var(name).ok().filter(|v| !v.is_empty())),
+    };
     let script = sql::plan_script(&text, &lookup)
         .map_err(|error| Failure { error, script: Some((path.clone(), text.clone())) })?;
     let stem = arguments.file.file_stem().and_then(|s| s.to_str()).unwrap_or("script");
@@ -72,6 +75,17 @@ fn read(file: &Path) -> Result<(String, String)> {
         String::from_utf8(bytes).map_err(|e| named(format!("byte {} is not UTF-8", e.utf8_error().valid_up_to())))?;
     let path = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
     Ok((path, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
+}
+
+/// The text of a file for `${file:PATH}`, without the end of its last line; `None` if there is none to be had.
+fn secret(path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    // A device or a pipe might never end, or never begin.
+    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    std::fs::File::open(path).ok()?.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8(bytes).ok().filter(|text| text.len() as u64 <= SECRET_BYTES_MAX)?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    Some(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
 fn variables(given: &[String]) -> Result<BTreeMap<String, String>> {
@@ -118,8 +132,12 @@ impl StateLayout {
     /// its own state as rows nor write rows into it.
     ///
     /// # Errors
-    /// `Config` for the first such table.
+    /// `Config` for the first such table, and for a state that is no folder.
     pub(super) fn check_tables(&self, plan: &StreamPlan) -> Result<()> {
+        if let Some((scheme, _)) = self.root.to_string_lossy().split_once("://") {
+            return Err(Error::config(format!("the state of a job cannot be kept in \"{scheme}\""))
+                .hint("give a folder of this machine: --state DIR"));
+        }
         let sources = plan.sources().map(|(_, source)| (&source.table, Usage::Source));
         let sinks = plan.sinks().map(|(_, sink)| (&sink.table, Usage::Sink));
         let state = resolved(&self.root)?;
@@ -174,6 +192,29 @@ mod tests {
         for (path, expected) in [("a", "a"), ("link", "a"), ("link/x/../y", "a/y"), ("b/./c/../d", "b/d")] {
             assert_eq!(resolved(&root.join(path)).unwrap(), root.join(expected), "{path}");
         }
+    }
+
+    #[test]
+    fn a_file_gives_its_text_without_the_end_of_its_last_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        let limit = usize::try_from(SECRET_BYTES_MAX).unwrap();
+        for (bytes, expected) in [
+            (b"a b\n".to_vec(), Some("a b".to_owned())),
+            (b"a\r\n".to_vec(), Some("a".to_owned())),
+            (b"-----\nQQ==\n-----\n\n".to_vec(), Some("-----\nQQ==\n-----\n".to_owned())),
+            (b" x ".to_vec(), Some(" x ".to_owned())),
+            (b"".to_vec(), Some(String::new())),
+            (b"\xff".to_vec(), None),
+            (vec![b'x'; limit], Some("x".repeat(limit))),
+            (vec![b'x'; limit + 1], None),
+        ] {
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(secret(&path), expected);
+        }
+        assert_eq!(secret(directory.path()), None);
+        assert_eq!(secret(&directory.path().join("none")), None);
+        assert_eq!(secret(Path::new("/dev/zero")), None);
     }
 
     #[test]

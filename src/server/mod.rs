@@ -1,5 +1,6 @@
 //! HTTP on loopback: `/metrics` (Prometheus text), `/livez`, `/readyz`. Reads counters, changes nothing.
 
+mod connections;
 mod exposition;
 
 use std::net::SocketAddr;
@@ -8,14 +9,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use self::connections::Bounded;
 use crate::error::{Error, Result};
-use crate::limits::HTTP_BODY_BYTES_MAX;
+use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_CONNECTION_TIME_MAX, HTTP_CONNECTIONS_MAX};
 use crate::metrics::Metrics;
 use crate::time::Clock;
 
@@ -68,14 +71,28 @@ pub async fn start(
         .route("/metrics", get(exposition))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
-        .layer(DefaultBodyLimit::max(HTTP_BODY_BYTES_MAX))
+        .layer(middleware::from_fn(bounded_body))
         .with_state(watched);
+    let listener = Bounded::new(listener, HTTP_CONNECTIONS_MAX, HTTP_CONNECTION_TIME_MAX);
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "the metrics server stopped");
         }
     });
     Ok(Server { address, task })
+}
+
+/// Refuses requests with a large body, or one of unknown size. Nobody here reads one.
+async fn bounded_body(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return StatusCode::LENGTH_REQUIRED.into_response();
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > HTTP_BODY_BYTES_MAX) {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    }
+    next.run(request).await
 }
 
 async fn exposition(State(watched): State<Watched>) -> Response {
@@ -114,8 +131,80 @@ fn not_ready(watched: &Watched) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
     use crate::time::system_clock;
+
+    /// First line of the answer to `head` and a body of so many bytes; empty if there is none.
+    async fn asked(address: SocketAddr, head: &str, body: usize) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // A server that has answered need not read to the end.
+        let _sent = stream.write_all(format!("{head}\r\n{}", "x".repeat(body)).as_bytes()).await;
+        let mut answer = Vec::new();
+        let _read = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+    }
+
+    async fn server() -> Server {
+        start("127.0.0.1:0".parse().unwrap(), false, Arc::default(), system_clock(), Duration::from_secs(1))
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn large_bodies_and_heads_are_refused() {
+        let server = server().await;
+        let get = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+        assert_eq!(asked(server.address, get, 0).await, "HTTP/1.1 200 OK");
+        let sized = |size: usize| format!("{get}Content-Length: {size}\r\n");
+        let most = asked(server.address, &sized(HTTP_BODY_BYTES_MAX), HTTP_BODY_BYTES_MAX).await;
+        assert_eq!(most, "HTTP/1.1 200 OK");
+        // Told by the head: the body is not waited for.
+        let more = asked(server.address, &sized(HTTP_BODY_BYTES_MAX + 1), 0).await;
+        assert_eq!(more, "HTTP/1.1 413 Payload Too Large");
+        let unknown = asked(server.address, &format!("{get}Transfer-Encoding: chunked\r\n"), 0).await;
+        assert_eq!(unknown, "HTTP/1.1 411 Length Required");
+        let head = asked(server.address, &format!("{get}X: {}\r\n", "x".repeat(1 << 20)), 0).await;
+        assert!(head.is_empty() || head.starts_with("HTTP/1.1 431"), "{head}");
+        let headers = asked(server.address, &format!("{get}{}", "X: y\r\n".repeat(1000)), 0).await;
+        assert!(headers.starts_with("HTTP/1.1 431"), "{headers}");
+    }
+
+    #[tokio::test]
+    async fn no_more_connections_than_places_are_served_and_the_next_waits() {
+        let server = server().await;
+        let mut silent = Vec::new();
+        for _ in 0..HTTP_CONNECTIONS_MAX {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            // An answer shows that it has its place.
+            stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            assert!(stream.read(&mut [0; 512]).await.unwrap() > 0);
+            silent.push(stream);
+        }
+        let mut next = TcpStream::connect(server.address).await.unwrap();
+        next.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = [0; 512];
+        assert!(tokio::time::timeout(Duration::from_millis(100), next.read(&mut answer)).await.is_err());
+        silent.pop();
+        assert!(next.read(&mut answer).await.unwrap() > 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_ends_and_makes_room() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = Bounded::new(listener, 1, Duration::from_millis(50));
+        let router = Router::new().route("/livez", get(async || "alive\n"));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        silent.write_all(b"GET /livez HTTP/1.1\r\nHo").await.unwrap();
+        let answer = asked(address, "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", 0).await;
+        assert_eq!(answer, "HTTP/1.1 200 OK");
+        assert!(matches!(silent.read(&mut [0; 16]).await, Ok(0) | Err(_)));
+        server.abort();
+    }
 
     #[tokio::test]
     async fn refuses_to_be_reached_from_outside() {

@@ -104,7 +104,7 @@ pub enum JobKind {
     },
 }
 
-/// Plans a script; `variables` gives the values of `${NAME}` in options.
+/// Plans a script; `variables` gives the values of `${NAME}` in options, and asked for `file:PATH` the text of a file.
 ///
 /// # Errors
 /// All errors of the script at once ([`Error::flatten`]), in script order, each with its place.
@@ -122,12 +122,15 @@ pub fn plan_script(text: &str, variables: &dyn Fn(&str) -> Option<String>) -> Re
     planned.map_err(|e| Error::internal("planning failed").because(e))?
 }
 
-/// The values of all names in `${…}`: the planning thread cannot ask for them.
+/// The values of all names in `${…}`, `file:PATH` among them: the planning thread cannot ask for them.
 fn used_variables(text: &str, variables: &dyn Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for piece in text.split("${").skip(1) {
-        let end = piece.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(piece.len());
-        let name = piece.get(..end).unwrap_or_default();
+        let end = match piece.starts_with(parser::FILE) {
+            true => piece.find('}').map(|end| piece.get(..end).and_then(|inside| inside.find(":-")).unwrap_or(end)),
+            false => piece.find(|c: char| !c.is_ascii_alphanumeric() && c != '_'),
+        };
+        let name = piece.get(..end.unwrap_or(piece.len())).unwrap_or_default();
         if let Some(value) = variables(name) {
             found.insert(name.to_owned(), value);
         }

@@ -3,9 +3,7 @@
 
 use crate::sql::parser::ast::{ColumnDef, ColumnDefKind, CreateTable, CreateView, Spanned};
 use crate::sql::parser::names::quoted;
-
-/// Parts of option names whose values are not shown.
-const SECRETS: [&str; 4] = ["password", "secret", "jaas", "token"];
+use crate::table::is_secret;
 
 /// The statement of a table.
 pub(crate) fn table(create: &CreateTable) -> String {
@@ -51,9 +49,8 @@ fn column(column: &ColumnDef) -> String {
 }
 
 fn option(key: &str, value: &str) -> String {
-    let named = |text: &str| SECRETS.iter().any(|part| text.to_ascii_lowercase().contains(part));
     // a URL may hold a password: `postgres://user:password@host`, `?password=…`
-    let secret = named(key) || key == "url" && (value.contains('@') || named(value));
+    let secret = is_secret(key) || key == "url" && (value.contains('@') || is_secret(value));
     format!("{} = {}", literal(key), literal(if secret { "******" } else { value }))
 }
 
@@ -72,9 +69,12 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         assert_eq!(option("url", "jdbc:postgresql://h/d"), "'url' = 'jdbc:postgresql://h/d'");
-        for (key, value) in
-            [("url", "jdbc:postgresql://h/d?password=x1"), ("url", "postgres://u:x1@h/d"), ("password", "x1")]
-        {
+        for (key, value) in [
+            ("url", "jdbc:postgresql://h/d?password=x1"),
+            ("url", "postgres://u:x1@h/d"),
+            ("password", "x1"),
+            ("properties.ssl.key.pem", "x1"),
+        ] {
             assert!(!option(key, value).contains("x1"), "{key}");
         }
     }

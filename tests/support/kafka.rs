@@ -196,6 +196,11 @@ pub(crate) fn create_topic(bootstrap: &str, name: &str, partitions: i32) {
     done(admin(bootstrap).create_topics([&topic], &options()));
 }
 
+/// Creates a topic of one partition without a replica, on a broker that is alone.
+pub(crate) fn create_single_topic(bootstrap: &str, name: &str) {
+    done(admin(bootstrap).create_topics([&NewTopic::new(name, 1, TopicReplication::Fixed(1))], &options()));
+}
+
 /// Gives a topic more partitions, so that it has `total`.
 pub(crate) fn add_partitions(bootstrap: &str, name: &str, total: usize) {
     done(admin(bootstrap).create_partitions([&NewPartitions::new(name, total)], &options()));

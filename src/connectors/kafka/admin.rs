@@ -17,7 +17,7 @@ use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, Producer
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
 
-use super::client::{self, Consumer};
+use super::client::{self, Consumer, Contact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::failpoint;
 use crate::limits::{KAFKA_PRODUCE_BYTES_MAX, RETRY_TIME_MAX};
@@ -67,6 +67,7 @@ pub struct Deliveries {
 struct Reports {
     /// Rings when a record has left the queue.
     room: Notify,
+    contact: Contact,
     state: Mutex<ReportState>,
 }
 
@@ -90,6 +91,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         client::warn(&error, reason);
+        self.0.contact.note(&error, reason);
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.broker_errors = state.broker_errors.saturating_add(1);
         if error.rdkafka_error_code() == Some(Code::Fatal) {
@@ -213,7 +215,8 @@ impl Producer {
     }
 
     fn create(config: &ClientConfig) -> Result<Self> {
-        let reports = Arc::new(Reports::default());
+        let contact = Contact::new(config.get("bootstrap.servers").unwrap_or_default());
+        let reports = Arc::new(Reports { contact, ..Reports::default() });
         let inner = Arc::new(client::create(config, Context(Arc::clone(&reports)))?);
         Ok(Self { inner, reports })
     }
@@ -330,13 +333,11 @@ impl Producer {
     /// # Errors
     /// `Config` if there is no such topic, `Unavailable` if no broker answers.
     pub async fn partition_count(&self, topic: &str) -> Result<i32> {
-        let (inner, topic) = (Arc::clone(&self.inner), topic.to_owned());
+        let (inner, reports, topic) = (Arc::clone(&self.inner), Arc::clone(&self.reports), topic.to_owned());
         client::blocking(move || {
             let what = format!("the partitions of topic \"{topic}\" are not known");
-            let metadata = inner
-                .client()
-                .fetch_metadata(Some(&topic), client::REQUEST_TIME_MAX)
-                .map_err(|e| client::from_kafka(&what, &e).hint(client::UNREACHED_HINT))?;
+            let ask = |time| inner.client().fetch_metadata(Some(&topic), time);
+            let metadata = client::described(&reports.contact, &what, ask)?;
             let count = metadata.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len());
             match i32::try_from(count) {
                 Ok(count) if count > 0 => Ok(count),

@@ -5,6 +5,7 @@
 //! at every attempt; only what it calls fatal, or what no retry can mend, becomes an error.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ use crate::time::{Clock, system_clock};
 /// How long a question to the brokers may take before the job says that they do not answer.
 pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(15);
 
+/// How long the first question may take before it is looked at why nobody answers.
+const FIRST_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// How long the question for a topic's id may take, which a broker that has just answered is asked.
 const ID_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -38,28 +42,58 @@ pub(super) type Consumer = BaseConsumer<Context>;
 /// A warning that holds on is told again after this time.
 const WARN_AGAIN: Duration = Duration::from_secs(60);
 
-/// Sends librdkafka's log and errors to ours and remembers a fatal error.
+/// What the clients of one table know of their brokers: who is asked, and why nobody answers.
 #[derive(Debug, Default)]
-pub(super) struct Context {
+pub(super) struct Contact {
     /// Addresses asked first.
     servers: String,
-    fatal: Mutex<Option<String>>,
+    /// Whether a broker has ever answered.
+    answered: AtomicBool,
     /// Why the last connection failed, and when; nothing once a broker has answered.
-    refused: Mutex<Option<(Duration, String)>>,
+    refused: Mutex<Option<(Duration, Failure)>>,
 }
 
-impl Context {
+impl Contact {
+    /// Nothing known yet of the brokers at `servers`.
+    pub(super) fn new(servers: &str) -> Self {
+        Self { servers: servers.to_owned(), ..Self::default() }
+    }
+
+    /// Takes note of a connection that failed.
+    pub(super) fn note(&self, error: &KafkaError, reason: &str) {
+        if let Some(failure) = Failure::of(error, reason) {
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((CLOCK.elapsed(), failure));
+        }
+    }
+
     /// Why no broker answers, as far as the last attempt before `now` tells: a failure of long ago says nothing.
-    fn refused(&self, now: Duration) -> Option<String> {
+    fn refused(&self, now: Duration) -> Option<Failure> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.as_ref().filter(|(then, _)| now.saturating_sub(*then) < REFUSED_HOLDS).map(|(_, why)| why.clone())
     }
 
     /// A broker has answered: what failed before is over.
     fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Whether waiting mends nothing: no broker has ever answered, and the last one was refused for who it is, or has
+    /// refused us for who we are.
+    fn hopeless(&self) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.answered.load(Ordering::Relaxed) && refused.as_ref().is_some_and(|(_, why)| why.hint.is_some())
+    }
+}
+
+/// Sends librdkafka's log and errors to ours and remembers a fatal error.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    contact: Contact,
+    fatal: Mutex<Option<String>>,
+}
+
+impl Context {
     /// The error after which the client is of no use.
     pub(super) fn fatal(&self) -> Option<Error> {
         let fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,9 +110,7 @@ impl ClientContext for Context {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             *self.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
-        if let Some(failure) = Failure::of(&error, reason) {
-            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((CLOCK.elapsed(), failure.reason));
-        }
+        self.contact.note(&error, reason);
         warn(&error, reason);
     }
 }
@@ -92,9 +124,12 @@ impl ConsumerContext for Context {
 }
 
 /// A connection that failed, in a few words.
+#[derive(Debug, Clone)]
 struct Failure {
     broker: String,
     reason: String,
+    /// What to change, where no waiting helps.
+    hint: Option<&'static str>,
 }
 
 impl Failure {
@@ -103,16 +138,79 @@ impl Failure {
     fn of(error: &KafkaError, text: &str) -> Option<Self> {
         use RDKafkaErrorCode as Code;
         let code = error.rdkafka_error_code()?;
-        if !matches!(code, Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut) {
+        if !matches!(
+            code,
+            Code::BrokerTransportFailure
+                | Code::Resolve
+                | Code::OperationTimedOut
+                | Code::SSL
+                | Code::Authentication
+                | Code::SaslAuthenticationFailed
+        ) {
             return None;
         }
         let (broker, reason) = text.split_once(": ")?;
+        let broker = broker.rsplit('/').find(|part| part.contains(':')).unwrap_or(broker).to_owned();
         let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
+        if let Some((reason, hint)) = secured(code, &broker, reason) {
+            return Some(Self { broker, reason, hint: Some(hint) });
+        }
         let reason = reason.rsplit_once(" failed: ").map_or(reason, |(_, reason)| reason);
-        let broker = broker.rsplit('/').find(|part| part.contains(':')).unwrap_or(broker);
-        Some(Self { broker: broker.to_owned(), reason: lower(reason) })
+        Some(Self { broker, reason: lower(reason), hint: None })
     }
 }
+
+/// What is wrong with the security of a connection, and what to change; `None` if it is something else.
+fn secured(code: RDKafkaErrorCode, broker: &str, reason: &str) -> Option<(String, &'static str)> {
+    let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
+    if reason.contains("certificate verify failed") {
+        return Some((
+            format!(
+                "its certificate cannot be trusted: it is of no known authority, out of date, or not made out to \"{host}\""
+            ),
+            CERTIFICATE_HINT,
+        ));
+    }
+    // Without a certificate, with one of an authority that the broker does not know, or with an old one: brokers tell
+    // them apart in their own log only.
+    if reason.contains("alert handshake failure") || (reason.contains(" alert ") && reason.contains("certificate")) {
+        return Some(("it wants a client certificate that it trusts".to_owned(), CLIENT_CERTIFICATE_HINT));
+    }
+    if let Some((_, offered)) = reason.split_once("broker's supported mechanisms:") {
+        let offered = match offered.trim() {
+            "" => String::new(),
+            offered => format!("; it offers {offered}"),
+        };
+        return Some((format!("it does not take this SASL mechanism{offered}"), PROTOCOL_HINT));
+    }
+    match code {
+        RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => {
+            // The brokers' own words end the sentence; librdkafka's say where it was.
+            let reason = reason.rsplit_once("SASL authentication error: ").map_or(reason, |(_, reason)| reason);
+            Some((lower(reason), LOGIN_HINT))
+        }
+        RDKafkaErrorCode::SSL => {
+            let reason = reason.rsplit_once("SSL routines::").map_or(reason, |(_, reason)| reason);
+            Some((format!("TLS fails: {reason}"), PROTOCOL_HINT))
+        }
+        _ => None,
+    }
+}
+
+/// A broker's certificate that is not believed.
+const CERTIFICATE_HINT: &str = "set \"properties.ssl.ca.location\" to the certificate of the brokers' authority, and \
+                                name them in \"properties.bootstrap.servers\" as their certificates do";
+
+/// A broker that wants to know who we are.
+const CLIENT_CERTIFICATE_HINT: &str = "set \"properties.ssl.certificate.location\" and \"properties.ssl.key.location\" \
+                                       to a certificate that the brokers trust, and its key";
+
+/// A user or password that is wrong.
+const LOGIN_HINT: &str = "check \"properties.sasl.mechanism\", \"properties.sasl.username\" and its password";
+
+/// A listener that speaks something else.
+const PROTOCOL_HINT: &str = "check \"properties.security.protocol\", \"properties.sasl.mechanism\" and the port: a listener \
+                             speaks one protocol";
 
 /// The clock of all clients' warnings and questions.
 static CLOCK: LazyLock<Clock> = LazyLock::new(system_clock);
@@ -151,7 +249,7 @@ pub(super) fn warn(error: &KafkaError, reason: &str) {
         return;
     }
     match Failure::of(error, reason) {
-        Some(Failure { broker, reason }) if due(&broker) => {
+        Some(Failure { broker, reason, .. }) if due(&broker) => {
             tracing::warn!("kafka broker {broker} does not answer ({reason}); it is tried again");
         }
         None if due(reason) => tracing::warn!(error = %code_text(error), reason, "kafka"),
@@ -166,6 +264,8 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, text: &str) {
         return;
     }
     match level {
+        // Comes again with every connection.
+        _ if facility == "SSL" && !due(text) => tracing::debug!(facility, "kafka: {text}"),
         // A failed connection comes as an error, too, and is told there.
         // Asking for a producer id is repeated while the transaction of a predecessor ends; giving up is an error.
         _ if facility == "FAIL" || facility == "GETPID" => tracing::debug!(facility, "kafka: {text}"),
@@ -202,15 +302,33 @@ where
         KafkaError::ClientConfig(_, _, name, _) => {
             Error::config(format!("option \"properties.{name}\" is not accepted by the kafka client"))
         }
-        KafkaError::ClientCreation(reason) => Error::config(format!("the kafka client cannot be made: {reason}")),
+        KafkaError::ClientCreation(reason) => not_made(&reason),
         other => from_kafka("the kafka client cannot be made", &other),
     })
+}
+
+/// A client that was not made. What librdkafka says of certificates (`ssl.ca.location failed: error:…`) names the
+/// property and, in OpenSSL's words, a reason that is none; never a value.
+fn not_made(reason: &str) -> Error {
+    match reason.split_once(" failed: ") {
+        Some((name, reason)) if name.starts_with("ssl.") && !name.contains(' ') => {
+            let what = match name {
+                "ssl.key.location" | "ssl.key.pem" | "ssl.keystore.location" => {
+                    "it cannot be read, or the password of the key does not open it"
+                }
+                _ => "it cannot be read, or is not PEM",
+            };
+            Error::config(format!("option \"properties.{name}\": {what}")).detail(reason.trim_end_matches(": "))
+        }
+        _ => Error::config(format!("the kafka client cannot be made: {reason}")),
+    }
 }
 
 /// Makes a consumer and starts the thread that serves its events until the last other holder lets it go.
 pub(super) fn consumer(config: &ClientConfig, table: &str) -> Result<Arc<Consumer>> {
     let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-    let consumer: Arc<Consumer> = Arc::new(create(config, Context { servers, ..Context::default() })?);
+    let consumer: Arc<Consumer> =
+        Arc::new(create(config, Context { contact: Contact::new(&servers), ..Context::default() })?);
     let weak = Arc::downgrade(&consumer);
     std::thread::Builder::new()
         .name(format!("kafka-{table}").chars().take(15).collect())
@@ -271,6 +389,10 @@ pub(super) fn with_hint(error: Error, hint: &str) -> Error {
 
 fn lower(text: &str) -> String {
     let text = text.strip_prefix("Local: ").or_else(|| text.strip_prefix("Broker: ")).unwrap_or(text);
+    // An abbreviation stays one.
+    if text.chars().nth(1).is_some_and(char::is_uppercase) {
+        return text.to_owned();
+    }
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
@@ -362,7 +484,28 @@ pub(super) fn commit(consumer: &Consumer, positions: &[(&str, i32, i64)]) {
 
 /// Metadata of one topic or of all, from any broker.
 pub(super) fn metadata(consumer: &Consumer, topic: Option<&str>, what: &str) -> Result<Metadata> {
-    asked(consumer, what, || consumer.fetch_metadata(topic, REQUEST_TIME_MAX))
+    described(&consumer.context().contact, what, |time| consumer.fetch_metadata(topic, time))
+}
+
+/// The answer to a first question, asked again while there is hope: certificates and passwords get no better.
+pub(super) fn described<T>(contact: &Contact, what: &str, question: impl Fn(Duration) -> KafkaResult<T>) -> Result<T> {
+    use RDKafkaErrorCode as Code;
+    contacted(contact, what, || {
+        let mut time = FIRST_TIME_MAX;
+        let mut left = REQUEST_TIME_MAX;
+        loop {
+            let answer = question(time.min(left));
+            left = left.saturating_sub(time);
+            time = time.saturating_mul(2);
+            match &answer {
+                Err(error) if !left.is_zero() && !contact.hopeless() => match error.rdkafka_error_code() {
+                    Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut) => {}
+                    _ => return answer,
+                },
+                _ => return answer,
+            }
+        }
+    })
 }
 
 /// How often a question is asked again that was lost with its broker.
@@ -374,16 +517,19 @@ pub(super) const UNREACHED_HINT: &str = "start the brokers, or correct \"propert
 
 /// Asks the brokers; without an answer `what` is the consequence.
 fn asked<T>(consumer: &Consumer, what: &str, question: impl Fn() -> KafkaResult<T>) -> Result<T> {
+    contacted(&consumer.context().contact, what, question)
+}
+
+fn contacted<T>(contact: &Contact, what: &str, question: impl Fn() -> KafkaResult<T>) -> Result<T> {
     let start = CLOCK.elapsed();
     let answer = answered(question);
     let now = CLOCK.elapsed();
-    let context = consumer.context();
     match answer {
         Ok(answer) => {
-            context.answered();
+            contact.answered();
             Ok(answer)
         }
-        Err(error) => Err(unanswered(context, what, &error, (start, now))),
+        Err(error) => Err(unanswered(contact, what, &error, (start, now))),
     }
 }
 
@@ -401,21 +547,26 @@ fn answered<T>(question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
 
 /// A question that no broker answered from `start` to `now`: who was asked, why the last attempt failed, and what
 /// to try.
-fn unanswered(context: &Context, what: &str, error: &KafkaError, (start, now): (Duration, Duration)) -> Error {
+fn unanswered(contact: &Contact, what: &str, error: &KafkaError, (start, now): (Duration, Duration)) -> Error {
     use RDKafkaErrorCode as Code;
     let silent = matches!(
         error.rdkafka_error_code(),
         Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut | Code::Resolve)
     );
-    match context.refused(now).filter(|_| silent) {
-        Some(reason) => Error::unavailable(format!("no kafka broker answers at \"{}\": {reason}", context.servers))
-            .detail(match now.saturating_sub(start).as_secs() {
-                0 => what.to_owned(),
-                tried => format!("{what}; it was tried for {tried} s"),
-            })
-            .hint(UNREACHED_HINT),
-        None => with_hint(from_kafka(what, error), UNREACHED_HINT),
+    let Some(failure) = contact.refused(now).filter(|_| silent) else {
+        return with_hint(from_kafka(what, error), UNREACHED_HINT);
+    };
+    // Brokers that have answered before may be of use again; those that never did want another script.
+    if let Some(hint) = failure.hint.filter(|_| contact.hopeless()) {
+        let Failure { broker, reason, .. } = failure;
+        return Error::config(format!("no connection to kafka broker \"{broker}\": {reason}")).detail(what).hint(hint);
     }
+    Error::unavailable(format!("no kafka broker answers at \"{}\": {}", contact.servers, failure.reason))
+        .detail(match now.saturating_sub(start).as_secs() {
+            0 => what.to_owned(),
+            tried => format!("{what}; it was tried for {tried} s"),
+        })
+        .hint(failure.hint.unwrap_or(UNREACHED_HINT))
 }
 
 #[cfg(test)]
@@ -452,14 +603,98 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_certificates_and_passwords_is_final_and_says_what_to_change() {
+        use RDKafkaErrorCode as Code;
+        let cases = [
+            (
+                Code::SSL,
+                "ssl://h:9093/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified, verify that ssl.ca.location is correctly configured (after 12ms in state SSL_HANDSHAKE)",
+                "its certificate cannot be trusted: it is of no known authority, out of date, or not made out to \"h\"",
+                CERTIFICATE_HINT,
+            ),
+            (
+                Code::SSL,
+                "ssl://h:9093/2: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42 (after 3ms in state APIVERSION_QUERY)",
+                "it wants a client certificate that it trusts",
+                CLIENT_CERTIFICATE_HINT,
+            ),
+            (
+                Code::SSL,
+                "ssl://h:9093/2: SSL handshake failed: error:0A00010B:SSL routines::wrong version number",
+                "TLS fails: wrong version number",
+                PROTOCOL_HINT,
+            ),
+            (
+                Code::Authentication,
+                "sasl_ssl://h:9094/bootstrap: SASL authentication error: Authentication failed: Invalid username or password (after 21ms in state AUTH_REQ)",
+                "authentication failed: Invalid username or password",
+                LOGIN_HINT,
+            ),
+            (
+                Code::Authentication,
+                "sasl_ssl://h:9094/bootstrap: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: SCRAM-SHA-512",
+                "it does not take this SASL mechanism; it offers SCRAM-SHA-512",
+                PROTOCOL_HINT,
+            ),
+        ];
+        for (code, text, reason, hint) in cases {
+            let contact = Contact::new("h:9093");
+            contact.note(&KafkaError::Global(code), text);
+            let now = CLOCK.elapsed();
+            let told = || {
+                let timed_out = KafkaError::MetadataFetch(Code::OperationTimedOut);
+                unanswered(&contact, "what follows", &timed_out, (now, now))
+            };
+            assert_eq!(told().kind(), ErrorKind::Config, "{text}");
+            assert!(told().message().ends_with(&format!("\": {reason}")), "{:?}", told());
+            assert_eq!(told().hint_text(), Some(hint));
+            // A cluster that has answered is not given up for one broker.
+            contact.answered();
+            contact.note(&KafkaError::Global(code), text);
+            assert_eq!(told().kind(), ErrorKind::Unavailable, "{text}");
+            assert!(told().message().ends_with(reason), "{:?}", told());
+        }
+    }
+
+    #[test]
+    fn a_first_question_is_asked_again_while_there_is_hope() {
+        let asked = |code: RDKafkaErrorCode, text: &str| {
+            let (contact, times) = (Contact::new("h:1"), std::cell::RefCell::new(Vec::new()));
+            let answer = described(&contact, "what follows", |time| {
+                times.borrow_mut().push(time.as_secs());
+                contact.note(&KafkaError::Global(code), text);
+                if times.borrow().len() > 3 {
+                    Ok(())
+                } else {
+                    Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
+                }
+            });
+            (answer.is_ok(), times.into_inner())
+        };
+        let refused = "h:1/1: Connect to ipv4#127.0.0.1:1 failed: Connection refused";
+        assert_eq!(asked(RDKafkaErrorCode::BrokerTransportFailure, refused), (true, vec![2, 4, 8, 1]));
+        let unknown = "ssl://h:1/1: SSL handshake failed: certificate verify failed";
+        assert_eq!(asked(RDKafkaErrorCode::SSL, unknown), (false, vec![2]));
+    }
+
+    #[test]
+    fn a_client_that_cannot_be_made_names_the_option() {
+        let missing = "ssl.ca.location failed: error:10080002:BIO routines::system lib: ";
+        let error = not_made(missing);
+        assert_eq!(error.message(), "option \"properties.ssl.ca.location\": it cannot be read, or is not PEM");
+        assert!(not_made("ssl.key.location failed: x").message().contains("the password of the key"));
+        assert!(not_made("no memory").message().ends_with("cannot be made: no memory"));
+    }
+
+    #[test]
     fn a_failed_connection_explains_only_what_comes_soon_after_it() {
-        let context = Context { servers: "kafka:9092".into(), ..Context::default() };
+        let context = Context { contact: Contact::new("kafka:9092"), ..Context::default() };
         let failed = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
         context.error(failed, "kafka:9092/2: Connect to ipv4#10.0.0.1:9092 failed: Connection refused");
         let start = CLOCK.elapsed();
         let told = |start, now| {
             let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
-            let error = unanswered(&context, "the offsets are not known", &timed_out, (start, now));
+            let error = unanswered(&context.contact, "the offsets are not known", &timed_out, (start, now));
             (error.message().to_owned(), error.to_string().contains("it was tried for 7 s"))
         };
         let refused = "no kafka broker answers at \"kafka:9092\": connection refused";
@@ -468,7 +703,7 @@ mod tests {
         let later = start + Duration::from_secs(3600);
         let timed_out = told(later, later + Duration::from_secs(15)).0;
         assert!(timed_out.starts_with("the offsets are not known: "), "{timed_out}");
-        context.answered();
+        context.contact.answered();
         assert_eq!(told(start, start).0, timed_out);
     }
 

@@ -12,6 +12,7 @@ mod ffi;
 mod options;
 mod properties;
 mod records;
+mod security;
 mod sink;
 mod source;
 #[cfg(test)]

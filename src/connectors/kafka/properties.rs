@@ -10,7 +10,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
-use super::ffi;
+use super::{ffi, security};
 use crate::error::{Error, nearest};
 use crate::table::Options;
 
@@ -62,6 +62,13 @@ const JAVA_ONLY: &[&str] = &[
     "partitioner.adaptive.partitioning.enable",
     "partitioner.availability.timeout.ms",
     "sasl.login.class",
+    "security.providers",
+    "ssl.protocol",
+    "ssl.enabled.protocols",
+    "ssl.provider",
+    "ssl.keymanager.algorithm",
+    "ssl.trustmanager.algorithm",
+    "ssl.secure.random.implementation",
     "sasl.login.callback.handler.class",
     "sasl.client.callback.handler.class",
     "partition.discovery.interval.ms",
@@ -122,14 +129,15 @@ impl Properties {
     pub(super) fn parse(options: &Options) -> Self {
         let mut properties = Self::default();
         for key in options.keys() {
-            if let Some(name) = key.strip_prefix(PREFIX) {
+            if let Some(name) = key.strip_prefix(PREFIX).filter(|name| !security::is_store(name)) {
                 let value = options.get(key).unwrap_or_default();
                 if let Err(error) = properties.take(name, value.trim()) {
                     properties.errors.push(error.or_at(options.span(key)));
                 }
             }
         }
-        properties.check_security(options);
+        security::stores(&mut properties, options);
+        security::check(&mut properties, options);
         properties
     }
 
@@ -154,20 +162,25 @@ impl Properties {
             return Ok(());
         }
         match name {
-            "sasl.jaas.config" => return self.take_jaas(value),
-            "ssl.truststore.location" => return self.take_truststore(value),
-            "ssl.truststore.type" if value.eq_ignore_ascii_case("PEM") => return Ok(()),
-            "ssl.truststore.password"
-            | "ssl.truststore.type"
-            | "ssl.truststore.certificates"
-            | "ssl.keystore.type"
-            | "ssl.keystore.key"
-            | "ssl.keystore.certificate.chain" => {
-                return Err(Error::config(format!("option \"properties.{name}\" belongs to Java's key stores"))
-                    .hint("convert the store to PEM and set 'properties.ssl.ca.location', 'properties.ssl.certificate.location' and 'properties.ssl.key.location'"));
+            "sasl.jaas.config" => {
+                for (name, value) in security::login(value)? {
+                    self.values.insert(name.to_owned(), value);
+                }
+                return Ok(());
+            }
+            // Java's word for "none" is an empty one.
+            "ssl.endpoint.identification.algorithm" if value.is_empty() => return self.take(name, "none"),
+            "sasl.mechanism" | "sasl.mechanisms" => {
+                self.values.insert("sasl.mechanisms".into(), value.to_ascii_uppercase());
+                return Ok(());
+            }
+            "ssl.ca.pem" | "ssl.certificate.pem" | "ssl.key.pem" => {
+                self.values.insert(name.to_owned(), security::pem(value));
+                return Ok(());
             }
             // The engine decides between failing and starting anew; librdkafka must only tell.
             "auto.offset.reset" => return self.take_offset_reset(value),
+            "bootstrap.servers" => check_brokers(value)?,
             _ => {}
         }
         let name = RENAMED.iter().find(|(java, _)| *java == name).map_or(name, |(_, own)| own);
@@ -191,95 +204,28 @@ impl Properties {
         self.values.insert("auto.offset.reset".into(), reset.into());
         Ok(())
     }
-
-    /// `…LoginModule required username="u" password="p";` of the PLAIN and SCRAM modules.
-    fn take_jaas(&mut self, value: &str) -> Result<(), Error> {
-        let field = |name: &str| {
-            let start = value.find(&format!("{name}="))? + name.len() + 1;
-            let text = value.get(start..)?;
-            let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-            text.get(1..)?.split(quote).next().map(str::to_owned)
-        };
-        let known = ["PlainLoginModule", "ScramLoginModule"].iter().any(|module| value.contains(module));
-        match (known, field("username"), field("password")) {
-            (true, Some(user), Some(password)) => {
-                self.values.insert("sasl.username".into(), user);
-                self.values.insert("sasl.password".into(), password);
-                Ok(())
-            }
-            _ => Err(Error::config(
-                "option \"properties.sasl.jaas.config\" is not a user and password of the PLAIN or SCRAM login module",
-            )
-            .hint("set 'properties.sasl.username' and 'properties.sasl.password'")),
-        }
-    }
-
-    fn take_truststore(&mut self, value: &str) -> Result<(), Error> {
-        let pem = [".pem", ".crt", ".cer", ".cert"].iter().any(|end| value.to_ascii_lowercase().ends_with(end));
-        if !pem {
-            return Err(Error::config("option \"properties.ssl.truststore.location\" names a Java trust store").hint(
-                "convert it with \"keytool -exportcert -rfc\" and set 'properties.ssl.ca.location' to the PEM file",
-            ));
-        }
-        check("ssl.ca.location", value)?;
-        self.values.insert("ssl.ca.location".into(), value.to_owned());
-        Ok(())
-    }
-
-    /// Refuses what this build cannot do, by name, before a connection fails in some other way.
-    fn check_security(&mut self, options: &Options) {
-        let features = features();
-        let has = |feature: &str| features.split(',').any(|f| f.trim() == feature);
-        let protocol = options.get("properties.security.protocol").unwrap_or_default().trim().to_ascii_uppercase();
-        if protocol.ends_with("SSL") && !has("ssl") {
-            // librdkafka's own words about the same option are replaced.
-            self.drop_errors_at(options, "properties.security.protocol");
-            self.errors.push(
-                options
-                    .error(
-                        "properties.security.protocol",
-                        format!("security protocol \"{protocol}\" needs TLS, which this build does not have"),
-                    )
-                    .hint("use a \"PLAINTEXT\" or \"SASL_PLAINTEXT\" listener, or a TLS tunnel beside the engine"),
-            );
-        }
-        for name in ["sasl.mechanism", "sasl.mechanisms"] {
-            let key = format!("{PREFIX}{name}");
-            let Some(mechanism) = options.get(&key) else { continue };
-            let mechanism = mechanism.trim().to_ascii_uppercase();
-            let feature = match mechanism.as_str() {
-                "PLAIN" => "sasl_plain",
-                "SCRAM-SHA-256" | "SCRAM-SHA-512" => "sasl_scram",
-                "OAUTHBEARER" => "sasl_oauthbearer",
-                "GSSAPI" => "sasl_gssapi",
-                _ => "",
-            };
-            if !has(feature) {
-                self.drop_errors_at(options, &key);
-                self.errors.push(
-                    options
-                        .error(
-                            &key,
-                            format!(
-                                "SASL mechanism \"{mechanism}\" needs a build with TLS or Kerberos, which this is not"
-                            ),
-                        )
-                        .hint("this build offers \"PLAIN\""),
-                );
-            }
-        }
-    }
-
-    fn drop_errors_at(&mut self, options: &Options, key: &str) {
-        let name = key.strip_prefix(PREFIX).unwrap_or(key);
-        let span = options.span(key);
-        self.errors.retain(|e| !(e.span() == span && e.message().contains(&format!("\"properties.{name}\""))));
-    }
 }
 
-/// What the linked librdkafka was built with: `gzip,snappy,lz4,zstd,…`.
-fn features() -> String {
-    ClientConfig::new().create_native_config().and_then(|config| config.get("builtin.features")).unwrap_or_default()
+/// Insists on `host:port` for each broker, a listener's name before and no port allowed as librdkafka has it: it would
+/// look for brokers of another form for ever.
+fn check_brokers(value: &str) -> Result<(), Error> {
+    let wrong = |address: &&str| {
+        let place = address.split_once("://").map_or(*address, |(_, place)| place);
+        // The last colon of an IPv6 address in brackets may be inside of it.
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (place, None),
+        };
+        let named = !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || "-._%:[]".contains(c));
+        !named || port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0))
+    };
+    match value.split(',').map(str::trim).filter(|address| !address.is_empty()).find(wrong) {
+        None => Ok(()),
+        Some(address) => Err(Error::config(format!(
+            "option \"properties.bootstrap.servers\": \"{address}\" is no address of a broker"
+        ))
+        .hint("write host:port, as in 'localhost:9092'; several are separated by commas")),
+    }
 }
 
 /// Asks librdkafka about one property.
@@ -292,11 +238,6 @@ fn check(name: &str, value: &str) -> Result<(), Error> {
     };
     if result == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN {
         return Err(unknown(name));
-    }
-    let unavailable = text.contains("not supported in this build") || text.contains("not available at build time");
-    if unavailable && name.starts_with("ssl") {
-        return Err(Error::config(format!("option \"properties.{name}\" needs TLS, which this build does not have"))
-            .hint("use a \"PLAINTEXT\" or \"SASL_PLAINTEXT\" listener, or a TLS tunnel beside the engine"));
     }
     let message = if SHOWN.contains(&name) {
         format!("option \"properties.{name}\": \"{value}\" is not a valid value")

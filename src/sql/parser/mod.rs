@@ -28,13 +28,14 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use ast::{Insert, Statement, StatementKind};
 use cursor::Cursor;
+pub(super) use variables::FILE;
 
 use crate::error::{Error, Span};
 use crate::limits;
 
 /// All statements of a script that can be read, and all its errors, both in script order.
 ///
-/// `variables` gives the value of an environment variable for `${NAME}` in option values.
+/// `variables` gives the value of an environment variable for `${NAME}` in option values, and of `file:PATH`.
 pub fn parse_script(text: &str, variables: &dyn Fn(&str) -> Option<String>) -> (Vec<Statement>, Vec<Error>) {
     if text.len() > limits::SCRIPT_BYTES_MAX {
         let max = limits::SCRIPT_BYTES_MAX;

@@ -13,7 +13,8 @@ use crate::error::ErrorKind;
 fn parse(text: &str) -> (Vec<Statement>, Vec<Error>) {
     parse_script(text, &|name| match name {
         "TOPIC" => Some("readings".to_owned()),
-        "EMPTY" => Some(String::new()),
+        "EMPTY" | "file:/empty" => Some(String::new()),
+        "file:/run/a b" => Some("of a file".to_owned()),
         _ => None,
     })
 }
@@ -301,6 +302,10 @@ const ACCEPTED: &[(&str, &str)] = &[
     (
         "CREATE TABLE t (a INT) WITH ('a' = '${EMPTY}', 'b' = '${EMPTY:-x}', 'c' = '${NO:-}')",
         "TABLE t [a INT] a= b=x c=",
+    ),
+    (
+        "CREATE TABLE t (a INT) WITH ('a' = '${file:/run/a b}', 'b' = '${file:/no:-x}', 'c' = '${file:/empty:-y}')",
+        "TABLE t [a INT] a=of a file b=x c=y",
     ),
     ("CREATE TABLE t (a INT) WITH ('a' = '$${x}', 'b' = 'a$b{c}')", "TABLE t [a INT] a=${x} b=a$b{c}"),
     ("SELECT '$${x}' -- ${y}", "QUERY SELECT '${x}'"),

@@ -1,10 +1,15 @@
-//! `${VAR}` and `${VAR:-default}` in option values, `$${` for the characters `${` in any text.
+//! `${VAR}`, `${file:PATH}`, both with `:-default`, in option values, `$${` for the characters `${` in any text.
+//!
+//! What they stand for may be a secret: no message shows the value of an option, only names.
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::cursor::is_keyword;
 use super::lexer::{span_of, variable_outside_options};
 use crate::error::{Error, Result};
+
+/// How the name of a variable begins whose value is the text of a file.
+pub(in crate::sql) const FILE: &str = "file:";
 
 /// Fills in the variables of the option values of one statement, and refuses those elsewhere.
 pub(super) fn expand_statement(tokens: &mut [TokenWithSpan], variables: &dyn Fn(&str) -> Option<String>) -> Vec<Error> {
@@ -66,7 +71,7 @@ fn expand(text: &str, variables: &dyn Fn(&str) -> Option<String>) -> Result<Stri
             continue;
         }
         let Some((inside, after)) = after.split_once('}') else {
-            return Err(Error::config(format!("variable in \"{text}\" is not closed")).hint("end it with }"));
+            return Err(Error::config("a variable is not closed").hint("end it with }"));
         };
         out.push_str(before);
         out.push_str(&value_of(inside, variables)?);
@@ -76,18 +81,26 @@ fn expand(text: &str, variables: &dyn Fn(&str) -> Option<String>) -> Result<Stri
     Ok(out)
 }
 
-/// The value of `NAME` or `NAME:-default`; a variable that is set but empty counts as unset only with a
+/// The value of `NAME`, `NAME:-default`, `file:PATH` or `file:PATH:-default`; a variable that is set but empty counts as unset only with a
 /// default, as in the shell.
 fn value_of(inside: &str, variables: &dyn Fn(&str) -> Option<String>) -> Result<String> {
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),
     };
+    if let Some(path) = name.strip_prefix(FILE) {
+        return match (variables(name).filter(|text| default.is_none() || !text.is_empty()), default) {
+            (Some(text), _) => Ok(text),
+            (None, Some(default)) => Ok(default.to_owned()),
+            (None, None) => Err(Error::config(format!("the file \"{path}\" of a variable cannot be read"))
+                .hint("it must be there, readable, UTF-8, and not longer than 64 KiB")),
+        };
+    }
     let mut chars = name.chars();
     let starts = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if !starts || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Err(Error::config(format!("\"{name}\" is no name of a variable"))
-            .hint("write ${NAME} or ${NAME:-default}, or $${ for the characters themselves"));
+            .hint("write ${NAME}, ${NAME:-default} or ${file:PATH}, or $${ for the characters themselves"));
     }
     match (variables(name), default) {
         (Some(value), None) => Ok(value),

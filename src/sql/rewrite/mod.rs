@@ -28,7 +28,7 @@ use crate::sql::collections;
 use crate::sql::parser::dialect::call;
 use crate::sql::parser::types::arrow_type_of;
 use crate::sql::planner::context::Registry;
-use crate::sql::planner::errors::span_of;
+use crate::sql::planner::errors::{from_parser, span_of};
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::forms::is_character_set;
 use crate::sql::planner::mark::{mark, unmarked};
@@ -98,6 +98,7 @@ impl VisitorMut for Preparation<'_> {
                 *expr = ast::Expr::Value(Value::Number(number.trim().to_owned(), false).with_span(*span));
             }
             ast::Expr::TypedString(text) => {
+                self.errors.extend(no_such_day(text));
                 if written_digits(text).is_some_and(|digits| digits > 6) {
                     text.data_type = ast::DataType::Timestamp(Some(9), ast::TimezoneInfo::None);
                 }
@@ -186,6 +187,23 @@ fn digits(data_type: &ast::DataType) -> Option<u32> {
         None => kept,
     };
     (digits < kept).then_some(digits)
+}
+
+/// A DATE or TIMESTAMP literal of a day that no calendar has.
+fn no_such_day(text: &ast::TypedString) -> Option<Error> {
+    let (ast::DataType::Date | ast::DataType::Timestamp(..), Value::SingleQuotedString(value)) =
+        (&text.data_type, &text.value.value)
+    else {
+        return None;
+    };
+    let mut parts = value.split_whitespace().next()?.splitn(3, '-').map(str::parse::<u32>);
+    let mut part = || parts.next()?.ok();
+    let (year, month, day) = (part()?, part()?, part()?);
+    if chrono::NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day).is_some() {
+        return None;
+    }
+    let error = Error::sql(format!("\"{value}\" is no day of the calendar")).or_at(from_parser(text.value.span));
+    Some(error.hint(format!("write {} '2024-02-29', with a day that there is", text.data_type)))
 }
 
 /// The digits of the fraction of a TIMESTAMP or TIME literal, which are those of its type, if Arrow's type has others.

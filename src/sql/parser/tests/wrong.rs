@@ -234,9 +234,15 @@ pub(super) const WRONG: &[Wrong] = &[
         "CREATE TABLE t (a INT) WITH ('a' = '${a-b}')",
         (1, 36, 44),
         "\"a-b\" is no name of a variable",
-        "write ${NAME} or ${NAME:-default}, or $${ for the characters themselves",
+        "write ${NAME}, ${NAME:-default} or ${file:PATH}, or $${ for the characters themselves",
     ),
-    ("CREATE TABLE t (a INT) WITH ('a' = '${A')", (1, 36, 41), "variable in \"${A\" is not closed", "end it with }"),
+    (
+        "CREATE TABLE t (a INT) WITH ('a' = 'x${file:/no}')",
+        (1, 36, 50),
+        "the file \"/no\" of a variable cannot be read",
+        "it must be there, readable, UTF-8, and not longer than 64 KiB",
+    ),
+    ("CREATE TABLE t (a INT) WITH ('a' = '${A')", (1, 36, 41), "a variable is not closed", "end it with }"),
     (
         "CREATE TABLE t (a INT) WITH ('a' = \"b\")",
         (1, 36, 39),
