@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
-use streamer::error::{Error, ErrorKind};
+use streamer::error::ErrorKind;
 use streamer::formats;
 use streamer::state::{manifest::Manifest, snapshot};
 use streamer::table::Options;
@@ -146,7 +146,8 @@ fn random_bytes_harm_nobody() {
 /// A script is a plan or errors, and none of them is ours: a panic of the planner is an error of kind `Internal`.
 fn plans_or_refuses(script: &str) -> Result<(), TestCaseError> {
     let Err(error) = streamer::sql::plan_script(script, &|_| Some("x".to_owned())) else { return Ok(()) };
-    let ours = error.flatten().into_iter().find(|error| error.kind() == ErrorKind::Internal).map(Error::to_string);
+    let ours =
+        error.flatten().into_iter().find(|error| error.kind() == ErrorKind::Internal).map(|error| error.to_string());
     prop_assert!(ours.is_none(), "{:?}\n{}", ours, script);
     Ok(())
 }
@@ -210,92 +211,96 @@ fn bent_scripts_are_planned_or_refused() {
     });
 }
 
+/// Names of options.
+const KEYS: &[&str] = &[
+    "properties.bootstrap.servers",
+    "topic",
+    "topic-pattern",
+    "scan.startup.mode",
+    "scan.startup.specific-offsets",
+    "scan.startup.timestamp-millis",
+    "scan.bounded.mode",
+    "scan.watermark.idle-timeout",
+    "path",
+    "format",
+    "json.timestamp-format.standard",
+    "csv.field-delimiter",
+    "csv.escape-character",
+    "number-of-rows",
+    "rows-per-second",
+    "fields.a.kind",
+    "fields.a.min",
+    "fields.a.max",
+    "fields.a.start",
+    "fields.a.end",
+    "url",
+    "table-name",
+    "sslmode",
+    "sink.rolling-policy.file-size",
+    "sink.rolling-policy.rollover-interval",
+    "sink.parallelism",
+    "bad-records",
+    "key.format",
+    "key.fields",
+    "properties.sasl.jaas.config",
+    "connection.max-retry-timeout",
+    "sink.buffer-flush.interval",
+];
+
+/// What is and what is not a value of one.
+const VALUES: &[&str] = &[
+    "",
+    " ",
+    "embedded",
+    "json",
+    "csv",
+    "raw",
+    "-1",
+    "0",
+    "99999999999999999999",
+    "9223372036854775807",
+    "1e400",
+    "NaN",
+    "10 s",
+    "-5 d",
+    "1 parsec",
+    "true",
+    "a;a",
+    "partition:0,offset:1",
+    "partition:",
+    "sequence",
+    "random",
+    "\\",
+    "\\u00",
+    "é",
+    "[",
+    "(",
+    "jdbc:postgresql://h:1/d",
+    "jdbc:postgresql://",
+    "postgres://u:p@[::1",
+    "::",
+    "a:b:c",
+    ",",
+    "timestamp",
+    "specific-offsets",
+    "latest-offset",
+    "org.apache.PlainLoginModule required username=\"",
+    "${",
+    "{p}",
+    "s3://x",
+    "/",
+    "..",
+];
+
 #[test]
 fn options_are_taken_or_refused() {
     let connectors = ["kafka", "filesystem", "datagen", "jdbc", "print", "blackhole"];
-    let keys = [
-        "properties.bootstrap.servers",
-        "topic",
-        "topic-pattern",
-        "scan.startup.mode",
-        "scan.startup.specific-offsets",
-        "scan.startup.timestamp-millis",
-        "scan.bounded.mode",
-        "scan.watermark.idle-timeout",
-        "path",
-        "format",
-        "json.timestamp-format.standard",
-        "csv.field-delimiter",
-        "csv.escape-character",
-        "number-of-rows",
-        "rows-per-second",
-        "fields.a.kind",
-        "fields.a.min",
-        "fields.a.max",
-        "fields.a.start",
-        "fields.a.end",
-        "url",
-        "table-name",
-        "sslmode",
-        "sink.rolling-policy.file-size",
-        "sink.rolling-policy.rollover-interval",
-        "sink.parallelism",
-        "bad-records",
-        "key.format",
-        "key.fields",
-        "properties.sasl.jaas.config",
-        "connection.max-retry-timeout",
-        "sink.buffer-flush.interval",
-    ];
-    let values = [
-        "",
-        " ",
-        "embedded",
-        "json",
-        "csv",
-        "raw",
-        "-1",
-        "0",
-        "99999999999999999999",
-        "9223372036854775807",
-        "1e400",
-        "NaN",
-        "10 s",
-        "-5 d",
-        "1 parsec",
-        "true",
-        "a;a",
-        "partition:0,offset:1",
-        "partition:",
-        "sequence",
-        "random",
-        "\\",
-        "\\u00",
-        "é",
-        "[",
-        "(",
-        "jdbc:postgresql://h:1/d",
-        "jdbc:postgresql://",
-        "postgres://u:p@[::1",
-        "::",
-        "a:b:c",
-        ",",
-        "timestamp",
-        "specific-offsets",
-        "latest-offset",
-        "org.apache.PlainLoginModule required username=\"",
-        "${",
-        "{p}",
-        "s3://x",
-        "/",
-        "..",
-    ];
     let option = (any::<Index>(), any::<Index>(), prop::option::of("\\PC{0,12}"));
     let strategy = (any::<Index>(), prop::collection::vec(option, 0..8), any::<bool>());
     fuzz("options", &strategy, |(connector, options, writes)| {
-        let mut all = std::collections::BTreeMap::from([("connector", connector.get(&connectors).to_string())]);
+        let mut all = std::collections::BTreeMap::from([("connector", (*connector.get(&connectors[..])).to_owned())]);
         for (key, value, random) in options {
-            all.insert(key.get(&keys), random.unwrap_or_else(|| value.get(&values).to_string()));
+            all.insert(*key.get(KEYS), random.unwrap_or_else(|| (*value.get(VALUES)).to_owned()));
         }
         let all: Vec<String> =
             all.iter().map(|(key, value)| format!("'{key}' = '{}'", value.replace('\'', "''"))).collect();

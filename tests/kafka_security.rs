@@ -123,17 +123,13 @@ fn jaas(mechanism: &str) -> [(&'static str, String); 2] {
     [("sasl.mechanism", mechanism.to_owned()), ("sasl.jaas.config", text)]
 }
 
-#[test]
-fn every_protocol_and_mechanism_writes_and_reads() {
-    let Some(secure) = Secure::shared("every_protocol_and_mechanism_writes_and_reads") else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path();
-    std::fs::write(path.join("password"), format!("{PASSWORD}\n")).unwrap();
+/// A listener, and the options of a client that it lets in.
+fn ways_in(secure: &Secure) -> Vec<(&'static str, Options)> {
     let file = |name| secure.file(name);
     let inline = |name: &str| format!("${{file:{}}}", secure.file(name));
     let key_password = ("ssl.key.password", "${KEY_PASSWORD}".to_owned());
     let of_file = "${file:password}";
-    let cases: Vec<(&str, Options)> = vec![
+    vec![
         ("SSL", secure.options("SSL", &[])),
         (
             "MUTUAL",
@@ -188,8 +184,16 @@ fn every_protocol_and_mechanism_writes_and_reads() {
         ("SASL_SSL", secure.options("SASL_SSL", &jaas("PLAIN"))),
         ("SASL_SSL", secure.options("SASL_SSL", &sasl("SCRAM-SHA-256", "${SASL_PASSWORD}"))),
         ("SASL_SSL", secure.options("SASL_SSL", &jaas("SCRAM-SHA-512"))),
-    ];
-    for (number, (listener, options)) in cases.iter().enumerate() {
+    ]
+}
+
+#[test]
+fn every_protocol_and_mechanism_writes_and_reads() {
+    let Some(secure) = Secure::shared("every_protocol_and_mechanism_writes_and_reads") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    std::fs::write(path.join("password"), format!("{PASSWORD}\n")).unwrap();
+    for (number, (listener, options)) in ways_in(&secure).iter().enumerate() {
         let topic = secure.topic("secure");
         let bootstrap = &secure.listeners[*listener];
         // Transactions, their markers and their groups go over connections of their own.
@@ -307,6 +311,134 @@ fn assert_silent(what: &str, written: &[u8], secrets: &[String]) {
     }
 }
 
+/// Marked passwords and keys, and a folder in which they must not be seen.
+struct Canary<'a> {
+    secure: &'a Secure,
+    path: &'a Path,
+    words: Vec<String>,
+    /// The topic that the job reads.
+    input: String,
+}
+
+impl Canary<'_> {
+    fn silent(&self, what: &str, written: &[u8]) {
+        assert_silent(what, written, &self.words);
+    }
+
+    fn both(&self, what: &str, output: &Output) {
+        self.silent(what, &output.stdout);
+        self.silent(what, &output.stderr);
+    }
+
+    /// Writes the scripts.
+    fn write_scripts(&self, password: &str) {
+        let output = self.secure.topic("bird-out");
+        let (secure, path, input) = (self.secure, self.path, &self.input);
+        let all = [
+            ("debug", "all".to_owned()),
+            ("ssl.certificate.pem", format!("${{file:{}}}", secure.file("client.crt"))),
+            ("ssl.key.pem", format!("${{file:{}}}", secure.file("client.encrypted.key"))),
+            ("ssl.key.password", "${KEY_PASSWORD}".to_owned()),
+        ];
+        let read = secure.options("SASL_SSL", &[&all[..], &sasl("SCRAM-SHA-512", password)[..]].concat());
+        let write = secure.options("SASL_SSL", &[&all[..], &jaas("PLAIN")[..]].concat());
+        let bootstrap = &secure.listeners["SASL_SSL"];
+        let begin = ", 'scan.startup.mode' = 'earliest-offset'";
+        let tables = table("t", bootstrap, input, &read, begin)
+            + &table("u", bootstrap, &output, &write, ", 'sink.delivery-guarantee' = 'exactly-once'")
+            + "CREATE TABLE pg (n INT) WITH ('connector' = 'jdbc', 'table-name' = 'n', 'username' = 'ann',\n \
+           'url' = 'jdbc:postgresql://127.0.0.1:9/d', 'password' = '${PG_PASSWORD}');\n";
+        let job =
+            format!("SET 'execution.checkpointing.interval' = '200 ms';\n{tables}INSERT INTO u SELECT n FROM t;\n");
+        std::fs::write(path.join("q.sql"), &job).unwrap();
+        std::fs::write(path.join("pg.sql"), format!("{tables}{THREE}INSERT INTO pg SELECT n FROM g;\n")).unwrap();
+        let wrong = secure.options("SASL_SSL", &sasl("PLAIN", "${WRONG_PASSWORD}"));
+        let login = table("t", bootstrap, input, &wrong, begin) + "SELECT n FROM t;\n";
+        std::fs::write(path.join("login.sql"), login).unwrap();
+        // Mistakes beside secrets and in them, some of them written into the script itself.
+        let mistaken = job
+            .replace("'json'", &format!("'jsn', 'properties.sasl.password' = '{PASSWORD}', 'properties.acks' = '0'"))
+            .replace("9/d", &format!("9/d?password={DATABASE_PASSWORD}&ssl=x"));
+        std::fs::write(path.join("mistaken.sql"), mistaken).unwrap();
+        let senseless = format!("properties.sasl.jaas.config' = 'x required password=\"{PASSWORD}\"");
+        std::fs::write(path.join("jaas.sql"), job.replace("properties.debug' = 'all", &senseless)).unwrap();
+    }
+
+    /// A job that runs: its log in both forms, its HTTP.
+    fn of_a_running_job(&self) {
+        for format in ["text", "json"] {
+            kafka::send(
+                &self.secure.listeners["PLAINTEXT"],
+                &self.input,
+                &vec![kafka::Sent { value: "{\"n\":1}".into(), ..Default::default() }; 10],
+            );
+            let address =
+                format!("127.0.0.1:{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+            let log = std::fs::File::create(self.path.join(format!("log-{format}"))).unwrap();
+            let mut command = talkative(self.path, format);
+            command.args(["run", "q.sql", "--state", "state", "--metrics-addr", &address]);
+            let running = support::Running(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+            wait_until("the job to be ready", || {
+                TcpStream::connect(&address).is_ok() && get(&address, "/readyz").starts_with(b"HTTP/1.1 200")
+            });
+            for page in ["/metrics", "/readyz", "/livez", "/none"] {
+                self.silent(page, &get(&address, page));
+            }
+            running.signal("TERM");
+            let ended = running.finish();
+            let log = std::fs::read(self.path.join(format!("log-{format}"))).unwrap();
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&log));
+            let said = String::from_utf8_lossy(&log);
+            assert!(said.contains("SASL") && said.lines().count() > 100, "the log says nothing: {said}");
+        }
+    }
+
+    /// A panic, and an error in the middle of an epoch.
+    fn of_a_job_that_fails(&self) {
+        for (place, said) in [("epoch.state-written=panic", "panicked"), ("epoch.state-written=error", "failpoint")] {
+            kafka::send(
+                &self.secure.listeners["PLAINTEXT"],
+                &self.input,
+                &[kafka::Sent { value: "{\"n\":2}".into(), ..Default::default() }],
+            );
+            let mut command = talkative(self.path, "text");
+            command
+                .args(["run", "q.sql", "--state", "state", "--duration", "30s", "--metrics-addr", "none"])
+                .env("STREAMER_FAILPOINT", place);
+            let output = start(&mut command).finish();
+            assert!(
+                !output.status.success() && String::from_utf8_lossy(&output.stderr).contains(said),
+                "{}",
+                text(&output)
+            );
+            self.both(place, &output);
+        }
+    }
+
+    /// Everything else that reads the script or the state.
+    fn of_verbs(&self) {
+        for (arguments, code) in [
+            (vec!["check", "q.sql"], 0),
+            (vec!["explain", "q.sql"], 0),
+            (vec!["explain", "pg.sql"], 0),
+            (vec!["check", "mistaken.sql"], 3),
+            (vec!["check", "jaas.sql"], 3),
+            (vec!["run", "jaas.sql"], 3),
+            (vec!["run", "login.sql", "--metrics-addr", "none"], 3),
+            (vec!["sql", "-f", "q.sql", "-c", "SELECT COUNT(*) FROM t; SHOW CREATE TABLE u; DESCRIBE u"], -1),
+            (vec!["state", "show", "state"], -1),
+            (vec!["state", "ls", "state"], -1),
+            (vec!["run", "pg.sql", "--duration", "3s", "--state", "pg", "--metrics-addr", "none"], -1),
+        ] {
+            let output = talkative(self.path, "text").args(&arguments).output().unwrap();
+            if code >= 0 {
+                assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
+            }
+            self.both(&arguments.join(" "), &output);
+        }
+    }
+}
+
 #[test]
 fn no_secret_is_seen_in_anything_that_is_written() {
     let Some(secure) = Secure::shared("no_secret_is_seen_in_anything_that_is_written") else { return };
@@ -314,115 +446,20 @@ fn no_secret_is_seen_in_anything_that_is_written() {
     let path = directory.path();
     std::fs::write(secrets.path().join("password"), format!("{PASSWORD}\n")).unwrap();
     let key = std::fs::read_to_string(secure.file("client.encrypted.key")).unwrap();
-    let mut words = vec![PASSWORD, KEY_PASSWORD, DATABASE_PASSWORD, WRONG_PASSWORD]
-        .iter()
-        .map(|w| (*w).to_owned())
-        .collect::<Vec<_>>();
+    let mut words = [PASSWORD, KEY_PASSWORD, DATABASE_PASSWORD, WRONG_PASSWORD].map(str::to_owned).to_vec();
     words.extend(["Y2FuYXJ5", "canary-"].map(str::to_owned));
     words.push(key.lines().nth(2).unwrap().to_owned());
-    let (input, output) = (secure.topic("bird-in"), secure.topic("bird-out"));
+    let input = secure.topic("bird-in");
     let password = format!("${{file:{}}}", secrets.path().join("password").display());
-    let all = [
-        ("debug", "all".to_owned()),
-        ("ssl.certificate.pem", format!("${{file:{}}}", secure.file("client.crt"))),
-        ("ssl.key.pem", format!("${{file:{}}}", secure.file("client.encrypted.key"))),
-        ("ssl.key.password", "${KEY_PASSWORD}".to_owned()),
-    ];
-    let read = secure.options("SASL_SSL", &[&all[..], &sasl("SCRAM-SHA-512", &password)[..]].concat());
-    let write = secure.options("SASL_SSL", &[&all[..], &jaas("PLAIN")[..]].concat());
-    let bootstrap = &secure.listeners["SASL_SSL"];
-    let begin = ", 'scan.startup.mode' = 'earliest-offset'";
-    let tables = table("t", bootstrap, &input, &read, begin)
-        + &table("u", bootstrap, &output, &write, ", 'sink.delivery-guarantee' = 'exactly-once'")
-        + "CREATE TABLE pg (n INT) WITH ('connector' = 'jdbc', 'table-name' = 'n', 'username' = 'ann',\n \
-           'url' = 'jdbc:postgresql://127.0.0.1:9/d', 'password' = '${PG_PASSWORD}');\n";
-    let job = format!("SET 'execution.checkpointing.interval' = '200 ms';\n{tables}INSERT INTO u SELECT n FROM t;\n");
-    std::fs::write(path.join("q.sql"), &job).unwrap();
-    std::fs::write(path.join("pg.sql"), format!("{tables}{THREE}INSERT INTO pg SELECT n FROM g;\n")).unwrap();
-    let wrong = secure.options("SASL_SSL", &sasl("PLAIN", "${WRONG_PASSWORD}"));
-    let login = table("t", bootstrap, &input, &wrong, begin) + "SELECT n FROM t;\n";
-    std::fs::write(path.join("login.sql"), login).unwrap();
-    // Mistakes beside secrets and in them, some of them written into the script itself.
-    let mistaken = job
-        .replace("'json'", &format!("'jsn', 'properties.sasl.password' = '{PASSWORD}', 'properties.acks' = '0'"))
-        .replace("9/d", &format!("9/d?password={DATABASE_PASSWORD}&ssl=x"));
-    std::fs::write(path.join("mistaken.sql"), mistaken).unwrap();
-    let senseless = format!("properties.sasl.jaas.config' = 'x required password=\"{PASSWORD}\"");
-    std::fs::write(path.join("jaas.sql"), job.replace("properties.debug' = 'all", &senseless)).unwrap();
+    let canary = Canary { secure: &secure, path, words, input };
+    canary.write_scripts(&password);
     let scripts = ["q.sql", "pg.sql", "login.sql", "mistaken.sql", "jaas.sql"].map(|name| path.join(name));
-    let silent = |what: &str, written: &[u8]| assert_silent(what, written, &words);
-    let both = |what: &str, output: &Output| {
-        silent(what, &output.stdout);
-        silent(what, &output.stderr);
-    };
-
-    // A job that runs: its log in both forms, its HTTP, and what it leaves on the disk.
-    for format in ["text", "json"] {
-        kafka::send(
-            &secure.listeners["PLAINTEXT"],
-            &input,
-            &vec![kafka::Sent { value: "{\"n\":1}".into(), ..Default::default() }; 10],
-        );
-        let address = format!("127.0.0.1:{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
-        let log = std::fs::File::create(path.join(format!("log-{format}"))).unwrap();
-        let mut command = talkative(path, format);
-        command.args(["run", "q.sql", "--state", "state", "--metrics-addr", &address]);
-        let running = support::Running(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
-        wait_until("the job to be ready", || {
-            TcpStream::connect(&address).is_ok() && get(&address, "/readyz").starts_with(b"HTTP/1.1 200")
-        });
-        for page in ["/metrics", "/readyz", "/livez", "/none"] {
-            silent(page, &get(&address, page));
-        }
-        running.signal("TERM");
-        let ended = running.finish();
-        let log = std::fs::read(path.join(format!("log-{format}"))).unwrap();
-        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&log));
-        let said = String::from_utf8_lossy(&log);
-        assert!(said.contains("SASL") && said.lines().count() > 100, "the log says nothing: {said}");
-    }
-    // A panic, and an error in the middle of an epoch.
-    for (place, said) in [("epoch.state-written=panic", "panicked"), ("epoch.state-written=error", "failpoint")] {
-        kafka::send(
-            &secure.listeners["PLAINTEXT"],
-            &input,
-            &[kafka::Sent { value: "{\"n\":2}".into(), ..Default::default() }],
-        );
-        let mut command = talkative(path, "text");
-        command
-            .args(["run", "q.sql", "--state", "state", "--duration", "30s", "--metrics-addr", "none"])
-            .env("STREAMER_FAILPOINT", place);
-        let output = start(&mut command).finish();
-        assert!(
-            !output.status.success() && String::from_utf8_lossy(&output.stderr).contains(said),
-            "{}",
-            text(&output)
-        );
-        both(place, &output);
-    }
-    // Everything else that reads the script or the state.
-    for (arguments, code) in [
-        (vec!["check", "q.sql"], 0),
-        (vec!["explain", "q.sql"], 0),
-        (vec!["explain", "pg.sql"], 0),
-        (vec!["check", "mistaken.sql"], 3),
-        (vec!["check", "jaas.sql"], 3),
-        (vec!["run", "jaas.sql"], 3),
-        (vec!["run", "login.sql", "--metrics-addr", "none"], 3),
-        (vec!["sql", "-f", "q.sql", "-c", "SELECT COUNT(*) FROM t; SHOW CREATE TABLE u; DESCRIBE u"], -1),
-        (vec!["state", "show", "state"], -1),
-        (vec!["state", "ls", "state"], -1),
-        (vec!["run", "pg.sql", "--duration", "3s", "--state", "pg", "--metrics-addr", "none"], -1),
-    ] {
-        let output = talkative(path, "text").args(&arguments).output().unwrap();
-        if code >= 0 {
-            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
-        }
-        both(&arguments.join(" "), &output);
-    }
+    canary.of_a_running_job();
+    canary.of_a_job_that_fails();
+    canary.of_verbs();
     let written: Vec<PathBuf> = files(path).into_iter().filter(|file| !scripts.contains(file)).collect();
     assert!(written.iter().any(|file| file.starts_with(path.join("state"))), "{written:?}");
     for file in written {
-        silent(&file.display().to_string(), &std::fs::read(&file).unwrap());
+        canary.silent(&file.display().to_string(), &std::fs::read(&file).unwrap());
     }
 }

@@ -47,9 +47,8 @@ pub(super) fn differences(file: &str, cases: &str) -> Vec<String> {
     found
 }
 
-/// Runs the job of a table and compares.
-fn read(bootstrap: &str, file: &str, topic: &str, table: &Table, cases: &[Case]) -> Vec<String> {
-    let directory = tempfile::tempdir().unwrap();
+/// The job that writes what a topic holds into files.
+fn script(bootstrap: &str, file: &str, topic: &str, table: &Table) -> String {
     let format = if file == "csv" { "csv" } else { "json" };
     let mut options = BTreeMap::from([
         ("connector", "kafka"),
@@ -65,12 +64,18 @@ fn read(bootstrap: &str, file: &str, topic: &str, table: &Table, cases: &[Case])
     }
     let options: Vec<String> = options.iter().map(|(key, value)| format!("'{key}' = '{value}'")).collect();
     let settings: String = table.settings.iter().map(|setting| format!("SET {setting};\n")).collect();
-    let script = format!(
+    format!(
         "{settings}CREATE TABLE t (o BIGINT METADATA FROM 'offset' VIRTUAL, {}) WITH ({});\n\
          CREATE TABLE p WITH ('connector' = 'filesystem', 'path' = 'out', 'format' = 'json') AS SELECT * FROM t;\n",
         table.columns,
         options.join(", ")
-    );
+    )
+}
+
+/// Runs the job of a table and compares.
+fn read(bootstrap: &str, file: &str, topic: &str, table: &Table, cases: &[Case]) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let script = script(bootstrap, file, topic, table);
     std::fs::write(directory.path().join("q.sql"), &script).unwrap();
     let running = start(streamer(directory.path()).args(["run", "q.sql", "--metrics-addr", "none"]));
     let memory = running.watch_memory();
