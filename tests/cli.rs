@@ -437,7 +437,7 @@ fn a_path_that_is_not_there_has_its_place() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("there.json"), "{\"a\": 1}\n").unwrap();
     for (path, hint, place) in
-        [("gone", "", "q.sql:2:"), ("there.json", "\n  /*+ OPTIONS('path' = 'gone') */", "q.sql:5:")]
+        [("gone", "", "q.sql:2:"), ("there.json", "\n  /*+ OPTIONS('path' = 'gone') */", "q.sql:4:15")]
     {
         let script = format!(
             "CREATE TABLE t (a INT) WITH ('connector' = 'filesystem',\n  'path' = '{path}',\n  'format' = 'json');\nSELECT a FROM t{hint};"

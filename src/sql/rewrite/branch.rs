@@ -147,15 +147,15 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, registry: &Registry) -> Df
     Ok(Transformed::yes(Expr::Case(case)))
 }
 
-/// Whether `CASE x WHEN y` has to become `CASE WHEN x = y`: DataFusion would make one type of all it compares.
+/// Whether `CASE x WHEN y` has to become `CASE WHEN x = y`: DataFusion would make one type of all it compares, and
+/// so numbers of texts that are none. What does not go together at all stays as it is, to be refused as a whole.
 fn compared_each(operand: &Expr, case: &Case, schema: &DFSchema) -> DfResult<bool> {
     let data_type = operand.get_type(schema)?;
-    let mut mixed = approximate(&data_type);
-    for (when, _) in &case.when_then_expr {
-        let other = when.get_type(schema)?;
-        mixed |= !data_type.is_null() && !other.is_null() && Sort::of(&other) != Sort::of(&data_type);
-    }
-    Ok(mixed)
+    let whens = case.when_then_expr.iter().map(|(when, _)| when.get_type(schema)).collect::<DfResult<Vec<_>>>()?;
+    let sorts = whens.iter().chain([&data_type]).filter(|t| !t.is_null()).map(Sort::of);
+    let (texts, others): (Vec<Sort>, Vec<Sort>) = sorts.partition(|sort| *sort == Sort::Text);
+    let mixed = !texts.is_empty() && !others.is_empty() && others.iter().all(|sort| *sort == Sort::Number);
+    Ok(approximate(&data_type) || mixed)
 }
 
 /// The arguments of a function that gives one of them.
