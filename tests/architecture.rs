@@ -22,7 +22,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rdkafka_sys", &["connectors", "broker"]),
     ("parquet", &["connectors", "cli"]),
     ("tokio_postgres", &["connectors"]),
-    ("tokio_rustls", &["connectors"]),
+    ("rustls", &["connectors"]),
     ("annotate_snippets", &["error"]),
     ("dashmap", &["metrics"]),
 ];

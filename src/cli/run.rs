@@ -58,8 +58,8 @@ pub(super) struct RunArguments {
     /// Parallel instances of keyed operators, 1 to 64 [default: parallelism.default of the script, else the cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=PARALLELISM_MAX as i64))]
     parallelism: Option<u16>,
-    /// How rows of a final SELECT are written [default: table on a terminal, jsonl elsewhere].
-    #[arg(long)]
+    /// How rows of a final SELECT are written: table, jsonl or csv [default: table on a terminal, jsonl elsewhere].
+    #[arg(long, hide_possible_values = true)]
     format: Option<Format>,
     /// The sink whose rows are shown as they are written; "none" shows nothing [default: the first Kafka sink].
     #[arg(long, value_name = "TABLE")]

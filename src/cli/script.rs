@@ -44,12 +44,13 @@ pub(super) fn load(arguments: &ScriptArguments) -> Result<LoadedScript, Failure>
 /// Reads and plans a script that is to run.
 ///
 /// # Errors
-/// As [`load`]; `Sql` if it has nothing to run.
+/// As [`load`]; `Sql` if it has nothing to run, with what is wrong with its tables.
 pub(super) fn load_runnable(arguments: &ScriptArguments) -> Result<LoadedScript, Failure> {
     let loaded = load(arguments)?;
     if loaded.script.jobs.is_empty() {
-        let error = Error::sql("the script has nothing to run")
+        let nothing = Error::sql("the script has nothing to run")
             .hint("add an INSERT INTO … SELECT …, or a SELECT as the last statement");
+        let error = Error::collect(loaded.script.unused.iter().cloned().chain([nothing.clone()])).unwrap_or(nothing);
         return Err(Failure { error, script: Some((loaded.path, loaded.text)) });
     }
     Ok(loaded)

@@ -36,7 +36,7 @@ use crate::time::{Clock, system_clock, unique_id};
 
 /// Folder below the table's path for rows that are not visible yet.
 pub const STAGING: &str = "_staging";
-const STATE_VERSION: u32 = 2;
+const STATE_VERSION: u32 = 3;
 
 /// A table of files, for writing.
 pub struct FileSink {
@@ -140,6 +140,8 @@ struct WriterState {
     version: u32,
     writer: String,
     format: String,
+    /// The folder of staging files, which is below the table's `path`.
+    staging: PathBuf,
     next_segment: u64,
     open: Option<SegmentState>,
     /// To be published.
@@ -265,6 +267,7 @@ impl TableWriter {
             version: STATE_VERSION,
             writer: self.writer.clone(),
             format: self.format.into(),
+            staging: self.staging.clone(),
             next_segment: self.next_segment,
             open: open_state,
             sealed: self.sealed.iter().filter(|s| !s.published).map(|s| s.state.clone()).collect(),
@@ -344,12 +347,31 @@ impl TableWriter {
         self.writer = state.writer;
         self.next_segment = state.next_segment;
         self.may_leave_out(&state.sealed)?;
+        let moved = (state.staging != self.staging).then_some(state.staging);
         // A file that was growing ends here: the process that made it may hang, and write on when it wakes up.
         for segment in state.sealed.into_iter().chain(state.open) {
+            if let Some(moved) = &moved {
+                self.must_have(&segment, moved)?;
+            }
             self.publish(&segment)?;
             self.sealed.push(SealedSegment { state: segment, published: true, unlisted_at: None });
         }
         self.remove_strays()
+    }
+
+    /// The table's `path` is another one than in the run before: its folder may have been moved with all that is in it.
+    fn must_have(&self, segment: &SegmentState, earlier: &Path) -> Result<()> {
+        let staged = self.staged(segment.fence, segment.number);
+        if staged.exists() || done(&staged).exists() {
+            return Ok(());
+        }
+        Err(Error::state(format!(
+            "rows of table \"{}\" are waiting in \"{}\", but its path leads to \"{}\" now",
+            self.table,
+            earlier.display(),
+            self.staging.display()
+        ))
+        .hint("put back the path, move the folder, or start over with --fresh"))
     }
 
     /// Whether a damaged epoch can be left out, if one is: no file of it may be published. `sealed`: what was to be

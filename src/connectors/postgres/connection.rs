@@ -10,7 +10,7 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::{Client, Config};
 
 use super::options::{PostgresOptions, SslMode};
-use super::tls::Tls;
+use super::tls;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Longest wait for a lock: a locked table is a doubt, and tried again.
@@ -73,7 +73,7 @@ pub(super) async fn connect(options: &PostgresOptions) -> Result<Client> {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
     let ssl = options.ssl.clone();
-    let tls = tokio::task::spawn_blocking(move || Tls::new(&ssl))
+    let tls = tokio::task::spawn_blocking(move || tls::connector(&ssl))
         .await
         .map_err(|e| Error::internal(format!("reading certificates was broken off: {e}")))??;
     // the driver's bound is for the socket alone; a server that accepts and is silent has it as well

@@ -1,69 +1,53 @@
 //! TLS to PostgreSQL, with libpq's ideas of whom to believe: nobody is checked (`prefer`, `require`), the authority is
 //! (`verify-ca`), or the authority and the host's name (`verify-full`). Files are PEM.
 
-use std::io;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::client::WebPkiServerVerifier;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
-};
-use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::{Error as PemError, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
 };
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::options::{Ssl, SslMode};
 use crate::error::{Error, Result};
 
-/// Makes TLS connections.
-#[derive(Clone)]
-pub(super) struct Tls {
-    config: Arc<ClientConfig>,
-}
-
-impl Tls {
-    /// Reads the files of the options; blocks.
-    ///
-    /// # Errors
-    /// `Config` if a file cannot be used.
-    pub(super) fn new(ssl: &Ssl) -> Result<Self> {
-        let provider = Arc::new(ring::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match (ssl.mode, &ssl.root) {
-            (SslMode::VerifyCa | SslMode::VerifyFull, Some(root)) => {
-                let inner = authority(root, Arc::clone(&provider))?;
-                if ssl.mode == SslMode::VerifyFull { inner } else { Arc::new(AnyName { inner }) }
-            }
-            (SslMode::VerifyCa | SslMode::VerifyFull, None) => {
-                return Err(Error::config("the server's certificate cannot be verified without \"sslrootcert\""));
-            }
-            _ => Arc::new(Anybody { algorithms: provider.signature_verification_algorithms }),
-        };
-        let unusable = |e: TlsError| Error::config(format!("TLS cannot be used: {e}"));
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(unusable)?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier);
-        let config = match &ssl.client {
-            None => config.with_no_client_auth(),
-            Some((certificate, key)) => {
-                let chain = certificates(certificate)?;
-                let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| unreadable(key, &e))?;
-                config.with_client_auth_cert(chain, secret).map_err(unusable)?
-            }
-        };
-        Ok(Self { config: Arc::new(config) })
-    }
+/// What makes TLS connections as the options say. Reads their files; blocks.
+///
+/// # Errors
+/// `Config` if a file cannot be used.
+pub(super) fn connector(ssl: &Ssl) -> Result<MakeRustlsConnect> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match (ssl.mode, &ssl.root) {
+        (SslMode::VerifyCa | SslMode::VerifyFull, Some(root)) => {
+            let inner = authority(root, Arc::clone(&provider))?;
+            if ssl.mode == SslMode::VerifyFull { inner } else { Arc::new(AnyName { inner }) }
+        }
+        (SslMode::VerifyCa | SslMode::VerifyFull, None) => {
+            return Err(Error::config("the server's certificate cannot be verified without \"sslrootcert\""));
+        }
+        _ => Arc::new(Anybody { algorithms: provider.signature_verification_algorithms }),
+    };
+    let unusable = |e: TlsError| Error::config(format!("TLS cannot be used: {e}"));
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let config = match &ssl.client {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = certificates(certificate)?;
+            let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| unreadable(key, &e))?;
+            config.with_client_auth_cert(chain, secret).map_err(unusable)?
+        }
+    };
+    Ok(MakeRustlsConnect::new(config))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
@@ -179,64 +163,5 @@ impl ServerCertVerifier for Anybody {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
-    }
-}
-
-/// A connection to be made to one host.
-pub(super) struct Handshake {
-    config: Arc<ClientConfig>,
-    host: String,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for Tls {
-    type Stream = Encrypted<S>;
-    type TlsConnect = Handshake;
-    type Error = io::Error;
-
-    fn make_tls_connect(&mut self, host: &str) -> io::Result<Handshake> {
-        Ok(Handshake { config: Arc::clone(&self.config), host: host.to_owned() })
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Handshake {
-    type Stream = Encrypted<S>;
-    type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<Encrypted<S>>>;
-
-    fn connect(self, stream: S) -> Self::Future {
-        Box::pin(async move {
-            // a path of a socket is no name; nothing is encrypted there anyway
-            let name = ServerName::try_from(self.host).map_err(io::Error::other)?;
-            TlsConnector::from(self.config).connect(name, stream).await.map(Encrypted)
-        })
-    }
-}
-
-/// An encrypted stream.
-pub(super) struct Encrypted<S>(tokio_rustls::client::TlsStream<S>);
-
-impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Encrypted<S> {
-    fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Encrypted<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Encrypted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

@@ -406,6 +406,23 @@ async fn lost_or_damaged_staging_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_path_that_changed_while_rows_wait_is_named() {
+    let dir = TempDir::new().unwrap();
+    let [before, now] = ["before", "now"].map(|folder| table(&dir.path().join(folder), &[], &[]));
+    let mut first = sink(&before);
+    first.restore(None).await.unwrap();
+    first.write(rows(&before, &[(1, Some("x"))])).await.unwrap();
+    let state = first.prepare(1, false).await.unwrap();
+    let error = sink(&now).restore(Some(state.clone())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::State);
+    assert!(error.message().contains("before") && error.message().contains("now"), "{error}");
+    std::fs::remove_dir_all(dir.path().join("now")).unwrap();
+    std::fs::rename(dir.path().join("before"), dir.path().join("now")).unwrap();
+    sink(&now).restore(Some(state)).await.unwrap();
+    assert_eq!(crate::connectors::filesystem::visible_files(&now).unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn an_unwritable_path_is_named() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("file");
