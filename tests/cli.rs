@@ -229,6 +229,38 @@ fn a_script_with_nothing_to_run_is_an_error_everywhere() {
 }
 
 /// A table that nothing uses stops no job, but `check` wants it to be right.
+/// DESCRIBE as a real Flink 2.3 answers it: the columns, the marks of time attributes, the whole key beside each part.
+#[test]
+fn a_script_may_ask_about_its_tables() {
+    let directory = tempfile::tempdir().unwrap();
+    let tables = "CREATE TABLE r (id BIGINT, k STRING NOT NULL, v DECIMAL(10,2) COMMENT 'value',
+          part INT METADATA FROM 'partition' VIRTUAL, w AS v * 2, ts TIMESTAMP(3),
+          WATERMARK FOR ts AS ts - INTERVAL '5' SECOND, PRIMARY KEY (id, k) NOT ENFORCED)
+        WITH ('connector' = 'kafka', 'topic' = 't', 'properties.bootstrap.servers' = 'embedded', 'format' = 'json');
+        CREATE VIEW doubled AS SELECT id, w FROM r;";
+    let ask = |statements: &str| {
+        std::fs::write(directory.path().join("q.sql"), format!("{tables}{statements}")).unwrap();
+        let output = run(directory.path(), &["run", "q.sql"]);
+        assert!(output.status.success(), "{}", text(&output));
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (rows, beside) = ask("SHOW VIEWS; DESCRIBE r");
+    assert!(beside.contains("| doubled   |"), "{beside}");
+    let expected = [
+        r#"{"name":"id","type":"BIGINT","null":false,"key":"PRI(id, k)","extras":"","watermark":"","comment":""}"#,
+        r#"{"name":"k","type":"STRING","null":false,"key":"PRI(id, k)","extras":"","watermark":"","comment":""}"#,
+        r#"{"name":"v","type":"DECIMAL(10, 2)","null":true,"key":"","extras":"","watermark":"","comment":"value"}"#,
+        r#"{"name":"part","type":"INT","null":true,"key":"","extras":"METADATA FROM 'partition' VIRTUAL","watermark":"","comment":""}"#,
+        r#"{"name":"w","type":"DECIMAL(21, 2)","null":true,"key":"","extras":"AS v * 2","watermark":"","comment":""}"#,
+        r#"{"name":"ts","type":"TIMESTAMP(3) *ROWTIME*","null":true,"key":"","extras":"","watermark":"ts - INTERVAL '5' SECOND","comment":""}"#,
+    ];
+    assert_eq!(rows.lines().collect::<Vec<_>>(), expected);
+    let (rows, beside) = ask("EXPLAIN SELECT id FROM doubled; SELECT 1 AS one");
+    assert_eq!(rows, "{\"one\":1}\n");
+    assert!(beside.contains("Source r columns=[id, k, v, part, v * 2, ts]"), "{beside}");
+    assert_eq!(ask("SHOW CURRENT DATABASE").0, "{\"current database name\":\"default_database\"}\n");
+}
+
 #[test]
 fn check_looks_at_the_options_of_every_table() {
     let directory = tempfile::tempdir().unwrap();

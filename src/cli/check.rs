@@ -35,6 +35,9 @@ pub(super) fn explain(arguments: &CheckArguments) -> Result<u8, Failure> {
     for (at, job) in loaded.script.jobs.iter().enumerate() {
         text += &format!("== Job {} (line {}) ==\n\n-- Stream plan\n{}\n", at + 1, job.span.line, job.plan.explain());
     }
+    if text.is_empty() {
+        text = format!("{}: no jobs; \"streamer run\" shows what its statements say\n", loaded.path);
+    }
     write_out(text.as_bytes())?;
     Ok(0)
 }

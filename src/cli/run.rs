@@ -17,7 +17,7 @@ use crate::cli::show::{self, AlertLines, Format, ResultWriter, Stream};
 use crate::cli::signals::Stop;
 use crate::cli::standby::Standby;
 use crate::cli::status::Status;
-use crate::cli::{Failure, OUTPUT_CLOSED, ScriptArguments, runtime};
+use crate::cli::{Failure, OUTPUT_CLOSED, ScriptArguments, runtime, write_out};
 use crate::connectors::{self, JobContext, delivery};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{BATCH_ROWS_MAX, PARALLELISM_MAX};
@@ -92,6 +92,10 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         let line = error.span().map_or_else(String::new, |span| format!("line {}: ", span.line));
         show::error_line(&format!("note: {line}{}; no statement uses the table", error.message()));
     }
+    answer(arguments.format, &loaded)?;
+    if loaded.script.jobs.is_empty() {
+        return Ok(0);
+    }
     let stop = Stop::listen()?;
     let runtime = runtime()?;
     let runner = Runner { arguments, loaded: &loaded, clock: system_clock(), stop: &stop };
@@ -99,6 +103,24 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     // Tasks may still be in C code, or wait for a terminal: the process must not wait for them.
     runtime.shutdown_background();
     done.map(|()| 0).map_err(|error| Failure { error, script: Some((loaded.path, loaded.text)) })
+}
+
+/// What SHOW, DESCRIBE and EXPLAIN say: for a reader beside the job, or, by the last statement, the script's result.
+fn answer(format: Option<Format>, loaded: &LoadedScript) -> Result<()> {
+    for answer in &loaded.script.answers {
+        let format = if answer.last { result_format(format) } else { Format::Table };
+        let text = ResultWriter::new(format, loaded.script.settings.time_zone.clone()).bytes(&answer.rows)?;
+        match answer.last {
+            true => write_out(&text)?,
+            false => show::error_line(String::from_utf8_lossy(&text).trim_end()),
+        }
+    }
+    Ok(())
+}
+
+/// How the script's result is written: as asked, else for who is there to read it.
+fn result_format(asked: Option<Format>) -> Format {
+    asked.unwrap_or_else(|| if show::terminal(Stream::Output) { Format::Table } else { Format::Jsonl })
 }
 
 /// A job of the script on its way.
@@ -318,9 +340,8 @@ impl Runner<'_> {
         let metrics = ready.iter().map(|ready| Arc::clone(&ready.task.metrics)).collect();
         let mut status = Status::new(metrics, Arc::clone(&self.clock));
         let mut alerts = AlertLines::new(Arc::clone(&self.clock));
-        let automatic = if show::terminal(Stream::Output) { Format::Table } else { Format::Jsonl };
         let zone = self.loaded.script.settings.time_zone.clone();
-        let mut results = ResultWriter::new(self.arguments.format.unwrap_or(automatic), zone);
+        let mut results = ResultWriter::new(result_format(self.arguments.format), zone);
         let mut tick = tokio::time::interval(status.interval());
         let end = self.arguments.duration.map(tokio::time::sleep);
         tokio::pin!(end);

@@ -47,7 +47,7 @@ pub(super) fn load(arguments: &ScriptArguments) -> Result<LoadedScript, Failure>
 /// As [`load`]; `Sql` if it has nothing to run, with what is wrong with its tables.
 pub(super) fn load_runnable(arguments: &ScriptArguments) -> Result<LoadedScript, Failure> {
     let loaded = load(arguments)?;
-    if loaded.script.jobs.is_empty() {
+    if loaded.script.jobs.is_empty() && loaded.script.answers.is_empty() {
         let nothing = Error::sql("the script has nothing to run")
             .hint("add an INSERT INTO … SELECT …, or a SELECT as the last statement");
         let error = Error::collect(loaded.script.unused.iter().cloned().chain([nothing.clone()])).unwrap_or(nothing);

@@ -13,6 +13,7 @@ mod group_window;
 mod hints;
 mod insert;
 mod length;
+mod listing;
 mod over_window;
 mod planner;
 mod rehearsal;
@@ -25,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, Query, visit_relations};
 
@@ -33,6 +35,7 @@ use crate::error::{Error, Result, Span};
 use crate::plan::{NodeKind, PlanBuilder, Settings, StreamPlan};
 use crate::sql::catalog::{Catalog, Table};
 use crate::sql::insert::written;
+use crate::sql::listing::Listing;
 use crate::sql::parser::ast::{
     CreateTable, CreateView, DefinedBy, Insert, ObjectKind, Spanned, Statement, StatementKind, TableName,
 };
@@ -67,7 +70,18 @@ pub struct Script {
     pub unused: Vec<Error>,
     /// Constants that cannot be computed: as in Flink, they stop a job when its first row comes.
     pub failing: Vec<Error>,
+    /// What `SHOW`, `DESCRIBE` and `EXPLAIN` say, in script order.
+    pub answers: Vec<Answer>,
     catalog: Catalog,
+}
+
+/// What a statement that asks about the script says.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Columns as Flink names them; one named `result` for a text.
+    pub rows: RecordBatch,
+    /// The statement is the last of the script: its rows are the script's result.
+    pub last: bool,
 }
 
 /// Something to tell that is no error.
@@ -163,6 +177,7 @@ struct Planning {
     errors: Vec<Error>,
     /// Constants that cannot be computed.
     failing: Vec<Error>,
+    answers: Vec<Answer>,
     /// Names that statements declare, where some statement could not be read.
     unread: BTreeSet<String>,
     /// Tables validated already, per usage.
@@ -180,6 +195,7 @@ impl Planning {
             notes: Vec::new(),
             errors,
             failing: Vec::new(),
+            answers: Vec::new(),
             unread,
             validated: Vec::new(),
         }
@@ -207,6 +223,7 @@ impl Planning {
             notes: self.notes,
             unused,
             failing: self.failing,
+            answers: self.answers,
             catalog: self.catalog,
         })
     }
@@ -270,15 +287,33 @@ impl Planning {
                 let what = if *what == ObjectKind::View { "view" } else { "table" };
                 self.catalog.drop(what, name, *temporary, *if_exists, &self.registry).map_err(|e| vec![e])
             }
-            StatementKind::Explain { .. } => {
-                self.note("EXPLAIN is not run in a script: use \"streamer explain FILE\"", statement.span);
-                Ok(())
-            }
-            StatementKind::Describe { .. } | StatementKind::Show(_) | StatementKind::SetList => {
-                self.note("this statement shows nothing in a script: use \"streamer sql -f FILE\"", statement.span);
+            StatementKind::Explain { statement } => self.explain(statement, last),
+            StatementKind::Describe { name } => self.answer(|listing| listing.describe(name), last),
+            StatementKind::Show(show) => self.answer(|listing| listing.show(show), last),
+            StatementKind::SetList => {
+                self.note(
+                    "SET alone shows nothing: what holds is what the script sets, else Flink's default",
+                    statement.span,
+                );
                 Ok(())
             }
         }
+    }
+
+    fn answer(&mut self, of: impl FnOnce(Listing<'_>) -> Result<RecordBatch>, last: bool) -> Result<(), Vec<Error>> {
+        let none = BTreeMap::new();
+        let listing = Listing { catalog: &self.catalog, relations: self.catalog.relations(), hidden: &none };
+        let rows = of(listing).map_err(|e| vec![e])?;
+        self.answers.push(Answer { rows, last });
+        Ok(())
+    }
+
+    /// The plan of what would run, which does not.
+    fn explain(&mut self, statement: &Statement, last: bool) -> Result<(), Vec<Error>> {
+        let known = self.jobs.len();
+        self.statement(statement, true)?;
+        let plans = self.jobs.drain(known..).map(|job| job.plan.explain()).collect::<Vec<_>>();
+        self.answer(|_| listing::texts("result", plans), last)
     }
 
     fn note(&mut self, message: impl Into<String>, span: Span) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
@@ -19,17 +19,16 @@ use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Query, visit_r
 use crate::error::{Error, Result};
 use crate::plan::Source;
 use crate::sql::bounded_unnest::bounded_unnest;
-use crate::sql::catalog::{Catalog, key, renamed};
-use crate::sql::parser::ast::{ObjectKind, Show, Shown, Spanned, Statement, StatementKind, TableName};
-use crate::sql::parser::names::{CATALOG, LEDGER};
+use crate::sql::catalog::{Catalog, renamed};
+use crate::sql::listing::Listing;
+use crate::sql::parser::ast::{Statement, StatementKind};
 use crate::sql::parser::parse_script;
 use crate::sql::planner::Planner;
 use crate::sql::planner::context::{Registry, Relation, Relations};
 use crate::sql::planner::errors::{from_parser, span_of};
-use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::lower;
 use crate::sql::planner::refuse;
-use crate::sql::{Script, hints, show_create};
+use crate::sql::{Script, hints};
 use crate::table::TableSpec;
 
 /// Plans and runs ad-hoc queries.
@@ -134,101 +133,20 @@ impl Session {
                 let plan = self.plan(query, &self.catalog.database)?;
                 Ok(DataFrame::new(self.context.state(), plan))
             }
-            StatementKind::Show(shown) => self.show(shown),
-            StatementKind::Describe { name } => self.describe(name),
+            StatementKind::Show(show) => self.rows(self.listing().show(show)),
+            StatementKind::Describe { name } => self.rows(self.listing().describe(name)),
             _ => Err(Error::sql("only a query can be run here")
                 .at(statement.span)
                 .hint("write SELECT …, SHOW TABLES or DESCRIBE table")),
         }
     }
 
-    /// One column of names, or the columns of a table.
-    fn show(&self, show: &Show) -> Result<DataFrame> {
-        let texts = |all: Vec<&str>| all.into_iter().map(str::to_owned).collect::<Vec<String>>();
-        let (title, names) = match &show.what {
-            Shown::Tables(database) => ("table name", self.names(database.as_ref(), false)?),
-            Shown::Views(database) => ("view name", self.names(database.as_ref(), true)?),
-            Shown::Databases => ("database name", texts(self.catalog.databases().collect())),
-            Shown::CurrentDatabase => ("current database name", texts(vec![&self.catalog.database])),
-            Shown::Catalogs => ("catalog name", texts(vec![CATALOG])),
-            Shown::CurrentCatalog => ("current catalog name", texts(vec![CATALOG])),
-            Shown::Functions => ("function name", texts(self.functions())),
-            Shown::Nothing(title) => (title.as_str(), Vec::new()),
-            Shown::Create(kind, name) => ("result", vec![self.definition(*kind, name)?]),
-            Shown::Columns(name) => return self.describe_like(name, show.like.as_ref()),
-        };
-        let names = names.into_iter().filter(|name| matches(name, show.like.as_ref()));
-        self.rows([(title, Arc::new(names.map(Some).collect::<StringArray>()) as ArrayRef)])
+    fn listing(&self) -> Listing<'_> {
+        Listing { catalog: &self.catalog, relations: &self.relations, hidden: &self.refused }
     }
 
-    /// Names in a database, as Flink shows them: views are tables, too. The ledger is a database of its own.
-    fn names(&self, database: Option<&Spanned<String>>, views: bool) -> Result<Vec<String>> {
-        let here = database.map_or(self.catalog.database.as_str(), |name| name.value.as_str());
-        let ledger = self.relations.keys().filter_map(|key| key.strip_prefix("ledger.")).map(str::to_owned);
-        if here == LEDGER {
-            return Ok(if views { Vec::new() } else { ledger.collect() });
-        }
-        if let Some(name) = database.filter(|name| self.catalog.databases().all(|known| known != name.value)) {
-            return Err(Error::sql(format!("database \"{}\" does not exist", name.value))
-                .at(name.span)
-                .nearest(&name.value, self.catalog.databases()));
-        }
-        let known = |name: &str| !self.refused.contains_key(&key(here, name));
-        let all = self.catalog.names_in(here).filter(|(name, view)| (*view || !views) && known(name));
-        let mut names: Vec<String> = all.map(|(name, _)| name.to_owned()).collect();
-        if database.is_none() && !views {
-            names.extend(ledger.map(|name| format!("ledger.{name}")));
-            names.sort();
-        }
-        Ok(names)
-    }
-
-    /// The statement that declares a table or view.
-    fn definition(&self, kind: ObjectKind, name: &TableName) -> Result<String> {
-        let key = self.catalog.key(name);
-        let found = match kind {
-            ObjectKind::Table => self.catalog.definition(&key).map(show_create::table),
-            ObjectKind::View => {
-                let view = self.catalog.views().find(|(view, ..)| *view == key);
-                view.map(|(_, create, _)| show_create::view(create))
-            }
-        };
-        let what = if kind == ObjectKind::View { "view" } else { "table" };
-        found.ok_or_else(|| {
-            let error = Error::sql(format!("{what} \"{key}\" not found")).at(name.span);
-            error.nearest(&key, self.tables())
-        })
-    }
-
-    fn describe(&self, name: &TableName) -> Result<DataFrame> {
-        self.describe_like(name, None)
-    }
-
-    fn describe_like(&self, name: &TableName, like: Option<&(bool, String)>) -> Result<DataFrame> {
-        let key = self.catalog.key(name);
-        let relation = self.relations.get(&key).ok_or_else(|| {
-            let error = Error::sql(format!("table or view \"{key}\" not found")).at(name.span);
-            error.nearest(&key, self.tables())
-        })?;
-        let declared = self.catalog.table(&key);
-        let sql_type = |at: usize, data_type: &arrow::datatypes::DataType| {
-            let column = declared.and_then(|table| table.spec.columns.get(at));
-            column.map_or_else(|| flink_type(data_type), |column| column.sql_type.clone())
-        };
-        let schema = relation.schema();
-        let fields = || schema.fields().iter().enumerate().filter(|(_, field)| matches(field.name(), like));
-        let names: StringArray = fields().map(|(_, f)| Some(f.name().as_str())).collect();
-        let types: StringArray = fields().map(|(at, f)| Some(sql_type(at, f.data_type()))).collect();
-        let nullable: BooleanArray = fields().map(|(_, f)| Some(f.is_nullable())).collect();
-        self.rows([
-            ("name", Arc::new(names) as ArrayRef),
-            ("type", Arc::new(types) as ArrayRef),
-            ("null", Arc::new(nullable) as ArrayRef),
-        ])
-    }
-
-    fn rows<const N: usize>(&self, columns: [(&str, ArrayRef); N]) -> Result<DataFrame> {
-        Ok(self.context.read_batch(RecordBatch::try_from_iter(columns)?)?)
+    fn rows(&self, rows: Result<RecordBatch>) -> Result<DataFrame> {
+        Ok(self.context.read_batch(rows?)?)
     }
 
     /// The logical plan of a query: one `SELECT`, `WITH` or `VALUES`.
@@ -272,24 +190,6 @@ impl Session {
                 .hint("GROUP BY FLOOR(ts TO MINUTE), or run it as the SELECT of a script: \"streamer run FILE\""),
         )
     }
-}
-
-/// Whether `name` is to be shown: `[NOT] LIKE` with `%` and `_`, in any case.
-fn matches(name: &str, like: Option<&(bool, String)>) -> bool {
-    fn at(name: &[char], pattern: &[char]) -> bool {
-        match pattern {
-            [] => name.is_empty(),
-            ['%', rest @ ..] => (0..=name.len()).any(|skipped| at(&name[skipped..], rest)),
-            ['_', rest @ ..] => !name.is_empty() && at(&name[1..], rest),
-            [c, rest @ ..] => name.first() == Some(c) && at(&name[1..], rest),
-        }
-    }
-    let Some((not, pattern)) = like else { return true };
-    let chars = |text: &str| text.to_lowercase().chars().collect::<Vec<char>>();
-    // consecutive `%` say the same as one, and would only cost
-    let mut pattern = chars(pattern);
-    pattern.dedup_by(|a, b| *a == '%' && *b == '%');
-    at(&chars(name), &pattern) != *not
 }
 
 #[cfg(test)]

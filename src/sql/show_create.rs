@@ -38,14 +38,23 @@ fn column(column: &ColumnDef) -> String {
         ColumnDefKind::Physical(declared) => {
             format!("{}{}", declared.text, if declared.nullable { "" } else { " NOT NULL" })
         }
-        ColumnDefKind::Metadata { data_type, key, virtual_ } => {
-            let from = key.as_ref().map_or_else(String::new, |key| format!(" FROM {}", literal(&key.value)));
-            format!("{} METADATA{from}{}", data_type.text, if *virtual_ { " VIRTUAL" } else { "" })
-        }
-        ColumnDefKind::Computed(expr) => format!("AS {expr}"),
+        ColumnDefKind::Metadata { data_type, .. } => format!("{} {}", data_type.text, extras(column)),
+        ColumnDefKind::Computed(_) => extras(column),
     };
     let comment = column.comment.as_ref().map_or_else(String::new, |text| format!(" COMMENT {}", literal(text)));
     format!("{} {kind}{comment}", quoted(&column.name.value))
+}
+
+/// What makes the column, if no field of the record does: `METADATA …` or `AS …`.
+pub(crate) fn extras(column: &ColumnDef) -> String {
+    match &column.kind {
+        ColumnDefKind::Physical(_) => String::new(),
+        ColumnDefKind::Metadata { key, virtual_, .. } => {
+            let from = key.as_ref().map_or_else(String::new, |key| format!(" FROM {}", literal(&key.value)));
+            format!("METADATA{from}{}", if *virtual_ { " VIRTUAL" } else { "" })
+        }
+        ColumnDefKind::Computed(expr) => format!("AS {expr}"),
+    }
 }
 
 fn option(key: &str, value: &str) -> String {

@@ -1,6 +1,6 @@
 //! Ad-hoc queries over tables in memory.
 
-use arrow::array::{Float64Array, Int32Array, TimestampMillisecondArray};
+use arrow::array::{ArrayRef, Float64Array, Int32Array, StringArray, TimestampMillisecondArray};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 
@@ -168,6 +168,7 @@ fn a_script_cannot_name_the_ledger() {
 
 #[tokio::test]
 async fn statements_that_show_what_there_is() -> Result<()> {
+    const ROWTIME: &str = "ts TIMESTAMP(3) *ROWTIME* true ts - INTERVAL '1' SECOND";
     let tables = ["high", "higher", "ledger.bad", "ledger.future", "ledger.late", "places", "readings"];
     check("SHOW TABLES;", &tables).await;
     check("SHOW TABLES FROM default_database LIKE 'HI%'", &["high", "higher"]).await;
@@ -175,10 +176,10 @@ async fn statements_that_show_what_there_is() -> Result<()> {
     check("show views", &["high", "higher"]).await;
     check("SHOW DATABASES", &["default_database"]).await;
     check("SHOW CURRENT CATALOG; ", &["default_catalog"]).await;
-    check("SHOW COLUMNS FROM readings LIKE '%s%'", &["ts TIMESTAMP(3) true"]).await;
+    check("SHOW COLUMNS FROM readings LIKE '%s%'", &[ROWTIME]).await;
     check("SHOW JARS", &[]).await;
     assert!(refusal("SHOW TABLES FROM ledgr").contains("database \"ledgr\" does not exist"));
-    check("DESC readings", &["device_id STRING true", "v DOUBLE true", "n INT true", "ts TIMESTAMP(3) true"]).await;
+    check("DESC readings", &["device_id STRING true", "v DOUBLE true", "n INT true", ROWTIME]).await;
     assert!(refusal("DESCRIBE reading").contains("did you mean \"readings\"?"));
     assert_eq!(open()?.queries("SELECT 1; -- and\nSHOW TABLES;\n")?.len(), 2);
     assert_eq!(open()?.queries("-- nothing\n")?.len(), 0);
