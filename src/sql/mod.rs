@@ -374,10 +374,15 @@ impl Planning {
 
     fn create_view(&mut self, create: &CreateView) -> Result<(), Vec<Error>> {
         let (settings, registry) = (self.settings.clone(), self.registry.clone());
+        let mut failing = Vec::new();
         let created = self.catalog.create_view(create, &self.registry, |plan| {
             let mut lowering = Lowering::new(&settings, &registry);
-            lowering.lower(plan).map(|_| ()).map_err(|e| vec![e])
+            lowering.whole(plan).map_err(|e| vec![e])?;
+            let rehearsed = rehearsal::of(&lowering.builder.finish(settings.clone()));
+            failing = rehearsed.failing;
+            if rehearsed.impossible.is_empty() { Ok(()) } else { Err(rehearsed.impossible) }
         });
+        self.failing.append(&mut failing);
         created.map_err(|errors| errors.into_iter().map(|error| self.placed(error, &create.query)).collect())
     }
 

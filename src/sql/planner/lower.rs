@@ -167,6 +167,12 @@ impl Lowering<'_> {
         self.lower_used(plan, &Used::All)
     }
 
+    /// All that a query computes as nodes, for a look at them.
+    pub(crate) fn whole(&mut self, plan: &LogicalPlan) -> Result<()> {
+        let stream = self.lower(plan)?;
+        self.materialize(stream, plan.schema()).map(drop)
+    }
+
     /// [`Lowering::lower`], of which only some columns are read: the others are stand-ins.
     pub(super) fn lower_used(&mut self, plan: &LogicalPlan, used: &Used) -> Result<Stream> {
         match plan {
