@@ -77,46 +77,62 @@ fn divide_integers(call: &Call<'_>) -> Result<ArrayRef> {
     }
 }
 
-/// Precision and scale of both arguments.
-fn both(types: &Types<'_>) -> Option<((i16, i16), (i16, i16))> {
+/// Precision and scale.
+type Digits = (i16, i16);
+
+/// The type of a result, by the digits of both arguments.
+fn result(types: &Types<'_>, digits: fn(Digits, Digits) -> Digits) -> Option<DataType> {
     let ((p1, s1), (p2, s2)) = (as_decimal(&types.get(0)?)?, as_decimal(&types.get(1)?)?);
-    Some(((p1, i16::from(s1)), (p2, i16::from(s2))))
+    let (precision, scale) = digits((p1, i16::from(s1)), (p2, i16::from(s2)));
+    Some(DataType::Decimal128(u8::try_from(precision).ok()?, i8::try_from(scale).ok()?))
 }
 
-/// The type with so many digits, or what is left of its scale where 38 are too few: 6 digits stay if there are so many.
+/// So many digits, or what is left of the scale where 38 are too few: 6 digits stay if there are so many.
 ///
 /// # Source  Flink, `LogicalTypeMerging.adjustPrecisionScale`
-fn adjusted(precision: i16, scale: i16) -> Option<DataType> {
+fn adjusted(precision: i16, scale: i16) -> Digits {
     let whole = precision - scale;
     let kept = if precision > 38 { (38 - whole).max(scale.min(6)) } else { scale };
-    Some(DataType::Decimal128(u8::try_from(precision.clamp(1, 38)).ok()?, i8::try_from(kept).ok()?))
+    (precision.clamp(1, 38), kept)
 }
 
 /// # Source  Flink, `LogicalTypeMerging.findAdditionDecimalType`
-fn sum_type(types: &Types<'_>) -> Option<DataType> {
-    let ((p1, s1), (p2, s2)) = both(types)?;
+fn sum_digits((p1, s1): Digits, (p2, s2): Digits) -> Digits {
     let scale = s1.max(s2);
     adjusted((p1 - s1).max(p2 - s2) + scale + 1, scale)
 }
 
 /// # Source  Flink, `LogicalTypeMerging.findMultiplicationDecimalType`
-fn product_type(types: &Types<'_>) -> Option<DataType> {
-    let ((p1, s1), (p2, s2)) = both(types)?;
+fn product_digits((p1, s1): Digits, (p2, s2): Digits) -> Digits {
     adjusted(p1 + p2 + 1, s1 + s2)
 }
 
 /// # Source  Flink, `LogicalTypeMerging.findDivisionDecimalType`
-fn quotient_type(types: &Types<'_>) -> Option<DataType> {
-    let ((p1, s1), (p2, s2)) = both(types)?;
+fn quotient_digits((p1, s1): Digits, (p2, s2): Digits) -> Digits {
     let scale = (s1 + p2 + 1).max(6);
     adjusted(p1 - s1 + s2 + scale, scale)
 }
 
 /// # Source  Flink, `LogicalTypeMerging.findModuloDecimalType`
-pub(super) fn modulo_type(types: &Types<'_>) -> Option<DataType> {
-    let ((p1, s1), (p2, s2)) = both(types)?;
+fn modulo_digits((p1, s1): Digits, (p2, s2): Digits) -> Digits {
     let scale = s1.max(s2);
     adjusted((p1 - s1).min(p2 - s2) + scale, scale)
+}
+
+fn sum_type(types: &Types<'_>) -> Option<DataType> {
+    result(types, sum_digits)
+}
+
+fn product_type(types: &Types<'_>) -> Option<DataType> {
+    result(types, product_digits)
+}
+
+fn quotient_type(types: &Types<'_>) -> Option<DataType> {
+    result(types, quotient_digits)
+}
+
+pub(super) fn modulo_type(types: &Types<'_>) -> Option<DataType> {
+    result(types, modulo_digits)
 }
 
 /// Units and scale of an exact number.
@@ -163,19 +179,22 @@ fn moved(units: i256, from: i32, to: i32) -> Option<i256> {
 }
 
 fn sum(call: &Call<'_>, minus: bool) -> Result<ArrayRef> {
-    build(call, |(left, s1), (right, s2), scale| {
-        let common = s1.max(s2);
-        let sum = moved(left, s1, common)
-            .zip(moved(right, s2, common))
-            .and_then(|(left, right)| if minus { left.checked_sub(right) } else { left.checked_add(right) });
-        Ok(sum.and_then(|sum| moved(sum, common, scale)))
-    })
+    build(call, |left, right, scale| Ok(total(left, right, scale, minus)))
+}
+
+/// Both together, or the first without the second.
+fn total((left, s1): (i256, i32), (right, s2): (i256, i32), scale: i32, minus: bool) -> Option<i256> {
+    let common = s1.max(s2);
+    let (left, right) = (moved(left, s1, common)?, moved(right, s2, common)?);
+    moved(if minus { left.checked_sub(right)? } else { left.checked_add(right)? }, common, scale)
 }
 
 fn multiply(call: &Call<'_>) -> Result<ArrayRef> {
-    build(call, |(left, s1), (right, s2), scale| {
-        Ok(left.checked_mul(right).and_then(|product| moved(product, s1 + s2, scale)))
-    })
+    build(call, |left, right, scale| Ok(product(left, right, scale)))
+}
+
+fn product((left, s1): (i256, i32), (right, s2): (i256, i32), scale: i32) -> Option<i256> {
+    moved(left.checked_mul(right)?, s1 + s2, scale)
 }
 
 /// The error of a division by zero.
@@ -215,6 +234,47 @@ pub(super) fn modulo(call: &Call<'_>) -> Result<ArrayRef> {
         }
         Ok(left.checked_rem(right).and_then(|rest| moved(rest, common, scale)))
     })
+}
+
+/// A DECIMAL on its own. Where a result has more digits than its type, or none at all, there is none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Exact {
+    /// Units of the last digit.
+    pub(super) units: i128,
+    /// Its type.
+    pub(super) digits: (i16, i16),
+}
+
+impl Exact {
+    pub(super) fn minus(self, other: Self) -> Option<Self> {
+        self.with(other, sum_digits(self.digits, other.digits), |left, right, scale| total(left, right, scale, true))
+    }
+
+    pub(super) fn times(self, other: Self) -> Option<Self> {
+        self.with(other, product_digits(self.digits, other.digits), product)
+    }
+
+    pub(super) fn over(self, other: Self) -> Option<Self> {
+        self.over_as(other, quotient_digits(self.digits, other.digits))
+    }
+
+    /// The quotient in this type.
+    pub(super) fn over_as(self, other: Self, digits: (i16, i16)) -> Option<Self> {
+        let divided = |(left, s1), (right, s2), scale| quotient(left, right, scale - s1 + s2);
+        if other.units == 0 { None } else { self.with(other, digits, divided) }
+    }
+
+    fn with(
+        self,
+        other: Self,
+        (precision, scale): Digits,
+        value: impl Fn((i256, i32), (i256, i32), i32) -> Option<i256>,
+    ) -> Option<Self> {
+        let of = |number: Self| (i256::from_i128(number.units), i32::from(number.digits.1));
+        let units = value(of(self), of(other), i32::from(scale))?.to_i128()?;
+        let limit = 10_u128.checked_pow(u32::try_from(precision).ok()?)?;
+        (units.unsigned_abs() < limit).then_some(Self { units, digits: (precision, scale) })
+    }
 }
 
 #[cfg(test)]

@@ -151,6 +151,11 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     aggregate::functions()
 }
 
+/// An aggregate function as OVER computes it, if that is another one.
+pub fn in_over(function: &AggregateUDF) -> Option<Arc<AggregateUDF>> {
+    aggregate::in_over(function)
+}
+
 /// What the planner writes for syntax besides operators; no name of Flink.
 const INTERNAL: &[&str] = &[
     "date_part",

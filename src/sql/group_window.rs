@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 use crate::error::Error;
 use crate::sql::parser::dialect::{TABLE_ARGUMENT, call_with};
 use crate::sql::planner::errors::span_of;
-use crate::sql::planner::window::{WINDOW_COLUMNS, is_window_function};
+use crate::sql::planner::window::{GROUP_WINDOW_COLUMNS, is_window_function};
 
 /// Rewrites every group window of a query.
 ///
@@ -47,7 +47,7 @@ fn rewrite(select: &mut ast::Select, errors: &mut Vec<Error>) {
     let wrong = alone(&name, groups).and_then(|()| read_through(&mut select.from, &call, &name, &args)).err();
     // what goes with a window that is refused is no mistake of its own
     groups.retain(|group| window_call(group).is_none());
-    let columns = WINDOW_COLUMNS.map(|column| Expr::Identifier(Ident::new(column)));
+    let columns = GROUP_WINDOW_COLUMNS.map(|column| Expr::Identifier(Ident::new(column)));
     groups.splice(at.min(groups.len())..at.min(groups.len()), columns);
     let refused = wrong.is_some();
     errors.extend(wrong);
@@ -182,7 +182,7 @@ impl VisitorMut for Parts<'_> {
             );
         }
         // In parentheses it is an expression, whose column has no name of its own.
-        *expr = Expr::Nested(Box::new(Expr::Identifier(Ident::new(WINDOW_COLUMNS[column]))));
+        *expr = Expr::Nested(Box::new(Expr::Identifier(Ident::new(GROUP_WINDOW_COLUMNS[column]))));
         ControlFlow::Continue(())
     }
 }

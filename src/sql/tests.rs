@@ -204,7 +204,17 @@ fn group_windows_are_window_functions_in_an_older_form() {
          GROUP BY window_start, window_end, window_time, r.site HAVING window_end > TIMESTAMP '2024-01-01 00:00:00';",
     );
     assert!(older.contains("GROUP HOP("), "its partials are merged in another order");
-    assert_eq!((older.replace("GROUP HOP(", "HOP("), columns), newer);
+    let renamed = ["start", "end", "time"].iter().fold(older.replace("GROUP HOP(", "HOP("), |plan, part| {
+        plan.replace(&format!("{part} of window"), &format!("window_{part}"))
+    });
+    assert_eq!((renamed, columns), newer);
+    let ambiguous =
+        "WITH w AS (SELECT window_time, n FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE)))
+        SELECT ⟦window_time⟧ FROM TABLE(TUMBLE(TABLE w, DESCRIPTOR(window_time), INTERVAL '1' HOUR))";
+    for query in [ambiguous.to_owned(), ambiguous.replace("SELECT ⟦window_time⟧", "SELECT *")] {
+        let error = plan(&query.replace(['⟦', '⟧'], "")).unwrap_err();
+        assert!(error.message().contains("\"window_time\" is ambiguous"), "{error}");
+    }
     let inner = "SELECT TUMBLE_END(ts, INTERVAL '1' MINUTE), COUNT(*) FROM (SELECT ts, n FROM readings WHERE n > 3) GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE);";
     assert_eq!(plan_of(inner).1, ["EXPR$0", "EXPR$1"], "a part of the window has no name of its own");
 

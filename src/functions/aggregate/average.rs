@@ -1,5 +1,7 @@
 //! `AVG`: in the type of its argument. Integers are summed as BIGINT (which wraps) and the mean is truncated;
 //! FLOAT is summed as DOUBLE; DECIMAL(p, s) gives DECIMAL(38, max(6, s)), rounded half up.
+//!
+//! Flink's OVER aggregates sum integers in their own type, so that these sums wrap earlier.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -22,6 +24,10 @@ trait Averaged: ArrowPrimitiveType {
     type Sum: ArrowPrimitiveType<Native: Plus + Default + Debug>;
     /// A value as a summand.
     fn widen(value: Self::Native) -> <Self::Sum as ArrowPrimitiveType>::Native;
+    /// What is left of a sum that was summed in the type of the values.
+    fn wrapped(sum: <Self::Sum as ArrowPrimitiveType>::Native) -> <Self::Sum as ArrowPrimitiveType>::Native {
+        sum
+    }
     /// `sum / count`, `count > 0`, with `extra_digits` more decimals than the sum; `None`: it does not fit.
     fn divide(sum: <Self::Sum as ArrowPrimitiveType>::Native, count: i64, extra_digits: u32) -> Option<Self::Native>;
 }
@@ -32,6 +38,9 @@ macro_rules! averaged_integer {
             type Sum = Int64Type;
             fn widen(value: Self::Native) -> i64 {
                 i64::from(value)
+            }
+            fn wrapped(sum: i64) -> i64 {
+                i64::from(sum as Self::Native)
             }
             fn divide(sum: i64, count: i64, _: u32) -> Option<Self::Native> {
                 Some(sum.checked_div(count)? as Self::Native)
@@ -92,6 +101,8 @@ struct Average<T> {
     sum_type: DataType,
     result_type: DataType,
     extra_digits: u32,
+    /// The sum wraps in the type of the values.
+    wraps: bool,
     of: PhantomData<fn() -> T>,
 }
 
@@ -122,7 +133,8 @@ impl<T: Averaged> Fold for Average<T> {
     }
 
     fn finish(&self, state: &Self::State) -> Option<T::Native> {
-        if state.count > 0 { T::divide(state.sum, state.count, self.extra_digits) } else { None }
+        let sum = if self.wraps { T::wrapped(state.sum) } else { state.sum };
+        if state.count > 0 { T::divide(sum, state.count, self.extra_digits) } else { None }
     }
 
     fn write(&self, states: &[Self::State]) -> Vec<ArrayRef> {
@@ -141,25 +153,35 @@ impl<T: Averaged> Fold for Average<T> {
     }
 }
 
-fn average<T: Averaged>(sum_type: DataType, result_type: DataType, extra_digits: u32) -> Option<Box<dyn Make>> {
-    Some(Box::new(Folded::new(Average::<T> { sum_type, result_type, extra_digits, of: PhantomData })))
-}
-
 /// `AVG` over an argument type.
 pub(super) fn make(argument: &DataType) -> Option<Box<dyn Make>> {
+    average(argument, false)
+}
+
+/// `AVG(…) OVER` an argument type.
+pub(super) fn make_over(argument: &DataType) -> Option<Box<dyn Make>> {
+    average(argument, true)
+}
+
+fn average(argument: &DataType, wraps: bool) -> Option<Box<dyn Make>> {
+    fn of<T: Averaged>(sum: DataType, result: DataType, extra_digits: u32, wraps: bool) -> Option<Box<dyn Make>> {
+        let (sum_type, result_type) = (sum, result);
+        Some(Box::new(Folded::new(Average::<T> { sum_type, result_type, extra_digits, wraps, of: PhantomData })))
+    }
     match argument {
-        DataType::Int8 => average::<Int8Type>(DataType::Int64, DataType::Int8, 0),
-        DataType::Int16 => average::<Int16Type>(DataType::Int64, DataType::Int16, 0),
-        DataType::Int32 => average::<Int32Type>(DataType::Int64, DataType::Int32, 0),
-        DataType::Int64 => average::<Int64Type>(DataType::Int64, DataType::Int64, 0),
-        DataType::Float32 => average::<Float32Type>(DataType::Float64, DataType::Float32, 0),
-        DataType::Float64 => average::<Float64Type>(DataType::Float64, DataType::Float64, 0),
+        DataType::Int8 => of::<Int8Type>(DataType::Int64, DataType::Int8, 0, wraps),
+        DataType::Int16 => of::<Int16Type>(DataType::Int64, DataType::Int16, 0, wraps),
+        DataType::Int32 => of::<Int32Type>(DataType::Int64, DataType::Int32, 0, wraps),
+        DataType::Int64 => of::<Int64Type>(DataType::Int64, DataType::Int64, 0, wraps),
+        DataType::Float32 => of::<Float32Type>(DataType::Float64, DataType::Float32, 0, wraps),
+        DataType::Float64 => of::<Float64Type>(DataType::Float64, DataType::Float64, 0, wraps),
         DataType::Decimal128(_, scale) => {
             let result_scale = (*scale).max(6);
-            average::<Decimal128Type>(
+            of::<Decimal128Type>(
                 DataType::Decimal128(DECIMAL128_MAX_PRECISION, *scale),
                 DataType::Decimal128(DECIMAL128_MAX_PRECISION, result_scale),
                 u32::try_from(result_scale.saturating_sub(*scale)).ok()?,
+                wraps,
             )
         }
         _ => None,

@@ -13,6 +13,7 @@ mod grouping;
 mod ordinal;
 mod pick;
 mod sliding;
+mod squares;
 mod sum;
 mod together;
 mod variance;
@@ -54,6 +55,8 @@ pub(super) struct Entry {
 enum Making {
     /// Of its only argument.
     Value(fn(&DataType) -> Option<Box<dyn Make>>),
+    /// As [`Making::Value`]; in OVER, where Flink computes it otherwise, by the second.
+    ValueOrOver(fn(&DataType) -> Option<Box<dyn Make>>, fn(&DataType) -> Option<Box<dyn Make>>),
     /// Of what it is called with. The text is how it is written.
     Call(&'static str, fn(&Given<'_>) -> Option<Box<dyn Make>>),
 }
@@ -62,7 +65,7 @@ impl Entry {
     /// How the function is written.
     pub(super) fn usage(&self) -> String {
         match self.make {
-            Making::Value(_) => format!("{}(value)", self.name.to_uppercase()),
+            Making::Value(_) | Making::ValueOrOver(..) => format!("{}(value)", self.name.to_uppercase()),
             Making::Call(usage, _) => usage.to_owned(),
         }
     }
@@ -108,7 +111,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "avg",
         aliases: &[],
-        make: Making::Value(average::make),
+        make: Making::ValueOrOver(average::make, average::make_over),
         distinct_is_same: false,
         doc: "Mean in the type of the argument: integers are truncated, DECIMAL(p, s) gives DECIMAL(38, max(6, s)). \
               NULL if there is no value.",
@@ -130,7 +133,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "var_pop",
         aliases: &[],
-        make: Making::Value(variance::make_var_pop),
+        make: Making::ValueOrOver(variance::make_var_pop, variance::make_var_pop_over),
         distinct_is_same: false,
         doc: "Population variance in the type of the argument (integers truncated, DECIMAL(38, max(6, s))); \
               exactly 0 for equal values, NULL if there is no value.",
@@ -138,21 +141,21 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "var_samp",
         aliases: &["variance"],
-        make: Making::Value(variance::make_var_samp),
+        make: Making::ValueOrOver(variance::make_var_samp, variance::make_var_samp_over),
         distinct_is_same: false,
         doc: "Sample variance, typed as VAR_POP; NULL for fewer than two values.",
     },
     Entry {
         name: "stddev_pop",
         aliases: &[],
-        make: Making::Value(variance::make_stddev_pop),
+        make: Making::ValueOrOver(variance::make_stddev_pop, variance::make_stddev_pop_over),
         distinct_is_same: false,
         doc: "Population standard deviation, the root of VAR_POP, in the same type.",
     },
     Entry {
         name: "stddev_samp",
         aliases: &["stddev"],
-        make: Making::Value(variance::make_stddev_samp),
+        make: Making::ValueOrOver(variance::make_stddev_samp, variance::make_stddev_samp_over),
         distinct_is_same: false,
         doc: "Sample standard deviation, the root of VAR_SAMP, in the same type; NULL for fewer than two values.",
     },
@@ -213,9 +216,16 @@ pub(super) const ENTRIES: &[Entry] = &[
 
 /// The aggregate functions, by their lower-case names.
 pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
-    let own = ENTRIES.iter().map(|entry| Arc::new(AggregateUDF::new_from_impl(Aggregate::new(entry))));
+    let own = ENTRIES.iter().map(|entry| Arc::new(AggregateUDF::new_from_impl(Aggregate::new(entry, false))));
     let others = [count_udaf(), Arc::new(grouping::function())];
     others.into_iter().chain(own).chain(ordinal::functions()).collect()
+}
+
+/// The function as OVER computes it, if that is another one.
+pub(super) fn in_over(function: &AggregateUDF) -> Option<Arc<AggregateUDF>> {
+    let aggregate = function.inner().downcast_ref::<Aggregate>()?;
+    let differs = !aggregate.over && matches!(aggregate.entry.make, Making::ValueOrOver(..));
+    differs.then(|| Arc::new(AggregateUDF::new_from_impl(Aggregate::new(aggregate.entry, true))))
 }
 
 /// How functions that are no [`Entry`] are written, and what they return.
@@ -226,14 +236,17 @@ pub(super) fn other_docs() -> impl Iterator<Item = (&'static str, &'static str)>
 /// An [`Entry`] as DataFusion sees it.
 struct Aggregate {
     entry: &'static Entry,
+    /// As OVER computes it.
+    over: bool,
     aliases: Vec<String>,
     signature: Signature,
 }
 
 impl Aggregate {
-    fn new(entry: &'static Entry) -> Self {
+    fn new(entry: &'static Entry, over: bool) -> Self {
         Self {
             entry,
+            over,
             aliases: entry.aliases.iter().map(|a| (*a).to_owned()).collect(),
             signature: Signature::user_defined(Volatility::Immutable),
         }
@@ -247,14 +260,18 @@ impl Aggregate {
                 .hint(format!("write {}", self.entry.usage()))
         };
         match (&self.entry.make, given.types) {
-            (Making::Value(make), [one]) => {
+            (Making::Value(make) | Making::ValueOrOver(make, _), [one]) => {
+                let make = match self.entry.make {
+                    Making::ValueOrOver(_, over) if self.over => over,
+                    _ => *make,
+                };
                 let plain = make(one).ok_or_else(|| {
                     Error::sql(format!("function \"{name}\" does not take an argument of type \"{one}\""))
                 })?;
                 let distinct = given.distinct && !self.entry.distinct_is_same;
                 Ok(if distinct { together::distinct(plain, one) } else { plain })
             }
-            (Making::Value(_), types) => {
+            (Making::Value(_) | Making::ValueOrOver(..), types) => {
                 Err(Error::sql(format!("function \"{name}\" takes one argument, not {}", types.len())).into())
             }
             (Making::Call(_, make), _) => Ok(make(given).ok_or_else(refused)?),
@@ -282,10 +299,10 @@ impl std::fmt::Debug for Aggregate {
     }
 }
 
-/// A function is its name: there is one entry per name.
+/// A function is its name, and where it stands: there is one entry per name.
 impl PartialEq for Aggregate {
     fn eq(&self, other: &Self) -> bool {
-        self.entry.name == other.entry.name
+        (self.entry.name, self.over) == (other.entry.name, other.over)
     }
 }
 
@@ -293,7 +310,7 @@ impl Eq for Aggregate {}
 
 impl Hash for Aggregate {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.entry.name.hash(state);
+        (self.entry.name, self.over).hash(state);
     }
 }
 

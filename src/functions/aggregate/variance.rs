@@ -1,7 +1,8 @@
 //! Variance and standard deviation: count, mean and sum of squared distances per group, never a sum of squares.
 //!
-//! Flink's windows do the same; its OVER aggregates subtract two sums of squares and may give a negative variance
-//! and NaN for a constant signal, which we do not copy: equal values give exactly 0 here.
+//! Flink's windows do the same; its OVER aggregates subtract two sums of squares. For integers and DECIMALs `squares`
+//! does so, too. For FLOAT and DOUBLE that may give a negative variance and NaN for a constant signal, which we do not
+//! copy: equal values give exactly 0 here.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use arrow::datatypes::{
 };
 use datafusion::error::Result;
 
-use super::Make;
 use super::fold::{Fold, Folded, column};
+use super::{Make, squares};
 use crate::functions::cast::number::{decimal_from_double, decimal_to_double};
 
 /// What a group remembers.
@@ -85,11 +86,11 @@ impl Measure for Decimal128Type {
 
 /// Which of the four.
 #[derive(Debug, Clone, Copy)]
-struct Spread {
+pub(super) struct Spread {
     /// Divide by `count - 1`.
-    sample: bool,
+    pub(super) sample: bool,
     /// Take the root.
-    root: bool,
+    pub(super) root: bool,
 }
 
 /// Variance or deviation over `T`.
@@ -176,9 +177,18 @@ fn make(spread: Spread, argument: &DataType) -> Option<Box<dyn Make>> {
     }
 }
 
+fn make_over(spread: Spread, argument: &DataType) -> Option<Box<dyn Make>> {
+    squares::make(spread, argument).or_else(|| make(spread, argument))
+}
+
 /// `VAR_POP` over an argument type.
 pub(super) fn make_var_pop(argument: &DataType) -> Option<Box<dyn Make>> {
     make(Spread { sample: false, root: false }, argument)
+}
+
+/// `VAR_POP(…) OVER` an argument type.
+pub(super) fn make_var_pop_over(argument: &DataType) -> Option<Box<dyn Make>> {
+    make_over(Spread { sample: false, root: false }, argument)
 }
 
 /// `VAR_SAMP` over an argument type.
@@ -186,12 +196,27 @@ pub(super) fn make_var_samp(argument: &DataType) -> Option<Box<dyn Make>> {
     make(Spread { sample: true, root: false }, argument)
 }
 
+/// `VAR_SAMP(…) OVER` an argument type.
+pub(super) fn make_var_samp_over(argument: &DataType) -> Option<Box<dyn Make>> {
+    make_over(Spread { sample: true, root: false }, argument)
+}
+
 /// `STDDEV_POP` over an argument type.
 pub(super) fn make_stddev_pop(argument: &DataType) -> Option<Box<dyn Make>> {
     make(Spread { sample: false, root: true }, argument)
 }
 
+/// `STDDEV_POP(…) OVER` an argument type.
+pub(super) fn make_stddev_pop_over(argument: &DataType) -> Option<Box<dyn Make>> {
+    make_over(Spread { sample: false, root: true }, argument)
+}
+
 /// `STDDEV_SAMP` over an argument type.
 pub(super) fn make_stddev_samp(argument: &DataType) -> Option<Box<dyn Make>> {
     make(Spread { sample: true, root: true }, argument)
+}
+
+/// `STDDEV_SAMP(…) OVER` an argument type.
+pub(super) fn make_stddev_samp_over(argument: &DataType) -> Option<Box<dyn Make>> {
+    make_over(Spread { sample: true, root: true }, argument)
 }

@@ -122,6 +122,7 @@ impl Planner<'_> {
             let found = locate::all(query, error, |query: &ast::Query| self.planned(self.prepared(query).0).map(drop));
             self.told(&found, query)
         })?;
+        window::check_references(&plan).map_err(|e| vec![e.or_at(errors::span_of(query))])?;
         match steps(&plan) {
             n if n <= QUERY_STEPS_MAX => Ok(plan),
             n => Err(vec![

@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, DFSchemaRef, JoinType, Result as DfResult, TableReference};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
@@ -26,6 +27,8 @@ use crate::sql::planner::unnest::unnest_rows;
 
 /// Names of the columns a window function adds, in order.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
+/// Names of the same columns of a window in `GROUP BY`, which no query can write.
+pub(crate) const GROUP_WINDOW_COLUMNS: [&str; 3] = ["start of window", "end of window", "time of window"];
 
 /// Rows of the input, once per window they belong to, with the window's bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,14 +45,16 @@ pub(crate) struct WindowTvf {
 impl WindowTvf {
     fn new(input: LogicalPlan, spec: WindowSpec, partition: Option<Vec<usize>>, span: Option<Span>) -> Result<Self> {
         let rowtime = input.schema().field(spec.rowtime).data_type().clone();
+        let names = if partition.is_none() { GROUP_WINDOW_COLUMNS } else { WINDOW_COLUMNS };
+        // a name that is there already stands for neither column: see `check_references`
+        let kept = |field: &Arc<Field>| match names.contains(&field.name().as_str()) {
+            true => Arc::new(field.as_ref().clone().with_name(of_input(field.name()))),
+            false => Arc::clone(field),
+        };
         let mut fields: Vec<(Option<TableReference>, Arc<Field>)> =
-            input.schema().fields().iter().map(|f| (None, Arc::clone(f))).collect();
-        if let Some(clash) = WINDOW_COLUMNS.iter().find(|name| fields.iter().any(|(_, f)| f.name() == **name)) {
-            return Err(Error::sql(format!("the input of the window function has a column \"{clash}\" already"))
-                .hint(format!("rename it in the inner query: SELECT {clash} AS inner_{clash}, …")));
-        }
+            input.schema().fields().iter().map(|field| (None, kept(field))).collect();
         let wall_clock = DataType::Timestamp(TimeUnit::Millisecond, None);
-        for (name, data_type) in WINDOW_COLUMNS.into_iter().zip([wall_clock.clone(), wall_clock, rowtime]) {
+        for (name, data_type) in names.into_iter().zip([wall_clock.clone(), wall_clock, rowtime]) {
             fields.push((None, Arc::new(Field::new(name, data_type, false))));
         }
         let schema = DFSchema::new_with_metadata(fields, Default::default())?;
@@ -78,6 +83,11 @@ impl WindowTvf {
     /// Whether a group window has become this.
     pub(crate) fn is_group_window(&self) -> bool {
         self.partition.is_none()
+    }
+
+    /// Whether the input has a column that is named as one of the window's.
+    fn has_twice(&self, name: &str) -> bool {
+        !self.is_group_window() && self.input.schema().fields().iter().any(|field| field.name() == name)
     }
 
     /// Type of the event time.
@@ -127,6 +137,41 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
             None => Err(Error::internal("a window function without input").into()),
         }
     }
+}
+
+/// The name of an input's column beside a window's column of the same name.
+fn of_input(name: &str) -> String {
+    format!("{name} of the input")
+}
+
+/// Refuses names that stand for two columns: one of the window, one of its input. Those that nobody asks for may be.
+///
+/// # Errors
+/// `Sql` for the first such name.
+pub(crate) fn check_references(plan: &LogicalPlan) -> Result<()> {
+    fn below(plan: &LogicalPlan) -> Option<&WindowTvf> {
+        match plan {
+            LogicalPlan::SubqueryAlias(alias) => below(&alias.input),
+            LogicalPlan::Filter(filter) => below(&filter.input),
+            other => window_tvf(other),
+        }
+    }
+    let mut found = None;
+    // the closure never fails, so neither does the walk
+    drop(plan.apply_with_subqueries(|node| {
+        let asked: Vec<Expr> = node.expressions();
+        let asked: Vec<&str> = asked.iter().flat_map(Expr::column_refs).map(|column| column.name.as_str()).collect();
+        for tvf in node.inputs().into_iter().filter_map(below) {
+            let mut twice = WINDOW_COLUMNS.into_iter().filter(|name| tvf.has_twice(name));
+            let name = twice.find(|name| asked.iter().any(|asked| asked == name || *asked == of_input(name)));
+            found = name.zip(Some(tvf.span));
+        }
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    }));
+    let Some((name, span)) = found else { return Ok(()) };
+    Err(Error::sql(format!("column \"{name}\" is ambiguous: the input of the window has one already"))
+        .or_at(span)
+        .hint(format!("rename it in the inner query: SELECT {name} AS inner_{name}, …")))
 }
 
 /// The window node, if `plan` is one.

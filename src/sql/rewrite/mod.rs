@@ -3,7 +3,7 @@
 //! On syntax, before planning: intervals in one plain form, `1e3` a DOUBLE, names for columns without
 //! one, calls for forms with words. On the logical plan, after: an integer literal that fits is INT, a decimal
 //! literal has a digit before its point, casts with Flink's results, and (in `operator`, `branch`) operators and
-//! branches by Flink's rules of types.
+//! branches by Flink's rules of types, aggregates in OVER by their own.
 
 mod branch;
 mod operator;
@@ -16,14 +16,15 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ExprSchema, Result as DfResult, ScalarValue};
-use datafusion::logical_expr::expr::{Cast, ScalarFunction};
+use datafusion::logical_expr::expr::{Cast, ScalarFunction, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, WindowFunctionDefinition, lit};
 use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, Spanned, Value, ValueWithSpan, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
 use crate::error::Error;
+use crate::functions;
 use crate::sql::collections;
 use crate::sql::parser::dialect::call;
 use crate::sql::parser::types::arrow_type_of;
@@ -388,6 +389,7 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         Expr::InList(list) => operator::in_list(list, schema, registry),
         Expr::Like(like) => operator::like("like", like, registry),
         Expr::SimilarTo(like) => operator::like("similar_to", like, registry),
+        Expr::WindowFunction(window) => Ok(in_over(window)),
         Expr::Case(case) => branch::case(case, schema, registry),
         Expr::ScalarFunction(call) if branch::chooses(call.name()) => branch::function(call, schema, registry),
         Expr::ScalarFunction(call) if call.name() == "overlaps" => operator::overlaps(call, schema, registry),
@@ -405,6 +407,18 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         }
         other => Ok(Transformed::no(other)),
     }
+}
+
+fn in_over(mut window: Box<WindowFunction>) -> Transformed<Expr> {
+    let other = match &window.fun {
+        WindowFunctionDefinition::AggregateUDF(function) => functions::in_over(function),
+        WindowFunctionDefinition::WindowUDF(_) => None,
+    };
+    let changed = other.is_some();
+    if let Some(function) = other {
+        window.fun = WindowFunctionDefinition::AggregateUDF(function);
+    }
+    Transformed::new_transformed(Expr::WindowFunction(window), changed)
 }
 
 /// What TYPEOF says.
@@ -450,9 +464,7 @@ fn is_known(value: &Expr) -> bool {
         // the second argument of a cast is a NULL that stands for a type
         Expr::ScalarFunction(call) if call.name() == "flink_cast" => call.args.first().is_some_and(is_known),
         Expr::ScalarFunction(call) if STRICT.contains(&call.name()) => call.args.iter().all(is_known),
-        Expr::ScalarFunction(call) if crate::functions::operator_of(call.name()).is_some() => {
-            call.args.iter().all(is_known)
-        }
+        Expr::ScalarFunction(call) if functions::operator_of(call.name()).is_some() => call.args.iter().all(is_known),
         _ => false,
     }
 }

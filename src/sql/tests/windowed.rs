@@ -161,7 +161,7 @@ fn sessions_in_both_forms() {
         &format!(
             "
         Sink result
-          Calc [window_end, COUNT(*)]
+          Calc [end of window, COUNT(*)]
             WindowAggregate SESSION($4, gap 5000 ms) keys=[UPPER(site)] output=[UPPER(site), window_start, window_end, window_time, COUNT(*)]
               {READ}"
         ),
