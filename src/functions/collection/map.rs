@@ -11,7 +11,7 @@ use super::lists::{Picks, Pool, bounds, list};
 use super::types::{common, entries_of, item_of, list_of, map_of, row_of};
 use crate::error::Error;
 use crate::functions::scalar::Takes::Any;
-use crate::functions::scalar::{Call, Entry, Types};
+use crate::functions::scalar::{Call, Entry, Nature, Types};
 use crate::table::map::{keys, map_array};
 
 const fn over_map(
@@ -21,7 +21,18 @@ const fn over_map(
     kernel: fn(&Call<'_>) -> Result<ArrayRef>,
     doc: &'static str,
 ) -> Entry {
-    Entry { name, aliases: &[], usage, takes: &[Any], optional: &[], repeated: None, returns, kernel, doc }
+    Entry {
+        name,
+        aliases: &[],
+        usage,
+        takes: &[Any],
+        optional: &[],
+        repeated: None,
+        nature: Nature::Usual,
+        returns,
+        kernel,
+        doc,
+    }
 }
 
 /// The functions of this file.

@@ -1,10 +1,11 @@
 //! Queries: syntax to an analysed logical plan ([`Planner`]), and that to plan nodes ([`lower`]).
 //!
 //! DataFusion plans and types; an explicit, short list of its rules runs afterwards. Nothing is pushed
-//! down: a filter below the watermark would change which rows are late.
+//! down but the bounds of a Top-N ([`pushed`]): a filter below the watermark would change which rows are late.
 
 mod aggregate;
 mod calls;
+mod constants;
 pub(crate) mod context;
 pub(crate) mod digits;
 pub(crate) mod errors;
@@ -17,6 +18,7 @@ pub(crate) mod locate;
 pub(crate) mod lower;
 pub(crate) mod mark;
 mod over;
+mod pushed;
 mod rank;
 pub(crate) mod refuse;
 mod relabel;
@@ -137,7 +139,8 @@ impl Planner<'_> {
         let mut prepared = query.clone();
         // queries of a session are not looked at before
         let mut errors = over_window::spell_out(&mut prepared);
-        values::name_columns(&mut prepared);
+        errors.extend(values::name_columns(&mut prepared));
+        rewrite::tell_apart(&mut prepared);
         length::split_casts(&mut prepared);
         errors.extend(rewrite::prepare(&mut prepared, self.registry));
         (prepared, errors)
@@ -242,7 +245,8 @@ impl Planner<'_> {
             Arc::new(DecorrelatePredicateSubquery::new()),
             Arc::new(EliminateCrossJoin::new()),
         ];
-        Optimizer::with_rules(rules).optimize(plan, &config, |_, _| {})
+        let plan = Optimizer::with_rules(rules).optimize(plan, &config, |_, _| {})?;
+        pushed::to_numbers(plan)
     }
 
     fn table_names(&self) -> Vec<&str> {
