@@ -190,6 +190,7 @@ const INTERNAL: &[&str] = &[
     "interval_subtract",
     "__array",
     "__map",
+    "__multiset_items",
     "__item",
     "__field",
     "__equal",

@@ -298,6 +298,7 @@ fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&st
     if let Some(error) = statement_error(text, place, syntax) {
         return error;
     }
+    // which columns an expression with `*`, names of SELECT and places of GROUP BY means, only DataFusion has found out
     if text.contains("must appear in the GROUP BY clause") || text.contains("must be in GROUP BY") {
         let name =
             between(text, "column \"", "\"").or_else(|| between(text, "select list: Column '", "'")).unwrap_or("");
@@ -307,6 +308,7 @@ fn plan_error<V: Visit + Spanned>(text: &str, place: Option<Span>, tables: &[&st
             .hint(format!("add {name} to GROUP BY, or write MAX({name})"))
             .or_at(place);
     }
+    // columns that a `*` stands for may repeat a name: only DataFusion has seen them all
     if text.contains("require unique expression names")
         && let Some(name) = between(text, "the expression \"", "\" at position")
     {

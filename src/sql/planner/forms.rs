@@ -67,13 +67,16 @@ fn operator(expr: &Expr) -> Option<Error> {
             of_subquery(&format!("{compare_op} ALL"), right, format!("write {left} NOT IN (SELECT …) for <> ALL"))
         }
         Expr::AnyOp { left, compare_op, right, .. } => {
-            let hint = format!("write ARRAY_CONTAINS({}, {left}), or {left} IN (…)", array(right)?);
-            unsupported(&format!("{compare_op} ANY of an array"), expr, hint)
+            let array = array(right)?;
+            Error::sql(format!("{compare_op} ANY of an array is not supported: \"{left} {compare_op} ANY ({array})\""))
+                .or_at(place_of(expr))
+                .hint(format!("write ARRAY_CONTAINS({array}, {left}), or {left} IN (…)"))
         }
         Expr::AllOp { left, compare_op, right } => {
-            array(right)?;
-            let hint = format!("write {left} {compare_op} ALL (…) with the values in parentheses");
-            unsupported(&format!("{compare_op} ALL of an array"), expr, hint)
+            let array = array(right)?;
+            Error::sql(format!("{compare_op} ALL of an array is not supported: \"{left} {compare_op} ALL ({array})\""))
+                .or_at(place_of(expr))
+                .hint(format!("write {left} {compare_op} ALL (…) with the values in parentheses"))
         }
         Expr::MemberOf(member) => {
             let hint = format!("write ARRAY_CONTAINS({}, {})", plain(&member.array), member.value);

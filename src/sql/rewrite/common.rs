@@ -25,8 +25,12 @@ pub(super) fn least_restrictive(one: &DataType, other: &DataType) -> Option<Data
         (one, other) if one == other => Some(one.clone()),
         (one, other) if one.is_numeric() && other.is_numeric() => number(one, other),
         (one, other) if one.is_string() && other.is_string() => Some(DataType::Utf8),
-        (DataType::Timestamp(one, zone), DataType::Timestamp(other, _)) => {
-            Some(DataType::Timestamp(finer(*one, *other), zone.clone()))
+        // of the same digits the first wins, of others the one with a zone
+        (DataType::Timestamp(unit, zone), DataType::Timestamp(other, _)) if unit == other => {
+            Some(DataType::Timestamp(*unit, zone.clone()))
+        }
+        (DataType::Timestamp(one, zone), DataType::Timestamp(other, other_zone)) => {
+            Some(DataType::Timestamp(finer(*one, *other), zone.clone().or_else(|| other_zone.clone())))
         }
         (DataType::List(one), DataType::List(other)) => Some(DataType::List(field(one, other)?)),
         (DataType::Struct(one), DataType::Struct(other)) if one.len() == other.len() => {
@@ -185,6 +189,16 @@ mod tests {
         for (one, other) in [(Int32, Utf8), (Boolean, Int32), (Date32, ts.clone()), (Date32, Utf8), (ts, Utf8)] {
             assert_eq!(least_restrictive(&one, &other), None, "{one} {other}");
         }
+    }
+
+    #[test]
+    fn time_stamps_of_other_digits_have_a_zone_if_one_has() {
+        let ts = |unit| DataType::Timestamp(unit, None);
+        let ltz = |unit| DataType::Timestamp(unit, Some("+00:00".into()));
+        let (ms, us) = (TimeUnit::Millisecond, TimeUnit::Microsecond);
+        assert_eq!(least_restrictive(&ts(ms), &ltz(ms)), Some(ts(ms)));
+        assert_eq!(least_restrictive(&ltz(ms), &ts(ms)), Some(ltz(ms)));
+        assert_eq!(least_restrictive(&ts(us), &ltz(ms)), Some(ltz(us)));
     }
 
     #[test]
