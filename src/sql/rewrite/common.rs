@@ -95,7 +95,9 @@ pub(super) fn union(union: Union, registry: &Registry) -> DfResult<LogicalPlan> 
             *common = least_restrictive(common, field.data_type()).ok_or_else(|| {
                 let (one, other) = (flink_type(common), flink_type(field.data_type()));
                 let name = field.name();
-                Error::sql(format!("the sides of UNION ALL have the types {one} and {other} in column \"{name}\""))
+                let constant = union.inputs.iter().all(|input| constant_rows(input).is_some());
+                let what = if constant && name.starts_with("EXPR$") { "rows of VALUES" } else { "sides of UNION ALL" };
+                Error::sql(format!("the {what} have the types {one} and {other} in column \"{name}\""))
                     .hint("convert one of them with CAST(… AS type)")
             })?;
         }
