@@ -213,7 +213,8 @@ fn schema_error<V: Visit + Spanned>(error: &SchemaError, place: Option<Span>, sy
     }
 }
 
-fn duplicate(name: &str) -> Error {
+/// A name that two columns have.
+pub(crate) fn duplicate(name: &str) -> Error {
     Error::sql(format!("column \"{name}\" appears twice")).hint(format!("name one of them: {name} AS {name}_2"))
 }
 

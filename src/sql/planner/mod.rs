@@ -107,6 +107,10 @@ impl Planner<'_> {
     /// # Errors
     /// As [`Planner::stream`], or another number of names than columns.
     pub(crate) fn view(&self, create: &CreateView) -> Result<LogicalPlan, Vec<Error>> {
+        let twice = rewrite::tell_apart(&mut create.query.clone());
+        if let Some(name) = twice.first().filter(|_| create.columns.is_empty()) {
+            return Err(vec![errors::duplicate(&name.value).or_at(errors::from_parser(name.span))]);
+        }
         let plan = self.stream(&create.query)?;
         renamed(plan, &create.columns, &create.name).map_err(|e| vec![e])
     }

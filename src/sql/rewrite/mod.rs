@@ -303,10 +303,11 @@ fn count_rows(function: &mut ast::Function) {
     }
 }
 
-/// Gives the second `a` of `SELECT x AS a, y AS a` the name `a0`, in the outermost SELECT: only there Flink does.
-pub(crate) fn tell_apart(query: &mut ast::Query) {
-    let ast::SetExpr::Select(select) = query.body.as_mut() else { return };
-    let mut seen = HashSet::new();
+/// Gives the second `a` of `SELECT x AS a, y AS a` the name `a0`, in the outermost SELECT: only there Flink does. Returns the
+/// names that were given twice.
+pub(crate) fn tell_apart(query: &mut ast::Query) -> Vec<Ident> {
+    let ast::SetExpr::Select(select) = query.body.as_mut() else { return Vec::new() };
+    let (mut seen, mut twice) = (HashSet::new(), Vec::new());
     for item in &mut select.projection {
         let alias = match item {
             SelectItem::ExprWithAlias { alias, .. } => alias,
@@ -317,9 +318,11 @@ pub(crate) fn tell_apart(query: &mut ast::Query) {
             _ => continue,
         };
         if !seen.insert(alias.value.clone()) {
+            twice.push(alias.clone());
             alias.value = unused(&alias.value, &mut seen);
         }
     }
+    twice
 }
 
 /// Gives columns without a name the name Flink gives them: `EXPR$0` by place, and `a0` for a second `a`.
