@@ -1,15 +1,16 @@
-//! IF and IFNULL: rewritten to CASE while planning, so that the branch not taken is never computed and
+//! IF, IFNULL and COALESCE: rewritten to CASE while planning, so that the branch not taken is never computed and
 //! `IF(d <> 0, n / d, 0)` does not divide by zero.
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::error::Result;
+use datafusion::functions::core;
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 use crate::error::Error;
@@ -38,6 +39,56 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
             Arc::new(ScalarUDF::new_from_impl(Condition { name, signature }))
         })
         .collect()
+}
+
+/// `COALESCE(value, …)`: DataFusion's, which also takes ROWs of different names; the planner gives them one type.
+pub(super) fn coalesce() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::new_from_impl(Coalesce(core::coalesce())))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Coalesce(Arc<ScalarUDF>);
+
+impl ScalarUDFImpl for Coalesce {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.0.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.0.return_type(types)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        self.0.return_field_from_args(args)
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let row = |t: &DataType| matches!(t, DataType::Struct(_) | DataType::List(_) | DataType::Map(..));
+        match types.iter().all(|t| row(t) || t.is_null()) {
+            true if !types.is_empty() => Ok(types.to_vec()),
+            _ => self.0.coerce_types(types),
+        }
+    }
+
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        self.0.simplify(args, info)
+    }
+
+    fn short_circuits(&self) -> bool {
+        true
+    }
+
+    fn conditional_arguments<'a>(&self, args: &'a [Expr]) -> Option<(Vec<&'a Expr>, Vec<&'a Expr>)> {
+        self.0.conditional_arguments(args)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        self.0.invoke_with_args(args)
+    }
 }
 
 impl Condition {
@@ -71,6 +122,8 @@ impl ScalarUDFImpl for Condition {
         let common = match (then, other) {
             (DataType::Null, other) => other.clone(),
             (then, DataType::Null) => then.clone(),
+            // the planner gives them one type
+            (then, other) if then.is_nested() && other.is_nested() => return Ok(types.to_vec()),
             (then, other) => comparison_coercion(then, other).ok_or_else(|| self.usage())?,
         };
         let condition = (self.name == "if").then_some(DataType::Boolean);

@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 use datafusion::error::Result;
 
 use super::cast::number::{Number, number_at};
-use super::scalar::{Call, Entry, Takes, Types};
+use super::scalar::{Call, Entry, Nature, Takes, Types};
 use crate::error::Error;
 
 const fn operation(
@@ -23,7 +23,18 @@ const fn operation(
     doc: &'static str,
 ) -> Entry {
     let takes = &[Takes::Number, Takes::Number];
-    Entry { name, aliases: &[], usage, takes, optional: &[], repeated: None, returns, kernel, doc }
+    Entry {
+        name,
+        aliases: &[],
+        usage,
+        takes,
+        optional: &[],
+        repeated: None,
+        nature: Nature::Usual,
+        returns,
+        kernel,
+        doc,
+    }
 }
 
 /// The functions of this file. They have no Flink name.

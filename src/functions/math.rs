@@ -14,7 +14,7 @@ use super::cast::number::{Number, divide_half_up, number_at, power_of_ten, resca
 use super::cast::text::double_text;
 use super::decimal;
 use super::scalar::Takes::{Any, Double, Integer, Number as ANumber};
-use super::scalar::{At, Call, Entry, Types};
+use super::scalar::{At, Call, Entry, Nature, Types};
 use crate::error::Error;
 
 /// A function from DOUBLE to DOUBLE.
@@ -27,6 +27,7 @@ macro_rules! double {
             takes: &[Double],
             optional: &[],
             repeated: None,
+            nature: Nature::Usual,
             returns: a_double,
             kernel: |call| {
                 let values = call.doubles(0)?;
@@ -47,7 +48,18 @@ const fn number1(
     doc: &'static str,
 ) -> Entry {
     let returns = |types: &Types<'_>| types.get(0);
-    Entry { name, aliases, usage, takes: &[ANumber], optional: &[], repeated: None, returns, kernel, doc }
+    Entry {
+        name,
+        aliases,
+        usage,
+        takes: &[ANumber],
+        optional: &[],
+        repeated: None,
+        nature: Nature::Usual,
+        returns,
+        kernel,
+        doc,
+    }
 }
 
 /// The functions of this file.
@@ -95,10 +107,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         returns: a_double,
         ..number1("e", &[], "E()", |call| constant(call, std::f64::consts::E), "Euler's number.")
     },
-    number1("abs", &[], "ABS(number)", abs, "Without the sign; the smallest integer of a type stays as it is."),
+    number1("abs", &[], "ABS(number)", abs, "Without the sign; the smallest integer of a type stays as it is.")
+        .of(Nature::Strict),
     number1("sign", &[], "SIGN(number)", sign, "−1, 0 or 1 in the type of the number."),
     Entry {
         optional: &[Integer],
+        nature: Nature::Strict,
         returns: rounded_type,
         ..number1(
             "round",
@@ -113,8 +127,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         returns: rounded_type,
         ..number1("truncate", &[], "TRUNCATE(number [, digits])", truncate, "Cut to so many decimals; negative: tens.")
     },
-    Entry { returns: whole_type, ..number1("floor", &[], "FLOOR(number)", floor, "The whole number at or below.") },
     Entry {
+        nature: Nature::Strict,
+        returns: whole_type,
+        ..number1("floor", &[], "FLOOR(number)", floor, "The whole number at or below.")
+    },
+    Entry {
+        nature: Nature::Strict,
         returns: whole_type,
         ..number1("ceil", &["ceiling"], "CEIL(number)", ceil, "The whole number at or above.")
     },

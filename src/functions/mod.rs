@@ -29,7 +29,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::Field;
 use datafusion::common::{DFSchema, TableReference};
-use datafusion::functions::core::{coalesce, nullif};
+use datafusion::functions::core::nullif;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
 use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF};
 
@@ -98,12 +98,12 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
 /// The scalar functions, under their lower-case Flink names; and what the planner writes for syntax of its own: the
 /// names of [`INTERNAL`] and those that [`operator_of`] knows.
 ///
-/// COALESCE and NULLIF are DataFusion's: they have Flink's results. A zone that does not exist counts as UTC:
+/// NULLIF is DataFusion's, and so are the results of COALESCE: they are Flink's. A zone that does not exist counts as UTC:
 /// check it with [`check_time_zone`] where it is set.
 pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
     let zone = Arc::new(Zone::parse(&context.time_zone).unwrap_or(Zone::UTC));
     let own = scalar_entries().map(|entry| scalar::function(entry, &zone));
-    own.chain(condition::functions()).chain([coalesce(), nullif()]).collect()
+    own.chain(condition::functions()).chain([condition::coalesce(), nullif()]).collect()
 }
 
 /// Whether a session zone exists.
@@ -141,6 +141,26 @@ pub fn placed(function: &ScalarUDF, place: Span) -> Option<Arc<ScalarUDF>> {
     scalar::placed(function, place)
 }
 
+/// The nature of a scalar function, by its own name.
+fn nature_of(name: &str) -> scalar::Nature {
+    scalar_entries().find(|entry| entry.name == name).map_or(scalar::Nature::Usual, |entry| entry.nature)
+}
+
+/// The arguments that a call is NULL for, and for nothing else; `None`: it may be NULL for other reasons, too.
+pub fn strict_arguments<'a, T>(name: &str, args: &'a [T]) -> Option<&'a [T]> {
+    match nature_of(name) {
+        scalar::Nature::Strict => Some(args),
+        scalar::Nature::StrictInType => args.split_last().map(|(_, values)| values),
+        _ if operator_of(name).is_some() => Some(args),
+        _ => None,
+    }
+}
+
+/// Whether what a function says of a wrong argument is about the row, and no mistake of the script.
+pub fn fails_by_row(name: &str) -> bool {
+    nature_of(name) == scalar::Nature::FailsByRow
+}
+
 /// The operator a function stands for that the planner wrote for it: to show it as it was written.
 pub fn operator_of(name: &str) -> Option<&'static str> {
     compare::operator_of(name)
@@ -171,8 +191,11 @@ const INTERNAL: &[&str] = &[
     "flink_digits",
     "strpos",
     "time_difference",
+    "interval_add",
+    "interval_subtract",
     "__array",
     "__map",
+    "__multiset_items",
     "__item",
     "__field",
     "__equal",

@@ -38,12 +38,34 @@ pub(super) struct Entry {
     pub(super) optional: &'static [Takes],
     /// What any number of further arguments are.
     pub(super) repeated: Option<Takes>,
+    /// What the planner may know of its results.
+    pub(super) nature: Nature,
     /// Type of the result; `None`: these argument types are refused.
     pub(super) returns: fn(&Types<'_>) -> Option<DataType>,
     /// The columns' function.
     pub(super) kernel: fn(&Call<'_>) -> Result<ArrayRef>,
     /// What it returns, for people.
     pub(super) doc: &'static str,
+}
+
+/// What is known of a function's results before it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nature {
+    /// Nothing.
+    Usual,
+    /// NULL for nothing but a NULL argument.
+    Strict,
+    /// As [`Nature::Strict`], the last argument standing for a type.
+    StrictInType,
+    /// What it says of a wrong argument is about the row, as its own ON ERROR and ON EMPTY ask for it.
+    FailsByRow,
+}
+
+impl Entry {
+    /// The same function, of another nature.
+    pub(super) const fn of(self, nature: Nature) -> Self {
+        Self { nature, ..self }
+    }
 }
 
 /// An entry of one text argument that returns a text; others are written as `Entry { …, ..entry(…) }`.
@@ -54,7 +76,18 @@ pub(super) const fn entry(
     doc: &'static str,
 ) -> Entry {
     let returns = |_: &Types<'_>| Some(DataType::Utf8);
-    Entry { name, aliases: &[], usage, takes: &[Takes::Text], optional: &[], repeated: None, returns, kernel, doc }
+    Entry {
+        name,
+        aliases: &[],
+        usage,
+        takes: &[Takes::Text],
+        optional: &[],
+        repeated: None,
+        nature: Nature::Usual,
+        returns,
+        kernel,
+        doc,
+    }
 }
 
 /// What an argument may be, and the type the kernel sees.

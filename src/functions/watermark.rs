@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
 use std::sync::Arc;
 
-use super::scalar::{Call, Entry, Takes};
+use super::scalar::{Call, Entry, Nature, Takes};
 
 /// Functions of watermarks.
 pub(super) const ENTRIES: &[Entry] = &[Entry {
@@ -16,6 +16,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     // the row's watermark in ms, given by the planner
     optional: &[Takes::Integer],
     repeated: None,
+    nature: Nature::Usual,
     returns: |types| match types.get(0)? {
         DataType::Timestamp(_, zone) => Some(DataType::Timestamp(TimeUnit::Millisecond, zone)),
         _ => None,

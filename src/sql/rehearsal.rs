@@ -17,6 +17,7 @@ use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, Liter
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use crate::error::{Error, ErrorKind};
+use crate::functions;
 use crate::plan::{NodeKind, PlanExpr, StreamPlan};
 use crate::sql::planner::wording::in_sql_types;
 use crate::stream::with_origin;
@@ -88,8 +89,7 @@ fn refused(expr: &Arc<dyn PhysicalExpr>, row: &RecordBatch) -> Option<Error> {
 /// What a call says of one of its constants, whatever the row.
 fn refused_constant(expr: &Arc<dyn PhysicalExpr>, row: &RecordBatch) -> Option<Error> {
     let call = expr.downcast_ref::<ScalarFunctionExpr>()?;
-    if call.name().to_ascii_uppercase().starts_with("JSON_") {
-        // ON ERROR and ON EMPTY name the path and speak of the row
+    if functions::fails_by_row(call.name()) {
         return None;
     }
     let constants: Vec<String> = call.args().iter().filter_map(text_of).collect();

@@ -12,7 +12,7 @@ use datafusion::error::Result;
 
 use crate::error::Error;
 use crate::functions::scalar::Takes::{Any, Integer, Text};
-use crate::functions::scalar::{Call, Entry, Types};
+use crate::functions::scalar::{Call, Entry, Nature, Types};
 
 const fn entry(
     name: &'static str,
@@ -21,7 +21,18 @@ const fn entry(
     doc: &'static str,
 ) -> Entry {
     let returns = |types: &Types<'_>| types.get(0);
-    Entry { name, aliases: &[], usage, takes: &[Any, Integer], optional: &[], repeated: None, returns, kernel, doc }
+    Entry {
+        name,
+        aliases: &[],
+        usage,
+        takes: &[Any, Integer],
+        optional: &[],
+        repeated: None,
+        nature: Nature::Strict,
+        returns,
+        kernel,
+        doc,
+    }
 }
 
 /// The functions of this file. They have no Flink name: the planner writes them for CAST and for sinks.

@@ -20,7 +20,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
 
 use super::scalar::Takes::{Any, Integer};
-use super::scalar::{At, Call, Entry, Types};
+use super::scalar::{At, Call, Entry, Nature, Types};
 use super::time::calendar::DAY_MS;
 use super::time::value::{dates, from_local, moment_at, timestamps};
 use crate::error::Error;
@@ -34,7 +34,18 @@ const fn entry(
     doc: &'static str,
 ) -> Entry {
     let returns = |types: &Types<'_>| types.get(1);
-    Entry { name, aliases: &[], usage, takes: &[Any, Any], optional: &[], repeated: None, returns, kernel, doc }
+    Entry {
+        name,
+        aliases: &[],
+        usage,
+        takes: &[Any, Any],
+        optional: &[],
+        repeated: None,
+        nature: Nature::Usual,
+        returns,
+        kernel,
+        doc,
+    }
 }
 
 /// The functions of this file. They have no Flink name: the planner writes them for CAST.
@@ -44,7 +55,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         "CAST(value AS type)",
         |call| cast(call, false),
         "The value in the type of the second argument.",
-    ),
+    )
+    .of(Nature::StrictInType),
     entry("flink_try_cast", "TRY_CAST(value AS type)", |call| cast(call, true), "As CAST, NULL where that fails."),
     Entry {
         optional: &[Integer],
@@ -58,6 +70,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         takes: &[Any, Integer],
         optional: &[Any],
+        nature: Nature::Strict,
         returns: |types| types.get(0),
         ..entry(
             "flink_digits",

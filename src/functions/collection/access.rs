@@ -14,7 +14,7 @@ use super::types::{common, entries_of, item_of};
 use crate::error::Error;
 use crate::functions::cast::convert;
 use crate::functions::scalar::Takes::{Any, Text};
-use crate::functions::scalar::{At, Call, Entry, Types};
+use crate::functions::scalar::{At, Call, Entry, Nature, Types};
 use crate::table::map::keys;
 
 /// The functions of this file; `__item` and `__field` are what the planner writes for brackets and dots.
@@ -26,6 +26,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any, Any],
         optional: &[],
         repeated: None,
+        nature: Nature::Usual,
         returns: item_type,
         kernel: |call| match call.any(0)?.data_type() {
             DataType::Map(..) => map_value(call),
@@ -40,6 +41,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any, Text],
         optional: &[],
         repeated: None,
+        nature: Nature::Usual,
         returns: |types| {
             let (DataType::Struct(fields), Some(name)) = (types.get(0)?, field_name(types)) else { return None };
             fields.iter().find(|field| *field.name() == name).map(|field| field.data_type().clone())
@@ -54,6 +56,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any],
         optional: &[],
         repeated: None,
+        nature: Nature::Usual,
         returns: |types| {
             matches!(types.get(0)?, DataType::List(_) | DataType::Map(..) | DataType::Null).then_some(DataType::Int32)
         },
@@ -67,6 +70,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any],
         optional: &[],
         repeated: None,
+        nature: Nature::Usual,
         returns: |types| item_of(&types.get(0)?).cloned(),
         kernel: element,
         doc: "The only element of an array; NULL if it is empty, an error if it has several.",

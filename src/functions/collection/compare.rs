@@ -16,7 +16,7 @@ use super::types::common;
 use crate::error::Error;
 use crate::functions::cast::convert;
 use crate::functions::scalar::Takes::Any;
-use crate::functions::scalar::{Call, Entry, Types};
+use crate::functions::scalar::{Call, Entry, Nature, Types};
 use crate::table::map::keys;
 
 /// The functions of this file; what the planner writes for `=` and `<>`.
@@ -28,6 +28,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any, Any],
         optional: &[],
         repeated: None,
+        nature: Nature::Usual,
         returns: comparable_types,
         kernel: |call| Ok(Arc::new(compared(call, false)?)),
         doc: "Whether two collections are equal.",
@@ -39,6 +40,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any, Any],
         optional: &[],
         repeated: None,
+        nature: Nature::Usual,
         returns: comparable_types,
         kernel: |call| Ok(Arc::new(compared(call, true)?)),
         doc: "Whether all fields of two rows are equal; NULL if that is not known.",
@@ -50,6 +52,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any, Any],
         optional: &[],
         repeated: None,
+        nature: Nature::Usual,
         returns: comparable_types,
         kernel: |call| Ok(Arc::new(not(&compared(call, false)?)?)),
         doc: "Whether two collections differ.",

@@ -11,7 +11,7 @@ use super::map::MapPicks;
 use super::types::{common, entries_of, item_of, list_of, map_of, row_of};
 use crate::error::Error;
 use crate::functions::scalar::Takes::Any;
-use crate::functions::scalar::{Call, Entry, Types};
+use crate::functions::scalar::{Call, Entry, Nature, Types};
 
 /// The functions of this file; `__array` and `__map` are what the planner writes for brackets.
 pub(super) const ENTRIES: &[Entry] = &[
@@ -22,6 +22,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[],
         optional: &[],
         repeated: Some(Any),
+        nature: Nature::Strict,
         returns: |types| common(types.types).map(list_of),
         kernel: array,
         doc: "The array of the values, in the type they share.",
@@ -33,6 +34,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[],
         optional: &[],
         repeated: Some(Any),
+        nature: Nature::Usual,
         returns: map_type,
         kernel: map,
         doc: "The map of the pairs; of equal keys the last one counts.",
@@ -44,6 +46,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any],
         optional: &[],
         repeated: Some(Any),
+        nature: Nature::Usual,
         returns: |types| {
             let fields = types.types.iter().enumerate();
             Some(row_of(fields.map(|(i, data_type)| (format!("EXPR${i}"), data_type.clone()))))

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, MapArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Int32Type};
 use datafusion::error::Result;
 
 use super::lists::{Picks, Pool, bounds, list};
 use super::types::{common, entries_of, item_of, list_of, map_of, row_of};
 use crate::error::Error;
+use crate::functions::bounded::Room;
 use crate::functions::scalar::Takes::Any;
-use crate::functions::scalar::{Call, Entry, Types};
+use crate::functions::scalar::{At, Call, Entry, Nature, Types};
 use crate::table::map::{keys, map_array};
 
 const fn over_map(
@@ -21,7 +23,18 @@ const fn over_map(
     kernel: fn(&Call<'_>) -> Result<ArrayRef>,
     doc: &'static str,
 ) -> Entry {
-    Entry { name, aliases: &[], usage, takes: &[Any], optional: &[], repeated: None, returns, kernel, doc }
+    Entry {
+        name,
+        aliases: &[],
+        usage,
+        takes: &[Any],
+        optional: &[],
+        repeated: None,
+        nature: Nature::Usual,
+        returns,
+        kernel,
+        doc,
+    }
 }
 
 /// The functions of this file.
@@ -39,6 +52,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         |types| Some(list_of(entries_of(&types.get(0)?)?.1.clone())),
         |call| entries(call, |map| Ok(Arc::clone(map.values()))),
         "The values as an array, in the order of MAP_KEYS.",
+    ),
+    over_map(
+        "__multiset_items",
+        "UNNEST(multiset)",
+        |types| Some(list_of(entries_of(&types.get(0)?)?.0.clone())),
+        multiset_items,
+        "The values as an array, each as often as it occurs.",
     ),
     over_map(
         "map_entries",
@@ -82,8 +102,30 @@ fn entries(call: &Call<'_>, part: impl Fn(&MapArray) -> Result<ArrayRef>) -> Res
     let DataType::List(field) = call.return_type else {
         return Err(Error::internal("the entries of a map are no array").into());
     };
-    let list = arrow::array::ListArray::try_new(Arc::clone(field), map.offsets().clone(), items, map.nulls().cloned())?;
+    let list = ListArray::try_new(Arc::clone(field), map.offsets().clone(), items, map.nulls().cloned())?;
     Ok(Arc::new(list))
+}
+
+fn multiset_items(call: &Call<'_>) -> Result<ArrayRef> {
+    let multiset = call.any(0)?.as_map();
+    let counts = multiset.values().as_primitive_opt::<Int32Type>();
+    let counts = counts.ok_or_else(|| Error::internal("a multiset without counts"))?;
+    let (mut room, mut lengths, mut places) = (Room::new(), Vec::with_capacity(call.rows), Vec::<u32>::new());
+    for row in 0..call.rows {
+        let before = places.len();
+        for entry in bounds(multiset.offsets(), row) {
+            let count = counts.at(entry).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+            room.take(count.saturating_mul(size_of::<u32>()))?;
+            places.extend(std::iter::repeat_n(u32::try_from(entry).unwrap_or(u32::MAX), count));
+        }
+        lengths.push(places.len() - before);
+    }
+    let items = take(keys(multiset), &UInt32Array::from(places), None)?;
+    let DataType::List(field) = call.return_type else {
+        return Err(Error::internal("the items of a multiset are no array").into());
+    };
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(ListArray::try_new(Arc::clone(field), offsets, items, multiset.nulls().cloned())?))
 }
 
 /// The entries as rows of key and value.
@@ -192,7 +234,7 @@ impl MapPicks {
     /// The column of maps.
     pub(super) fn finish(self, data_type: &DataType) -> Result<ArrayRef> {
         let (keys, offsets, nulls) = self.picked.into_parts();
-        let values = arrow::array::UInt32Array::from(self.picked_values);
+        let values = UInt32Array::from(self.picked_values);
         let (keys, values) = (take(&self.keys.items, &keys, None)?, take(&self.values.items, &values, None)?);
         Ok(Arc::new(map_array(data_type, offsets, keys, values, Some(nulls))?))
     }

@@ -13,7 +13,7 @@ use super::types::item_of;
 use crate::error::Error;
 use crate::functions::bounded::Bounded;
 use crate::functions::scalar::Takes::{Any, Text};
-use crate::functions::scalar::{At, Call, Entry, Types};
+use crate::functions::scalar::{At, Call, Entry, Nature, Types};
 
 /// The functions of this file.
 pub(super) const ENTRIES: &[Entry] = &[
@@ -24,6 +24,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any],
         optional: &[Any, Any],
         repeated: None,
+        nature: Nature::Usual,
         returns: |types| {
             let flags = types.types.iter().skip(1).all(|flag| matches!(flag, DataType::Boolean | DataType::Null));
             types.get(0).filter(|array| flags && item_of(array).is_some_and(ordered))
@@ -39,6 +40,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any],
         optional: &[],
         repeated: None,
+        nature: Nature::Usual,
         returns: extreme_type,
         kernel: |call| extreme(call, Ordering::Greater),
         doc: "The largest element that is not NULL.",
@@ -50,6 +52,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any],
         optional: &[],
         repeated: None,
+        nature: Nature::Usual,
         returns: extreme_type,
         kernel: |call| extreme(call, Ordering::Less),
         doc: "The smallest element that is not NULL.",
@@ -61,6 +64,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[Any, Text],
         optional: &[Text],
         repeated: None,
+        nature: Nature::Usual,
         returns: |types| item_of(&types.get(0)?).filter(|item| item.is_string()).map(|_| DataType::Utf8),
         kernel: join,
         doc: "The texts of an array with a delimiter between; NULLs are left out or replaced.",

@@ -20,7 +20,7 @@ pub(super) use path::check as check_path;
 use self::path::{Found, Mode, Path};
 use super::collection::types::item_of;
 use super::scalar::Takes::{Any, Text};
-use super::scalar::{At, Call, Entry, Types};
+use super::scalar::{At, Call, Entry, Nature, Types};
 
 const fn entry(
     name: &'static str,
@@ -29,7 +29,18 @@ const fn entry(
     kernel: fn(&Call<'_>) -> Result<ArrayRef>,
     doc: &'static str,
 ) -> Entry {
-    Entry { name, aliases: &[], usage, takes: &[Text], optional: &[], repeated: None, returns, kernel, doc }
+    Entry {
+        name,
+        aliases: &[],
+        usage,
+        takes: &[Text],
+        optional: &[],
+        repeated: None,
+        nature: Nature::FailsByRow,
+        returns,
+        kernel,
+        doc,
+    }
 }
 
 /// The functions of this folder.

@@ -55,6 +55,21 @@ pub(in crate::functions) const ENTRIES: &[Entry] = &[
         ..entry("interval_times", "number * INTERVAL '…' unit", times, "An interval so many times.")
     },
     Entry {
+        takes: &[Any, Any],
+        returns: intervals_type,
+        ..entry("interval_add", "INTERVAL '…' unit + INTERVAL '…' unit", |call| sum(call, 1), "Two intervals together.")
+    },
+    Entry {
+        takes: &[Any, Any],
+        returns: intervals_type,
+        ..entry(
+            "interval_subtract",
+            "INTERVAL '…' unit - INTERVAL '…' unit",
+            |call| sum(call, -1),
+            "What an interval is longer than another.",
+        )
+    },
+    Entry {
         takes: &[Text, AMoment, AMoment],
         returns: |_| Some(INTERVAL),
         ..entry(
@@ -175,6 +190,22 @@ fn minus(call: &Call<'_>) -> Result<ArrayRef> {
 fn interval(months: i32, ms: i64) -> Option<IntervalMonthDayNano> {
     let days = i32::try_from(ms / DAY_MS).ok()?;
     Some(IntervalMonthDayNano::new(months, days, ms % DAY_MS * 1_000_000))
+}
+
+fn intervals_type(types: &Types<'_>) -> Option<DataType> {
+    let fits = |t: &DataType| matches!(t, DataType::Interval(_) | DataType::Null);
+    types.types.iter().all(fits).then_some(INTERVAL)
+}
+
+/// Arrow would add days and nanoseconds for themselves, and 24 hours would not be a day.
+fn sum(call: &Call<'_>, sign: i64) -> Result<ArrayRef> {
+    let (left, right) = (call.any(0)?, call.any(1)?);
+    let sum = |row: usize| {
+        let ((months, ms), (more, more_ms)) = interval_at(left, row).zip(interval_at(right, row))?;
+        let months = i64::from(months).checked_add(i64::from(more).checked_mul(sign)?)?;
+        interval(i32::try_from(months).ok()?, ms.checked_add(more_ms.checked_mul(sign)?)?)
+    };
+    Ok(Arc::new((0..call.rows).map(sum).collect::<IntervalMonthDayNanoArray>()))
 }
 
 fn times(call: &Call<'_>) -> Result<ArrayRef> {

@@ -20,7 +20,7 @@ use self::value::{dates, from_local, interval_at, moment_at, timestamps};
 use super::cast::number::{Number, is_number, number_at};
 use super::cast::parse::{read_date, read_sql_timestamp, read_timestamp};
 use super::scalar::Takes::{Any, Integer, Moment as AMoment, Text};
-use super::scalar::{At, Call, Entry, Types};
+use super::scalar::{At, Call, Entry, Nature, Types};
 use crate::error::Error;
 use crate::time::zone::{Twice, Zone};
 
@@ -37,6 +37,7 @@ const fn entry(
         takes: &[AMoment],
         optional: &[],
         repeated: None,
+        nature: Nature::Usual,
         returns: |_| Some(DataType::Int64),
         kernel,
         doc,

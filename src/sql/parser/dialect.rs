@@ -1,6 +1,6 @@
 //! What sqlparser is told about Flink SQL inside queries and expressions.
 //!
-//! Three forms that sqlparser's grammar lacks are read here and become what its AST can hold:
+//! Some forms that sqlparser's grammar lacks are read here and become what its AST can hold:
 //!
 //! | in the script | in the AST |
 //! |---|---|
@@ -9,6 +9,7 @@
 //! | `MAP[k, v, …]` | call of [`MAP_CONSTRUCTOR`] with all keys and values |
 //! | `(a - b) DAY TO SECOND` | call of `time_difference` with the unit, `a` and `b` |
 //! | `JSON_VALUE(…)` and its like, `x IS JSON` | calls with plain arguments, see [`super::json`] |
+//! | `x = ANY (a, b)`, `SOME`, `ALL` | `Expr::AnyOp` and `Expr::AllOp`, the list a tuple |
 //! | `CAST(x AS type)`, `TRY_CAST` | `Expr::Cast`; a type sqlparser does not know is `DataType::Custom` with Flink's canonical text, which [`super::types::arrow_type_of`] reads |
 //!
 //! So `TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))` is a `TableFactor::TableFunction`
@@ -213,6 +214,44 @@ impl FlinkDialect {
         self.tokens.iter().find(|token| token.span == place).map(|token| &token.token)
     }
 
+    /// The comparison of `x = ANY (a, b)`: with the values of a list, not with the rows of a query.
+    fn at_quantified(&self, parser: &Parser<'_>) -> Option<BinaryOperator> {
+        let op = match parser.peek_token_ref().token {
+            Token::Eq => BinaryOperator::Eq,
+            Token::Neq => BinaryOperator::NotEq,
+            Token::Lt => BinaryOperator::Lt,
+            Token::LtEq => BinaryOperator::LtEq,
+            Token::Gt => BinaryOperator::Gt,
+            Token::GtEq => BinaryOperator::GtEq,
+            _ => return None,
+        };
+        let named = ["ANY", "SOME", "ALL"].iter().any(|word| word_at(parser, 1, word));
+        let opens = |ahead: &usize| parser.peek_nth_token_ref(*ahead).token == Token::LParen;
+        let first = (2..).find(|ahead| !opens(ahead)).filter(|first| *first > 2)?;
+        let query = ["SELECT", "WITH", "VALUES"].iter().any(|word| word_at(parser, first, word));
+        (named && !query).then_some(op)
+    }
+
+    /// `x = ANY (a, b)`, `x > ALL (a, b)`.
+    fn quantified(
+        &self,
+        parser: &mut Parser<'_>,
+        left: &Expr,
+        compare_op: BinaryOperator,
+    ) -> Result<Expr, ParserError> {
+        parser.next_token();
+        let (all, is_some) = (word_at(parser, 0, "ALL"), word_at(parser, 0, "SOME"));
+        parser.next_token();
+        parser.expect_token(&Token::LParen)?;
+        let list = parser.parse_comma_separated(Parser::parse_expr)?;
+        parser.expect_token(&Token::RParen)?;
+        let (left, right) = (Box::new(left.clone()), Box::new(Expr::Tuple(list)));
+        Ok(match all {
+            true => Expr::AllOp { left, compare_op, right },
+            false => Expr::AnyOp { left, compare_op, right, is_some },
+        })
+    }
+
     /// Behind a closing parenthesis a unit is no name: `(a - b) DAY`.
     fn at_difference(&self, parser: &Parser<'_>) -> bool {
         let before = self.position(parser).checked_sub(1).and_then(|i| self.tokens.get(i)).map(|t| &t.token);
@@ -391,6 +430,9 @@ impl Dialect for FlinkDialect {
         }
         if word_at(parser, 0, "OVERLAPS") {
             return Some(self.overlaps(parser, expr));
+        }
+        if let Some(op) = self.at_quantified(parser) {
+            return Some(self.quantified(parser, expr, op));
         }
         if word_at(parser, 0, "PARTITION") {
             return matches!(expr, Expr::Subquery(_)).then(|| self.partitioned(parser, expr));

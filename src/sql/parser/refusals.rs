@@ -116,15 +116,11 @@ const CONSTRUCTS: &[(&[&str], &str, &str)] = &[
 /// Tokens before the one the parser stopped at that a construct may begin with.
 const TOKENS_BEFORE: usize = 2;
 
-/// The refusal of a construct that made the parser stop at the token `index`, in or just behind its words; or of a
-/// list behind `SOME`, in which the parser stops where the second value begins.
+/// The refusal of a construct that made the parser stop at the token `index`, in or just behind its words.
 pub(super) fn construct(tokens: &[TokenWithSpan], index: usize) -> Option<Error> {
     let at = |i: usize, words: &[&str]| {
         words.iter().enumerate().all(|(k, word)| tokens.get(i + k).is_some_and(|t| is_keyword(&t.token, word)))
     };
-    if let Some(some) = some_of_list(tokens, index) {
-        return Some(unsupported("a comparison with SOME (…)", span_of(some)).hint("write value IN (…)"));
-    }
     for i in (index.saturating_sub(TOKENS_BEFORE)..=index).rev() {
         if let Some((words, what, hint)) = CONSTRUCTS.iter().find(|(words, ..)| at(i, words)) {
             let last = tokens.get(i + words.len() - 1)?;
@@ -132,15 +128,4 @@ pub(super) fn construct(tokens: &[TokenWithSpan], index: usize) -> Option<Error>
         }
     }
     None
-}
-
-/// `SOME` of `a = SOME (1, 2)`, if the parser stopped at the comma.
-fn some_of_list(tokens: &[TokenWithSpan], index: usize) -> Option<&TokenWithSpan> {
-    let before = tokens.get(..index)?;
-    let open = before.iter().rposition(|t| t.token == Token::LParen)?;
-    let compared = matches!(
-        before.get(open.checked_sub(2)?)?.token,
-        Token::Eq | Token::Neq | Token::Lt | Token::LtEq | Token::Gt | Token::GtEq
-    );
-    before.get(open - 1).filter(|some| compared && is_keyword(&some.token, "SOME"))
 }

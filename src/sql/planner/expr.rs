@@ -317,7 +317,10 @@ fn literal(value: &ScalarValue) -> String {
             let ms = i64::from(i.days) * 86_400_000 + i.nanoseconds / 1_000_000;
             match (i.months, ms) {
                 (0, ms) if ms % 1000 == 0 => format!("INTERVAL '{}' SECOND", ms / 1000),
-                (0, ms) => format!("INTERVAL '{}.{:03}' SECOND", ms / 1000, (ms % 1000).abs()),
+                (0, ms) => {
+                    let sign = if ms < 0 { "-" } else { "" };
+                    format!("INTERVAL '{sign}{}.{:03}' SECOND", (ms / 1000).abs(), (ms % 1000).abs())
+                }
                 (months, 0) => format!("INTERVAL '{months}' MONTH"),
                 _ => value.to_string(),
             }

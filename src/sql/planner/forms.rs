@@ -67,16 +67,16 @@ fn operator(expr: &Expr) -> Option<Error> {
             of_subquery(&format!("{compare_op} ALL"), right, format!("write {left} NOT IN (SELECT …) for <> ALL"))
         }
         Expr::AnyOp { left, compare_op, right, .. } => {
-            let right = plain(right);
-            unsupported(
-                &format!("{compare_op} ANY"),
-                expr,
-                format!("write ARRAY_CONTAINS({right}, {left}), or {left} IN (…)"),
-            )
+            let array = array(right)?;
+            Error::sql(format!("{compare_op} ANY of an array is not supported: \"{left} {compare_op} ANY ({array})\""))
+                .or_at(place_of(expr))
+                .hint(format!("write ARRAY_CONTAINS({array}, {left}), or {left} IN (…)"))
         }
-        Expr::AllOp { left, compare_op, .. } => {
-            let hint = format!("compare with each: {left} {compare_op} … AND {left} {compare_op} …");
-            unsupported(&format!("{compare_op} ALL"), expr, hint)
+        Expr::AllOp { left, compare_op, right } => {
+            let array = array(right)?;
+            Error::sql(format!("{compare_op} ALL of an array is not supported: \"{left} {compare_op} ALL ({array})\""))
+                .or_at(place_of(expr))
+                .hint(format!("write {left} {compare_op} ALL (…) with the values in parentheses"))
         }
         Expr::MemberOf(member) => {
             let hint = format!("write ARRAY_CONTAINS({}, {})", plain(&member.array), member.value);
@@ -108,6 +108,17 @@ fn operator(expr: &Expr) -> Option<Error> {
 /// The refusal of a comparison with all rows of a subquery, at the place of the subquery.
 fn of_subquery(what: &str, subquery: &Expr, hint: String) -> Error {
     Error::sql(format!("{what} (SELECT …) is not supported on streams")).or_at(span_of(subquery)).hint(hint)
+}
+
+/// The array that is all of a list behind ANY or ALL.
+fn array(list: &Expr) -> Option<&Expr> {
+    match list {
+        Expr::Tuple(values) => match &values[..] {
+            [only @ Expr::Array(_)] => Some(only),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Without the parentheses around it.

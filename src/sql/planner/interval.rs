@@ -2,7 +2,9 @@
 //!
 //! DataFusion knows one field and no compound forms, and counts a day as a day of the calendar, where
 //! Flink counts 24 hours; so a literal is read here and handed on in one plain form
-//! (`INTERVAL '90000 milliseconds'`, `INTERVAL '3 months'`), which this module reads as well.
+//! (`INTERVAL '1 days 3600000 milliseconds'`, `INTERVAL '3 months'`), which this module reads as well. Days of 24 hours
+//! and what is left of them are the one form of an interval: equal lengths are equal values, and 292 years of
+//! nanoseconds are no limit.
 
 use datafusion::sql::sqlparser::ast::{Expr, Interval, UnaryOperator, Value};
 
@@ -27,7 +29,23 @@ impl Length {
     pub(crate) fn plain(self) -> String {
         match self {
             Self::Months(n) => format!("{n} months"),
-            Self::Millis(n) => format!("{n} milliseconds"),
+            Self::Millis(n) => format!("{} days {} milliseconds", n / DAY, n % DAY),
+        }
+    }
+
+    /// The same backwards.
+    pub(crate) fn negated(self) -> Self {
+        match self {
+            Self::Months(n) => Self::Months(-n),
+            Self::Millis(n) => Self::Millis(-n),
+        }
+    }
+
+    /// Whether months or days can be counted in 32 bits, as intervals of Arrow are.
+    fn has_room(self) -> bool {
+        match self {
+            Self::Months(n) => i32::try_from(n).is_ok(),
+            Self::Millis(n) => i32::try_from(n / DAY).is_ok(),
         }
     }
 }
@@ -43,6 +61,9 @@ pub(crate) fn parse(interval: &Interval) -> Result<Length> {
     };
     let text = literal(&interval.value).ok_or_else(wrong)?;
     let unit = |field: &dyn std::fmt::Display| field.to_string().to_ascii_uppercase().trim_end_matches('S').to_owned();
+    if interval.leading_field.is_none() {
+        return plain(text.trim()).ok_or_else(wrong);
+    }
     let (negative, text) = match text.trim().strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.trim().trim_start_matches('+')),
@@ -50,14 +71,14 @@ pub(crate) fn parse(interval: &Interval) -> Result<Length> {
     let length = match (&interval.leading_field, &interval.last_field) {
         (Some(first), Some(last)) => compound(text, &unit(first), &unit(last)),
         (Some(first), None) => single(text, &unit(first)),
-        (None, _) => plain(text),
+        (None, _) => None,
     };
     let length = length.ok_or_else(wrong)?;
-    Ok(match (negative, length) {
-        (false, length) => length,
-        (true, Length::Months(n)) => Length::Months(-n),
-        (true, Length::Millis(n)) => Length::Millis(-n),
-    })
+    if !length.has_room() {
+        return Err(Error::sql(format!("\"{interval}\" is longer than any two times are apart"))
+            .hint("times are those of the years 0001 to 9999"));
+    }
+    Ok(if negative { length.negated() } else { length })
 }
 
 fn literal(value: &Expr) -> Option<String> {
@@ -71,13 +92,15 @@ fn literal(value: &Expr) -> Option<String> {
     }
 }
 
-/// `'90000 milliseconds'`, `'3 months'`.
+/// `'1 days 3600000 milliseconds'`, `'3 months'`.
 fn plain(text: &str) -> Option<Length> {
-    let (number, unit) = text.split_once(' ')?;
-    let number = number.parse().ok()?;
-    match unit {
-        "months" => Some(Length::Months(number)),
-        "milliseconds" => Some(Length::Millis(number)),
+    let parts: Vec<&str> = text.split(' ').collect();
+    match parts[..] {
+        [months, "months"] => months.parse().ok().map(Length::Months),
+        [days, "days", millis, "milliseconds"] => {
+            let days = days.parse::<i64>().ok()?.checked_mul(DAY)?;
+            days.checked_add(millis.parse().ok()?).map(Length::Millis)
+        }
         _ => None,
     }
 }
@@ -172,12 +195,22 @@ mod tests {
             ("INTERVAL '2' WEEK", Length::Millis(14 * DAY)),
             ("INTERVAL '1 06:30:15.250' DAY TO SECOND", Length::Millis(DAY + 6 * HOUR + 30 * MINUTE + 15_250)),
             ("INTERVAL '1:30' HOUR TO MINUTE", Length::Millis(90 * MINUTE)),
-            ("INTERVAL '90000 milliseconds'", Length::Millis(90_000)),
+            ("INTERVAL '1 days 90000 milliseconds'", Length::Millis(DAY + 90_000)),
+            ("INTERVAL '200000' DAY(6)", Length::Millis(200_000 * DAY)),
             ("INTERVAL '1-6' YEAR TO MONTH", Length::Months(18)),
             ("INTERVAL '2' YEAR", Length::Months(24)),
         ] {
             assert_eq!(length(text), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn the_plain_form_is_read_as_what_it_stands_for() {
+        for n in [0, 1, -1, DAY, -DAY - 1, 5 * DAY + 7, 200_000 * DAY] {
+            let Length::Millis(read) = plain(&Length::Millis(n).plain()).unwrap() else { panic!("{n}") };
+            assert_eq!(read, n);
+        }
+        assert_eq!(plain(&Length::Months(-14).plain()), Some(Length::Months(-14)));
     }
 
     #[test]
@@ -190,6 +223,8 @@ mod tests {
             "INTERVAL '1:2:3' HOUR TO MINUTE",
             "INTERVAL '99999999999999999999' DAY",
             "INTERVAL '1 day'",
+            "INTERVAL '3000000000' DAY",
+            "INTERVAL '200000000' YEAR",
         ] {
             assert_eq!(length(text), None, "{text}");
         }

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator, ca
 
 use crate::error::{Error, Result};
 use crate::plan::{JoinKind, NodeId, NodeKind, WindowJoin, WindowKind};
+use crate::sql::planner::constants;
 use crate::sql::planner::errors::span_of_columns;
 use crate::sql::planner::expr::{Compiler, place, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, Used, stand_in};
@@ -103,6 +104,9 @@ impl Lowering<'_> {
         let kind = kind(join)?;
         let condition = Condition::of(join)?;
         let Some((tvf, bounds)) = condition.window() else {
+            if let Some(joined) = self.constant_join(join, used)? {
+                return Ok(joined);
+            }
             let compared = join.on.iter().flat_map(|(left, right)| [left, right]).chain(&join.filter);
             return Err(without_window(join, &condition).or_at(span_of_columns(compared)));
         };
@@ -223,6 +227,11 @@ fn without_window(join: &Join, condition: &Condition<'_>) -> Error {
         _ if condition.keys.is_empty() && condition.rest.is_empty() => "CROSS JOIN",
         _ => "JOIN",
     };
+    if constants::has_constant_side(join) {
+        return Error::sql(format!("{name} with rows of constants is not supported, but JOIN, CROSS JOIN and IN"))
+            .detail("A row without a partner would be written first, and taken back when the rows of constants come.")
+            .hint("write JOIN, or CASE k WHEN 1 THEN 'x' END in SELECT for what is missing in VALUES");
+    }
     let error = Error::sql(format!("{name} of streams is not supported yet, but within windows"))
         .detail("Without a window all rows of both sides would have to be kept for ever.");
     if matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti) {

@@ -1,10 +1,11 @@
 //! Queries: syntax to an analysed logical plan ([`Planner`]), and that to plan nodes ([`lower`]).
 //!
 //! DataFusion plans and types; an explicit, short list of its rules runs afterwards. Nothing is pushed
-//! down: a filter below the watermark would change which rows are late.
+//! down but the bounds of a Top-N ([`pushed`]): a filter below the watermark would change which rows are late.
 
 mod aggregate;
 mod calls;
+mod constants;
 pub(crate) mod context;
 pub(crate) mod digits;
 pub(crate) mod errors;
@@ -17,6 +18,7 @@ pub(crate) mod locate;
 pub(crate) mod lower;
 pub(crate) mod mark;
 mod over;
+mod pushed;
 mod rank;
 pub(crate) mod refuse;
 mod relabel;
@@ -105,6 +107,10 @@ impl Planner<'_> {
     /// # Errors
     /// As [`Planner::stream`], or another number of names than columns.
     pub(crate) fn view(&self, create: &CreateView) -> Result<LogicalPlan, Vec<Error>> {
+        let twice = rewrite::tell_apart(&mut create.query.clone());
+        if let Some(name) = twice.first().filter(|_| create.columns.is_empty()) {
+            return Err(vec![errors::duplicate(&name.value).or_at(errors::from_parser(name.span))]);
+        }
         let plan = self.stream(&create.query)?;
         renamed(plan, &create.columns, &create.name).map_err(|e| vec![e])
     }
@@ -138,7 +144,8 @@ impl Planner<'_> {
         let mut prepared = query.clone();
         // queries of a session are not looked at before
         let mut errors = over_window::spell_out(&mut prepared);
-        values::name_columns(&mut prepared);
+        errors.extend(values::name_columns(&mut prepared));
+        rewrite::tell_apart(&mut prepared);
         length::split_casts(&mut prepared);
         errors.extend(rewrite::prepare(&mut prepared, self.registry));
         (prepared, errors)
@@ -243,7 +250,8 @@ impl Planner<'_> {
             Arc::new(DecorrelatePredicateSubquery::new()),
             Arc::new(EliminateCrossJoin::new()),
         ];
-        Optimizer::with_rules(rules).optimize(plan, &config, |_, _| {})
+        let plan = Optimizer::with_rules(rules).optimize(plan, &config, |_, _| {})?;
+        pushed::to_numbers(plan)
     }
 
     fn table_names(&self) -> Vec<&str> {

@@ -33,6 +33,11 @@ pub(super) fn numbered(plan: &LogicalPlan) -> Option<Numbered<'_>> {
     (ranks_window(window) || !by_time(window)).then_some(Numbered { window, column })
 }
 
+/// Whether column `index` of `plan` is the number that a `ROW_NUMBER` gives to the rows of a window.
+pub(super) fn numbers_window(plan: &LogicalPlan, index: usize) -> bool {
+    number_column(plan).is_some_and(|(column, window)| column == index && ranks_window(window))
+}
+
 fn number_column(plan: &LogicalPlan) -> Option<(usize, &Window)> {
     match plan {
         LogicalPlan::Window(window) => {

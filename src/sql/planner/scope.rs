@@ -3,13 +3,12 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableAlias, TableFactor, Visit,
-    Visitor, visit_relations,
+    Expr, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableAlias, TableFactor,
+    Values, Visit, Visitor, visit_relations,
 };
 
 use crate::error::{Error, Span};
 use crate::sql::planner::errors::{from_parser, span_of};
-use crate::sql::planner::wording::in_sql_types;
 
 /// The expression that SELECT gives a name to.
 pub(super) fn alias_of<V: Visit>(name: &str, syntax: &V) -> Option<Expr> {
@@ -107,14 +106,8 @@ fn columns(body: &SetExpr) -> Option<Span> {
     }
 }
 
-/// The sides of a UNION that do not fit: in their number of columns, or in the types of `column`.
-pub(super) fn of_union<V: Visit>(syntax: &V, column: Option<&str>, types: Option<(&str, &str)>) -> Error {
-    if let Some((one, other)) = types {
-        let (one, other) = (in_sql_types(one), in_sql_types(other));
-        let column = column.map_or_else(String::new, |column| format!(" in column \"{column}\""));
-        return Error::sql(format!("the sides of UNION ALL have the types {one} and {other}{column}"))
-            .hint("convert one of them with CAST(… AS type)");
-    }
+/// The sides of a UNION that do not fit in their number of columns.
+pub(super) fn of_union<V: Visit>(syntax: &V) -> Error {
     fn uneven(body: &SetExpr) -> Option<(usize, usize, Option<Span>)> {
         let SetExpr::SetOperation { left, right, .. } = body else { return None };
         uneven(left).or_else(|| uneven(right)).or_else(|| {
@@ -220,23 +213,14 @@ pub(super) fn of_alias<V: Visit>(syntax: &V, has: &str, named: &str) -> Error {
         .hint("name every column, or none")
 }
 
-/// Rows of VALUES that do not fit the first; `text` is what was said of them.
-pub(super) fn of_values<V: Visit>(syntax: &V, text: &str) -> Error {
-    let uneven = body(syntax, |body| {
-        let SetExpr::Values(values) = body else { return None };
-        let wanted = values.rows.first()?.content.len();
-        let row = values.rows.iter().find(|row| row.content.len() != wanted)?;
-        let place = row.content.first().zip(row.content.last());
-        let place = place.and_then(|(first, last)| Some(span_of(first)?.to(span_of(last)?)));
-        Some((wanted, row.content.len(), place))
-    });
-    match uneven {
-        Some((wanted, given, place)) => {
-            let values = if given == 1 { "value" } else { "values" };
-            Error::sql(format!("a row of VALUES has {given} {values}, the first has {wanted}"))
-                .or_at(place)
-                .hint("write NULL for a value that is not there")
-        }
-        None => Error::sql(text).hint("convert the values of a column to one type with CAST(… AS type)"),
-    }
+/// What is wrong with rows of VALUES that have another number of values than the first.
+pub(super) fn uneven(values: &Values) -> Option<Error> {
+    let wanted = values.rows.first()?.content.len();
+    let row = values.rows.iter().find(|row| row.content.len() != wanted)?;
+    let place = row.content.first().zip(row.content.last());
+    let place = place.and_then(|(first, last)| Some(span_of(first)?.to(span_of(last)?)));
+    let given = row.content.len();
+    let count = if given == 1 { "value" } else { "values" };
+    let error = Error::sql(format!("a row of VALUES has {given} {count}, the first has {wanted}")).or_at(place);
+    Some(error.hint("write NULL for a value that is not there"))
 }

@@ -23,41 +23,126 @@ use crate::error::{Error, Result};
 use crate::plan::{PlanExpr, Source};
 use crate::sql::parser::dialect::MAP_CONSTRUCTOR;
 use crate::sql::planner::expr::{Compiler, place};
+use crate::sql::planner::scope;
 
 /// Rows that are computed one by one when the job runs.
 const COMPUTED_ROWS_MAX: usize = 1_000;
 
 /// Gives every `VALUES` the column names `EXPR$0`, `EXPR$1`, … and its literals their types.
-pub(crate) fn name_columns(query: &mut Query) {
-    let ControlFlow::Continue(()) = query.visit(&mut Naming);
+///
+/// # Errors
+/// `Sql` for each `VALUES` whose rows have different numbers of values.
+pub(crate) fn name_columns(query: &mut Query) -> Vec<Error> {
+    let mut naming = Naming { errors: Vec::new() };
+    let ControlFlow::Continue(()) = query.visit(&mut naming);
+    naming.errors
 }
 
-struct Naming;
+struct Naming {
+    errors: Vec<Error>,
+}
 
 impl VisitorMut for Naming {
     type Break = Infallible;
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Infallible> {
-        set_expr(&mut query.body);
+        self.set_expr(&mut query.body);
         ControlFlow::Continue(())
     }
 }
 
-/// Queries inside are done already; the operands of UNION ALL are not queries.
-fn set_expr(body: &mut SetExpr) {
-    match body {
-        SetExpr::SetOperation { left, right, .. } => {
-            set_expr(left);
-            set_expr(right);
-        }
-        SetExpr::Values(values) => {
-            values.rows.iter_mut().for_each(|row| row.content.iter_mut().for_each(typed));
-            if let Some(named) = named(values) {
-                *body = named;
+impl Naming {
+    /// Queries inside are done already; the operands of UNION ALL are not queries.
+    fn set_expr(&mut self, body: &mut SetExpr) {
+        match body {
+            SetExpr::SetOperation { left, right, .. } => {
+                self.set_expr(left);
+                self.set_expr(right);
             }
+            SetExpr::Values(values) => {
+                values.rows.iter_mut().for_each(spread);
+                if let Some(error) = scope::uneven(values) {
+                    self.errors.push(error);
+                    return;
+                }
+                let plain = has_plain_columns(values);
+                values.rows.iter_mut().for_each(|row| row.content.iter_mut().for_each(typed));
+                let named = if plain { named(values) } else { each_row(&values.rows) };
+                if let Some(named) = named {
+                    *body = named;
+                }
+            }
+            _ => {}
         }
-        _ => {}
     }
+}
+
+/// A row that is nothing but a `ROW(…)` is that row, in parentheses or without.
+fn spread(row: &mut ast::Parens<Vec<ast::Expr>>) {
+    let [ast::Expr::Function(function)] = &mut row.content[..] else { return };
+    if !function.name.to_string().eq_ignore_ascii_case("row") {
+        return;
+    }
+    let ast::FunctionArguments::List(list) = &mut function.args else { return };
+    let values = list.args.iter().map(|arg| match arg {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => Some(value.clone()),
+        _ => None,
+    });
+    if let Some(values) = values.collect::<Option<Vec<_>>>() {
+        row.content = values;
+    }
+}
+
+/// Whether DataFusion knows the types of all columns as we do: those of numbers, texts, dates, or casts to one type.
+fn has_plain_columns(values: &ast::Values) -> bool {
+    let Some(first) = values.rows.first() else { return true };
+    (0..first.content.len()).all(|column| {
+        let mut kinds =
+            values.rows.iter().filter_map(|row| row.content.get(column)).filter(|value| !is_null(value)).map(kind);
+        let Some(first) = kinds.next() else { return true };
+        values.rows.len() == 1 || first.is_some() && kinds.all(|kind| kind == first)
+    })
+}
+
+fn is_null(value: &ast::Expr) -> bool {
+    matches!(value, ast::Expr::Value(value) if value.value == Value::Null)
+}
+
+/// What a literal is; `None` for what has its type from elsewhere.
+fn kind(value: &ast::Expr) -> Option<String> {
+    Some(match value {
+        ast::Expr::Value(value) => match &value.value {
+            Value::Number(..) => "number".to_owned(),
+            Value::SingleQuotedString(_) => "text".to_owned(),
+            Value::Boolean(_) => "boolean".to_owned(),
+            _ => return None,
+        },
+        ast::Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => {
+            return kind(expr).filter(|kind| kind == "number");
+        }
+        ast::Expr::TypedString(text) => text.data_type.to_string(),
+        ast::Expr::Cast { data_type, .. } => data_type.to_string(),
+        _ => return None,
+    })
+}
+
+/// A `SELECT` for each row, and `UNION ALL` between them, which has our rules of types; the halves on both sides.
+fn each_row(rows: &[ast::Parens<Vec<ast::Expr>>]) -> Option<SetExpr> {
+    if let [row] = rows {
+        let column = |(i, expr): (usize, &ast::Expr)| SelectItem::ExprWithAlias {
+            expr: expr.clone(),
+            alias: Ident::new(format!("EXPR${i}")),
+        };
+        let columns = row.content.iter().enumerate().map(column).collect();
+        return Some(SetExpr::Select(Box::new(selecting(columns, Vec::new()))));
+    }
+    let (one, other) = rows.split_at(rows.len() / 2);
+    Some(SetExpr::SetOperation {
+        op: ast::SetOperator::Union,
+        set_quantifier: ast::SetQuantifier::All,
+        left: Box::new(each_row(one)?),
+        right: Box::new(each_row(other)?),
+    })
 }
 
 /// `SELECT column1 AS EXPR$0, … FROM (VALUES …)`.

@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::ast::{self, TableFactor};
 use crate::error::{Error, Result, Span};
 use crate::limits::WINDOWS_PER_ROW_MAX;
 use crate::plan::{WindowKind, WindowSpec};
+use crate::sql::planner::constants;
 use crate::sql::planner::context::Relation;
 use crate::sql::planner::errors::{from_parser, span_of};
 use crate::sql::planner::interval::{self, Length};
@@ -249,6 +250,7 @@ pub(crate) fn window_column(plan: &LogicalPlan, index: usize) -> Option<(usize, 
         LogicalPlan::Window(w) if ranks_window(w) => window_column(&w.input, index),
         // start and end of a group window are plain time stamps in its result
         LogicalPlan::Aggregate(a) => window_key(a, index).filter(|(which, tvf)| *which == 2 || !tvf.is_group_window()),
+        LogicalPlan::Join(j) if constants::joins(j) => None,
         LogicalPlan::Join(j) => {
             let left = j.left.schema().fields().len();
             // the window of a row without a partner is NULL on the other side

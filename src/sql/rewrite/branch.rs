@@ -6,8 +6,11 @@ use datafusion::common::{DFSchema, Result as DfResult};
 use datafusion::logical_expr::expr::{BinaryExpr, Case, ScalarFunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit};
 
+use super::common::least_restrictive;
+use super::converted;
 use super::operator::{self, approximate, decimal, to_approximate};
 use crate::error::Error;
+use crate::sql::collections;
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::expr::flink_type;
 
@@ -18,7 +21,7 @@ pub(super) fn chooses(name: &str) -> bool {
 
 /// The type of a FLOAT or DOUBLE among numbers; `None`: DataFusion's choice is Flink's. `left`: the first of FLOAT and
 /// DOUBLE wins, as in CASE and IF; else DOUBLE does.
-fn common(types: &[DataType], left: bool) -> Option<DataType> {
+pub(super) fn common(types: &[DataType], left: bool) -> Option<DataType> {
     let number = |t: &&DataType| t.is_numeric() || t.is_null();
     if !types.iter().any(approximate) || !types.iter().all(|t| number(&t)) {
         return None;
@@ -34,11 +37,17 @@ fn common(types: &[DataType], left: bool) -> Option<DataType> {
 
 fn all(exprs: Vec<&mut Expr>, left: bool, schema: &DFSchema, registry: &Registry) -> DfResult<()> {
     let types = exprs.iter().map(|expr| expr.get_type(schema)).collect::<DfResult<Vec<_>>>()?;
-    let Some(to) = common(&types, left) else { return Ok(()) };
+    let nested = |t: &DataType| t.is_nested() || t.is_null();
+    let collections = types.iter().all(nested);
+    let first = || types.iter().skip(1).try_fold(types.first()?.clone(), |all, t| least_restrictive(&all, t));
+    let Some(to) = (if collections { first() } else { common(&types, left) }) else { return Ok(()) };
     for (expr, from) in exprs.into_iter().zip(&types) {
         if *from != to && !from.is_null() {
             let own = std::mem::replace(expr, lit(true));
-            *expr = to_approximate(own, from, &to, registry)?;
+            *expr = match collections {
+                true => converted(own, from, &to, registry)?,
+                false => to_approximate(own, from, &to, registry)?,
+            };
         }
     }
     Ok(())
@@ -87,6 +96,11 @@ pub(super) fn check_types(expr: &Expr, schema: &DFSchema) -> DfResult<()> {
     let mut sorts = types.iter().filter(|t| !t.is_null()).map(Sort::of);
     let first = sorts.next();
     let fit = match name {
+        // as in Flink, which takes no other ROW there
+        "if" if types.iter().any(|t| matches!(t, DataType::Struct(_))) => {
+            let mut known = types.iter().filter(|t| !t.is_null());
+            known.next().is_none_or(|first| known.all(|t| t == first))
+        }
         "||" => first.iter().cloned().chain(sorts).all(|sort| matches!(sort, Sort::Text | Sort::Bytes)),
         _ => sorts.all(|sort| Some(sort) == first),
     };
@@ -170,7 +184,10 @@ pub(super) fn function(
     {
         // the type is that of the value, whatever it is compared with
         let comparison = BinaryExpr::new(Box::new(value.clone()), Operator::Eq, Box::new(other.clone()));
-        let equal = operator::binary(comparison, schema, registry)?.data;
+        let equal = match collections::comparison(&Expr::BinaryExpr(comparison.clone()), schema, registry)? {
+            Some(equal) => equal,
+            None => operator::binary(comparison, schema, registry)?.data,
+        };
         let when_then_expr = vec![(Box::new(equal), Box::new(lit(datafusion::common::ScalarValue::Null)))];
         let else_expr = Some(Box::new(value.clone()));
         return Ok(Transformed::yes(Expr::Case(Case { expr: None, when_then_expr, else_expr })));

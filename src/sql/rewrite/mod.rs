@@ -6,7 +6,9 @@
 //! branches by Flink's rules of types, aggregates in OVER by their own.
 
 mod branch;
+mod common;
 mod operator;
+mod quantified;
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -61,20 +63,16 @@ impl VisitorMut for Preparation<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Infallible> {
+        quantified::spell_out(expr);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Infallible> {
         let place = span_of(expr).filter(|_| self.can_fail(expr));
         match expr {
-            ast::Expr::Interval(literal) => match interval::parse(literal) {
-                Ok(length) => {
-                    let plain = Value::SingleQuotedString(length.plain());
-                    *literal.value = ast::Expr::Value(plain.with_span(literal.value.span()));
-                    literal.leading_field = None;
-                    literal.leading_precision = None;
-                    literal.last_field = None;
-                    literal.fractional_seconds_precision = None;
-                }
-                Err(error) => self.errors.push(error.or_at(span_of(expr))),
-            },
+            ast::Expr::Interval(literal) => self.errors.extend(plain_interval(literal)),
+            ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, .. } => negate_interval(expr),
             ast::Expr::Floor { expr: value, field } => {
                 if let Some(call) = rounded("floor_to", value, field) {
                     *expr = call;
@@ -149,6 +147,34 @@ impl Preparation<'_> {
             }
             _ => false,
         }
+    }
+}
+
+/// Writes an interval in its plain form.
+fn plain_interval(literal: &mut ast::Interval) -> Option<Error> {
+    match interval::parse(literal) {
+        Ok(length) => {
+            let plain = Value::SingleQuotedString(length.plain());
+            *literal.value = ast::Expr::Value(plain.with_span(literal.value.span()));
+            literal.leading_field = None;
+            literal.leading_precision = None;
+            literal.last_field = None;
+            literal.fractional_seconds_precision = None;
+            None
+        }
+        Err(error) => Some(error.or_at(span_of(literal.value.as_ref()))),
+    }
+}
+
+/// `-INTERVAL …` as one literal: DataFusion would negate the first of its two parts.
+fn negate_interval(expr: &mut ast::Expr) {
+    if let ast::Expr::UnaryOp { expr: value, .. } = expr
+        && let ast::Expr::Interval(literal) = value.as_mut()
+        && let Ok(length) = interval::parse(literal)
+    {
+        let plain = Value::SingleQuotedString(length.negated().plain());
+        *literal.value = ast::Expr::Value(plain.with_span(literal.value.span()));
+        *expr = take(value);
     }
 }
 
@@ -278,6 +304,28 @@ fn count_rows(function: &mut ast::Function) {
     }
 }
 
+/// Gives the second `a` of `SELECT x AS a, y AS a` the name `a0`, in the outermost SELECT: only there Flink does. Returns the
+/// names that were given twice.
+pub(crate) fn tell_apart(query: &mut ast::Query) -> Vec<Ident> {
+    let ast::SetExpr::Select(select) = query.body.as_mut() else { return Vec::new() };
+    let (mut seen, mut twice) = (HashSet::new(), Vec::new());
+    for item in &mut select.projection {
+        let alias = match item {
+            SelectItem::ExprWithAlias { alias, .. } => alias,
+            SelectItem::UnnamedExpr(ast::Expr::Identifier(name)) => {
+                seen.insert(name.value.clone());
+                continue;
+            }
+            _ => continue,
+        };
+        if !seen.insert(alias.value.clone()) {
+            twice.push(alias.clone());
+            alias.value = unused(&alias.value, &mut seen);
+        }
+    }
+    twice
+}
+
 /// Gives columns without a name the name Flink gives them: `EXPR$0` by place, and `a0` for a second `a`.
 fn name_columns(items: &mut [SelectItem]) {
     let mut seen = HashSet::new();
@@ -335,7 +383,10 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<L
             sets @ Expr::GroupingSet(_) => sets.map_children(rewrite),
             other => rewrite(other),
         })?;
-        changed.map_data(LogicalPlan::recompute_schema)
+        changed.map_data(LogicalPlan::recompute_schema)?.map_data(|node| match node {
+            LogicalPlan::Union(union) => common::union(union, registry),
+            other => Ok(other),
+        })
     })?;
     Ok(rewritten.data)
 }
@@ -441,30 +492,13 @@ fn type_name(value: &Expr, schema: &DFSchema) -> DfResult<String> {
     Ok(if field.is_nullable() && !is_known(value) { name } else { format!("{name} NOT NULL") })
 }
 
-/// Functions that are NULL for nothing but a NULL.
-const STRICT: [&str; 12] = [
-    "flink_cast",
-    "flink_digits",
-    "flink_trim",
-    "flink_trim_pad",
-    "char_length",
-    "upper",
-    "lower",
-    "round",
-    "floor",
-    "ceil",
-    "abs",
-    "__array",
-];
-
 /// Whether a value is never NULL because of what it is made of.
 fn is_known(value: &Expr) -> bool {
     match value {
         Expr::Literal(value, _) => !value.is_null(),
-        // the second argument of a cast is a NULL that stands for a type
-        Expr::ScalarFunction(call) if call.name() == "flink_cast" => call.args.first().is_some_and(is_known),
-        Expr::ScalarFunction(call) if STRICT.contains(&call.name()) => call.args.iter().all(is_known),
-        Expr::ScalarFunction(call) if functions::operator_of(call.name()).is_some() => call.args.iter().all(is_known),
+        Expr::ScalarFunction(call) => {
+            functions::strict_arguments(call.name(), &call.args).is_some_and(|args| args.iter().all(is_known))
+        }
         _ => false,
     }
 }

@@ -8,9 +8,11 @@ use datafusion::common::{DFSchema, Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList, Like, ScalarFunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit};
 
+use super::common::least_restrictive;
 use super::{call_of, converted};
 use crate::error::Error;
 use crate::sql::planner::context::Registry;
+use crate::sql::planner::expr::flink_type;
 
 /// FLOAT or DOUBLE.
 pub(super) fn approximate(data_type: &DataType) -> bool {
@@ -136,6 +138,8 @@ impl Sides<'_> {
                 call_of(name, vec![left, right], self.registry)?
             }
             Operator::Plus if time(&self.right) => call_of("time_add", vec![right, left], self.registry)?,
+            Operator::Plus => call_of("interval_add", vec![left, right], self.registry)?,
+            Operator::Minus if !time(&self.right) => call_of("interval_subtract", vec![left, right], self.registry)?,
             _ => return Ok(Transformed::no(apply(left, op, right))),
         };
         Ok(Transformed::yes(changed))
@@ -203,7 +207,8 @@ fn yes(transformed: Transformed<Expr>) -> Transformed<Expr> {
     Transformed::yes(transformed.data)
 }
 
-/// An interval literal without months, which DataFusion adds to a time stamp as Flink does.
+/// An interval literal without months, which DataFusion adds to a time stamp as Flink does: all clocks here are those of
+/// UTC, where a day has 24 hours.
 fn is_of_ms(interval: &Expr) -> bool {
     matches!(interval, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(i)), _) if i.months == 0)
 }
@@ -259,10 +264,30 @@ fn as_decimal(expr: Expr) -> Expr {
     Expr::Cast(Cast::new(Box::new(expr), DataType::Decimal128(20, 0)))
 }
 
+/// The values of a list, of which Flink makes one type.
+///
+/// # Errors
+/// `Sql` for values without a type in common.
+fn check_list(types: &[DataType]) -> DfResult<()> {
+    let mut common = DataType::Null;
+    for one in types {
+        common = least_restrictive(&common, one).ok_or_else(|| {
+            Error::sql(format!(
+                "the values of a list have types that do not go together: {} and {}",
+                flink_type(&common),
+                flink_type(one)
+            ))
+            .hint("convert them to one type with CAST(… AS type)")
+        })?;
+    }
+    Ok(())
+}
+
 /// `x IN (…)`, as comparisons where the types ask for it.
 pub(super) fn in_list(list: InList, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
     let own = list.expr.get_type(schema)?;
     let types = list.list.iter().map(|one| one.get_type(schema)).collect::<DfResult<Vec<_>>>()?;
+    check_list(&types)?;
     if types.iter().all(|one| plain(&own, one) && !(own.is_integer() && decimal(one))) {
         return Ok(Transformed::no(Expr::InList(list)));
     }
@@ -272,7 +297,7 @@ pub(super) fn in_list(list: InList, schema: &DFSchema, registry: &Registry) -> D
     for (one, from) in list.list.into_iter().zip(&types) {
         let one = if total && from.is_integer() { as_decimal(one) } else { one };
         // constants are converted to the type of what is looked for, digits or not
-        let one = match own.is_integer() && matches!(one, Expr::Literal(..)) {
+        let one = match (own.is_integer() || own.is_string()) && matches!(one, Expr::Literal(..)) {
             true => converted(one, from, &own, registry)?,
             false => one,
         };

@@ -431,12 +431,6 @@ pub(super) const WRONG: &[Wrong] = &[
     ),
     ("SELECT v, some FROM r WHERE", (1, 28, 29), "expected an expression, found the end of the statement", ""),
     (
-        "SELECT a = SOME (1, 2) FROM t",
-        (1, 12, 16),
-        "a comparison with SOME (…) is not supported yet",
-        "write value IN (…)",
-    ),
-    (
         "SELECT a SUBMULTISET b FROM t",
         (1, 10, 21),
         "SUBMULTISET is not supported yet",
