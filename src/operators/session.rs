@@ -4,8 +4,8 @@
 //! watermark has passed the one of their own partition before them, and are taken in the order (that watermark,
 //! partition, offset): what Flink does with one partition and a watermark after every record, and a function of the
 //! input log for several. No row waits longer than its session does. A session that swallows others keeps their
-//! accumulators and merges them, in the order of their making, when it ends: the last bit does not depend on how
-//! often the watermark was told.
+//! accumulators and merges them, in Flink's order, when it ends: the last bit does not depend on how often the
+//! watermark was told.
 //!
 //! A watermark costs what it lets go: rows wait in the order of their turns, a key is looked at when the end has passed
 //! that one of its sessions had at the last look, and accumulators are kept in blocks.
@@ -19,6 +19,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -60,6 +61,21 @@ struct Ended {
     start: i64,
     key: Key,
     parts: Vec<i64>,
+}
+
+/// Where Flink keeps a session among those that become one: it merges them in the order of a Java `HashSet` of 16
+/// buckets, and in a bucket the later one first. Lists and texts of a session show that order.
+///
+/// # Source  Flink, `TimeWindow.hashCode` and `SessionWindowAssigner.mergeWindows`
+fn bucket(session: &Session) -> u32 {
+    // integers of Java keep the low bits; the inverse of an odd number modulo 2^32, by Newton's method
+    let odd = (session.end as u32).wrapping_mul(2).wrapping_add(1);
+    let mut inverse = odd.wrapping_mul(odd).wrapping_mul(odd);
+    for _ in 0..3 {
+        inverse = inverse.wrapping_mul(2u32.wrapping_sub(odd.wrapping_mul(inverse)));
+    }
+    let hash = (session.start as u32).wrapping_add(inverse);
+    (hash ^ hash >> 16) % 16
 }
 
 /// Aggregates per session and key.
@@ -172,7 +188,7 @@ impl SessionAggregate {
         let (mut start, mut end) = (time, time.saturating_add(self.gap_ms));
         let touches = |s: &Session| s.end.saturating_sub(1) > watermark && s.start <= end && s.end >= start;
         let known = self.sessions.get_mut(key);
-        let joined: Vec<Session> = match known {
+        let mut joined: Vec<Session> = match known {
             Some(sessions) => sessions.extract_if(.., |session| touches(session)).collect(),
             None => Vec::new(),
         };
@@ -181,12 +197,12 @@ impl SessionAggregate {
         }
         // A row that makes one of several comes after all of theirs: it begins an accumulator of its own.
         let begins = joined.len() != 1;
+        joined.sort_by_key(|session| (bucket(session), Reverse(session.start)));
         let mut parts = Vec::new();
         for session in joined {
             (start, end) = (start.min(session.start), end.max(session.end));
             parts.extend(session.parts);
         }
-        parts.sort_unstable();
         if parts.is_empty() {
             self.due.insert((end, Arc::clone(key)));
         }

@@ -41,16 +41,12 @@ impl SessionAggregate {
     fn write_sessions(&mut self, keys: Option<&BTreeSet<Key>>) -> Result<Option<RecordBatch>> {
         let (mut names, mut numbers, mut parts) = (Vec::new(), Vec::<[i64; 3]>::new(), Vec::new());
         for (key, sessions) in self.sessions.iter().filter(|(key, _)| keys.is_none_or(|keys| keys.contains(*key))) {
-            // In the order of their making, in which they are merged, should their sessions become one.
-            let mut of_key: Vec<(i64, [i64; 3])> = Vec::new();
             for (number, session) in (0i64..).zip(sessions) {
-                of_key.extend(session.parts.iter().map(|part| (*part, [number, session.start, session.end])));
-            }
-            of_key.sort_unstable();
-            for (part, of_session) in of_key {
-                names.push(key.as_ref());
-                numbers.push(of_session);
-                parts.push(part);
+                for part in &session.parts {
+                    names.push(key.as_ref());
+                    numbers.push([number, session.start, session.end]);
+                    parts.push(*part);
+                }
             }
         }
         if parts.is_empty() {

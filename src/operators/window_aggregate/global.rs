@@ -17,6 +17,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices, take_arrays};
 use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::AggregateUDF;
 
 use super::{NAME, WindowQuery};
 use crate::error::{Error, Result};
@@ -68,7 +69,9 @@ impl GlobalWindowAggregate {
     /// `Internal` if plan and input do not fit.
     pub fn new(plan: &WindowAggregate, input: &SchemaRef, schema: &SchemaRef) -> Result<Self> {
         let query = WindowQuery::new(plan, input)?;
-        let ordered = query.groups.calls.iter().any(|call| call.fun().order_sensitivity().hard_requires());
+        // DataFusion's COUNT asks for an order as every function that says nothing
+        let asks = |call: &AggregateUDF| call.name() != "count" && call.order_sensitivity().hard_requires();
+        let ordered = query.groups.calls.iter().any(|call| asks(call.fun()));
         Ok(Self {
             newest_first: query.slices.newest_first() && !ordered,
             query,

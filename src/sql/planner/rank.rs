@@ -13,7 +13,7 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, Sort, Window};
 
 use crate::error::{Error, Result};
-use crate::plan::{self, NodeKind, SortKey, WindowRank};
+use crate::plan::{self, NodeKind, SortKey, WindowKind, WindowRank};
 use crate::sql::planner::errors::span_of_columns;
 use crate::sql::planner::expr::{Compiler, flink_type, place, place_of, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, Used};
@@ -230,15 +230,19 @@ impl Lowering<'_> {
             let expr = compiler.expr(&resolve(&sort.expr, names, &stream.columns)?)?;
             order.push(SortKey { expr, descending: !sort.asc, nulls_first: sort.nulls_first });
         }
-        let keeps_last = matches!(&params.order_by[..], [one] if !one.asc && is_time(&window.input, &one.expr));
+        let one_by_time = matches!(&params.order_by[..], [one] if is_time(&window.input, &one.expr)) && last == 1;
+        let latest = one_by_time && params.order_by.iter().all(|one| !one.asc);
+        // Flink's rank tells windows apart by their end alone: sessions of other keys that end together are one
+        // partition. Its deduplication looks at both.
+        let sessions = matches!(tvf.spec.kind, WindowKind::Session { .. }) && !one_by_time;
         let kind = NodeKind::WindowRank(WindowRank {
-            window_start: bounds[0].unwrap_or(end),
+            window_start: bounds[0].filter(|_| !sessions).unwrap_or(end),
             window_end: end,
             rowtime: stream.rowtime,
             zone: self.zone(tvf)?,
             keys,
             order,
-            latest_first: keeps_last && first <= 1 && last == 1,
+            latest_first: latest && first <= 1,
             first,
             last,
         });
