@@ -215,7 +215,7 @@ impl Producer {
     }
 
     fn create(config: &ClientConfig) -> Result<Self> {
-        let contact = Contact::new(config.get("bootstrap.servers").unwrap_or_default());
+        let contact = Contact::new(config);
         let reports = Arc::new(Reports { contact, ..Reports::default() });
         let inner = Arc::new(client::create(config, Context(Arc::clone(&reports)))?);
         Ok(Self { inner, reports })

@@ -17,6 +17,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::ffi;
+use super::handshake::{self, Authorities, Handshake};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{Clock, system_clock};
 
@@ -47,6 +48,8 @@ const WARN_AGAIN: Duration = Duration::from_secs(60);
 pub(super) struct Contact {
     /// Addresses asked first.
     servers: String,
+    /// Whom it believes, for reasons of its own ([`handshake`]).
+    authorities: Authorities,
     /// Whether a broker has ever answered.
     answered: AtomicBool,
     /// Why the last connection failed, and when; nothing once a broker has answered.
@@ -54,9 +57,10 @@ pub(super) struct Contact {
 }
 
 impl Contact {
-    /// Nothing known yet of the brokers at `servers`.
-    pub(super) fn new(servers: &str) -> Self {
-        Self { servers: servers.to_owned(), ..Self::default() }
+    /// Nothing known yet of the brokers that a client is to find.
+    pub(super) fn new(config: &ClientConfig) -> Self {
+        let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
+        Self { servers, authorities: Authorities::of(config), ..Self::default() }
     }
 
     /// Takes note of a connection that failed.
@@ -70,6 +74,22 @@ impl Contact {
     fn refused(&self, now: Duration) -> Option<Failure> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.as_ref().filter(|(then, _)| now.saturating_sub(*then) < REFUSED_HOLDS).map(|(_, why)| why.clone())
+    }
+
+    /// Finds out what librdkafka does not say of the last failure. Blocks for a few seconds at most.
+    fn clarify(&self) {
+        let (then, failure) = {
+            let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*refused {
+                Some((then, failure)) if failure.unclear.is_some() => (*then, failure.clone()),
+                _ => return,
+            }
+        };
+        let failure = failure.clarified(&self.authorities);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.as_ref().is_some_and(|(_, newer)| newer.broker == failure.broker) {
+            *refused = Some((then, failure));
+        }
     }
 
     /// A broker has answered: what failed before is over.
@@ -130,6 +150,17 @@ struct Failure {
     reason: String,
     /// What to change, where no waiting helps.
     hint: Option<&'static str>,
+    /// What librdkafka leaves open.
+    unclear: Option<Unclear>,
+}
+
+/// What a handshake of our own can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unclear {
+    /// Why a certificate is not believed.
+    Certificate,
+    /// Whether a listener that hangs up at the first question wants TLS, or is none yet.
+    Listener,
 }
 
 impl Failure {
@@ -153,10 +184,29 @@ impl Failure {
         let broker = broker.rsplit('/').find(|part| part.contains(':')).unwrap_or(broker).to_owned();
         let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
         if let Some((reason, hint)) = secured(code, &broker, reason) {
-            return Some(Self { broker, reason, hint: Some(hint) });
+            let unclear = (hint == CERTIFICATE_HINT).then_some(Unclear::Certificate);
+            return Some(Self { broker, reason, hint: Some(hint), unclear });
+        }
+        if reason.contains("security.protocol") {
+            let (reason, unclear) = (HANGS_UP.to_owned(), Some(Unclear::Listener));
+            return Some(Self { broker, reason, hint: None, unclear });
         }
         let reason = reason.rsplit_once(" failed: ").map_or(reason, |(_, reason)| reason);
-        Some(Self { broker, reason: lower(reason), hint: None })
+        Some(Self { broker, reason: lower(reason), hint: None, unclear: None })
+    }
+
+    /// The failure with what a handshake tells of it.
+    fn clarified(self, authorities: &Authorities) -> Self {
+        let Some(unclear) = self.unclear else { return self };
+        match (handshake::with(&self.broker, authorities), unclear) {
+            (Handshake::Doubt(reason, hint), Unclear::Certificate) => {
+                Self { reason, hint: Some(hint), unclear: None, ..self }
+            }
+            (Handshake::Doubt(..) | Handshake::Tls, Unclear::Listener) => {
+                Self { reason: WANTS_TLS.to_owned(), hint: Some(TLS_HINT), unclear: None, ..self }
+            }
+            _ => self,
+        }
     }
 }
 
@@ -196,6 +246,16 @@ fn secured(code: RDKafkaErrorCode, broker: &str, reason: &str) -> Option<(String
         _ => None,
     }
 }
+
+/// A listener that may want TLS or SASL, or whose broker is not up yet.
+const HANGS_UP: &str = "it hangs up at the first question, as a listener does that wants TLS or SASL";
+
+/// A listener that is known to want TLS.
+const WANTS_TLS: &str = "its listener wants TLS";
+
+/// A connection without TLS where it is wanted.
+const TLS_HINT: &str = "set \"properties.security.protocol\" to SSL or SASL_SSL, or take the port of a listener \
+                        without TLS";
 
 /// A broker's certificate that is not believed.
 const CERTIFICATE_HINT: &str = "set \"properties.ssl.ca.location\" to the certificate of the brokers' authority, and \
@@ -326,9 +386,8 @@ fn not_made(reason: &str) -> Error {
 
 /// Makes a consumer and starts the thread that serves its events until the last other holder lets it go.
 pub(super) fn consumer(config: &ClientConfig, table: &str) -> Result<Arc<Consumer>> {
-    let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
     let consumer: Arc<Consumer> =
-        Arc::new(create(config, Context { contact: Contact::new(&servers), ..Context::default() })?);
+        Arc::new(create(config, Context { contact: Contact::new(config), ..Context::default() })?);
     let weak = Arc::downgrade(&consumer);
     std::thread::Builder::new()
         .name(format!("kafka-{table}").chars().take(15).collect())
@@ -495,6 +554,9 @@ pub(super) fn described<T>(contact: &Contact, what: &str, question: impl Fn(Dura
         let mut left = REQUEST_TIME_MAX;
         loop {
             let answer = question(time.min(left));
+            if answer.is_err() {
+                contact.clarify();
+            }
             left = left.saturating_sub(time);
             time = time.saturating_mul(2);
             match &answer {
@@ -553,6 +615,9 @@ fn unanswered(contact: &Contact, what: &str, error: &KafkaError, (start, now): (
         error.rdkafka_error_code(),
         Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut | Code::Resolve)
     );
+    if silent {
+        contact.clarify();
+    }
     let Some(failure) = contact.refused(now).filter(|_| silent) else {
         return with_hint(from_kafka(what, error), UNREACHED_HINT);
     };
@@ -566,12 +631,20 @@ fn unanswered(contact: &Contact, what: &str, error: &KafkaError, (start, now): (
             0 => what.to_owned(),
             tried => format!("{what}; it was tried for {tried} s"),
         })
-        .hint(failure.hint.unwrap_or(UNREACHED_HINT))
+        .hint(match failure {
+            Failure { hint: Some(hint), .. } => hint,
+            Failure { unclear: Some(Unclear::Listener), .. } => PROTOCOL_HINT,
+            _ => UNREACHED_HINT,
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn contact(servers: &str) -> Contact {
+        Contact::new(ClientConfig::new().set("bootstrap.servers", servers))
+    }
 
     fn failure(code: RDKafkaErrorCode, text: &str) -> Option<(String, String)> {
         Failure::of(&KafkaError::Global(code), text).map(|f| (f.broker, f.reason))
@@ -592,6 +665,16 @@ mod tests {
                 "failed to resolve 'nowhere:9092': Name or service not known",
             ),
             ("kafka:9092/2: Disconnected (after 812ms in state UP)", "kafka:9092", "disconnected"),
+            (
+                "kafka:9093/bootstrap: Disconnected: requesting ApiVersion: might be caused by incorrect security.protocol configuration (connecting to a SSL listener?) or broker version is < 0.10 (see api.version.request) (after 4ms in state APIVERSION_QUERY)",
+                "kafka:9093",
+                HANGS_UP,
+            ),
+            (
+                "kafka:9094/bootstrap: Disconnected: verify that security.protocol is correctly configured, broker might require SASL authentication (after 3ms in state UP)",
+                "kafka:9094",
+                HANGS_UP,
+            ),
             ("sasl_plaintext://kafka:9092/2: Disconnected", "kafka:9092", "disconnected"),
         ];
         for (text, broker, reason) in cases {
@@ -608,8 +691,8 @@ mod tests {
         let cases = [
             (
                 Code::SSL,
-                "ssl://h:9093/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified, verify that ssl.ca.location is correctly configured (after 12ms in state SSL_HANDSHAKE)",
-                "its certificate cannot be trusted: it is of no known authority, out of date, or not made out to \"h\"",
+                "ssl://127.0.0.1:1/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified, verify that ssl.ca.location is correctly configured (after 12ms in state SSL_HANDSHAKE)",
+                "its certificate cannot be trusted: it is of no known authority, out of date, or not made out to \"127.0.0.1\"",
                 CERTIFICATE_HINT,
             ),
             (
@@ -638,7 +721,7 @@ mod tests {
             ),
         ];
         for (code, text, reason, hint) in cases {
-            let contact = Contact::new("h:9093");
+            let contact = contact("127.0.0.1:1");
             contact.note(&KafkaError::Global(code), text);
             let now = CLOCK.elapsed();
             let told = || {
@@ -657,9 +740,36 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_that_hangs_up_and_answers_tls_is_final_and_any_other_is_not() {
+        use std::io::{Read as _, Write as _};
+        let hung_up =
+            ": Disconnected: requesting ApiVersion: might be caused by incorrect security.protocol configuration";
+        let alert: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
+        for (answer, kind, reason, hint) in
+            [(alert, ErrorKind::Config, WANTS_TLS, TLS_HINT), (&[], ErrorKind::Unavailable, HANGS_UP, PROTOCOL_HINT)]
+        {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let broker = listener.local_addr().unwrap().to_string();
+            let contact = contact(&broker);
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.read_exact(&mut [0; 5]).unwrap();
+                stream.write_all(answer).unwrap();
+            });
+            let failed = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+            contact.note(&failed, &format!("{broker}/bootstrap{hung_up}"));
+            let now = CLOCK.elapsed();
+            let told = unanswered(&contact, "what follows", &failed, (now, now));
+            server.join().unwrap();
+            assert_eq!((told.kind(), told.hint_text()), (kind, Some(hint)), "{told}");
+            assert!(told.message().ends_with(reason), "{told}");
+        }
+    }
+
+    #[test]
     fn a_first_question_is_asked_again_while_there_is_hope() {
         let asked = |code: RDKafkaErrorCode, text: &str| {
-            let (contact, times) = (Contact::new("h:1"), std::cell::RefCell::new(Vec::new()));
+            let (contact, times) = (contact("127.0.0.1:1"), std::cell::RefCell::new(Vec::new()));
             let answer = described(&contact, "what follows", |time| {
                 times.borrow_mut().push(time.as_secs());
                 contact.note(&KafkaError::Global(code), text);
@@ -673,7 +783,7 @@ mod tests {
         };
         let refused = "h:1/1: Connect to ipv4#127.0.0.1:1 failed: Connection refused";
         assert_eq!(asked(RDKafkaErrorCode::BrokerTransportFailure, refused), (true, vec![2, 4, 8, 1]));
-        let unknown = "ssl://h:1/1: SSL handshake failed: certificate verify failed";
+        let unknown = "ssl://127.0.0.1:1/1: SSL handshake failed: certificate verify failed";
         assert_eq!(asked(RDKafkaErrorCode::SSL, unknown), (false, vec![2]));
     }
 
@@ -688,7 +798,7 @@ mod tests {
 
     #[test]
     fn a_failed_connection_explains_only_what_comes_soon_after_it() {
-        let context = Context { contact: Contact::new("kafka:9092"), ..Context::default() };
+        let context = Context { contact: contact("kafka:9092"), ..Context::default() };
         let failed = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
         context.error(failed, "kafka:9092/2: Connect to ipv4#10.0.0.1:9092 failed: Connection refused");
         let start = CLOCK.elapsed();

@@ -9,6 +9,7 @@ mod admin;
 mod client;
 mod columns;
 mod ffi;
+mod handshake;
 mod options;
 mod properties;
 mod records;

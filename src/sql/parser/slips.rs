@@ -51,6 +51,12 @@ fn hint(what: &str, tokens: &[TokenWithSpan], index: usize) -> Option<String> {
     {
         return Some(format!("did you mean {meant} instead of \"{}\"?", word.value));
     }
+    if let Some(hint) = form(tokens.get(..index)?, token) {
+        return Some(hint);
+    }
+    if *token == Token::LParen && matches!(previous, Some(Token::Word(word)) if takes_no_length(&word.value)) {
+        return Some("the type takes no length: leave the parentheses out".to_owned());
+    }
     let query = is_keyword(token, "SELECT") || is_keyword(token, "WITH");
     if ends && (starts_statement(tokens, index) || query && previous == Some(&Token::RParen)) {
         return Some(format!("is a \";\" missing before {}?", shown(token)));
@@ -80,6 +86,35 @@ fn hint(what: &str, tokens: &[TokenWithSpan], index: usize) -> Option<String> {
     let list = closes || ends || what.contains("\",\"") || what.contains("\"]\"");
     (list && starts_value && !is_clause(token) && previous.is_some_and(ends_value))
         .then(|| format!("is a comma missing before {}?", shown(token)))
+}
+
+/// Functions that are written with words, and how.
+const FORMS: [(&str, &str); 9] = [
+    ("CAST", "CAST(value AS type)"),
+    ("TRY_CAST", "TRY_CAST(value AS type)"),
+    ("SUBSTRING", "SUBSTRING(text, start [, length])"),
+    ("TRIM", "TRIM(text), or TRIM(BOTH | LEADING | TRAILING characters FROM text)"),
+    ("POSITION", "POSITION(search IN text)"),
+    ("OVERLAY", "OVERLAY(text PLACING other FROM start [FOR length])"),
+    ("EXTRACT", "EXTRACT(unit FROM time), as EXTRACT(HOUR FROM ts)"),
+    ("CEIL", "CEIL(number), or CEIL(time TO unit), as CEIL(ts TO HOUR)"),
+    ("FLOOR", "FLOOR(number), or FLOOR(time TO unit), as FLOOR(ts TO HOUR)"),
+];
+
+/// How the function is written whose parenthesis is open before `token`, if it has words of its own.
+fn form(before: &[TokenWithSpan], token: &Token) -> Option<String> {
+    let open = last_open(before)?;
+    let name = &before.get(open.checked_sub(1)?)?.token;
+    // a word that begins a clause stands behind a call that was not closed
+    let closed = !is_clause(token) || ["AS", "FROM", "FOR", "IN", "TO"].iter().any(|word| is_keyword(token, word));
+    let (_, usage) = FORMS.iter().find(|(form, _)| is_keyword(name, form)).filter(|_| closed)?;
+    Some(format!("write {usage}"))
+}
+
+fn takes_no_length(name: &str) -> bool {
+    ["TINYINT", "SMALLINT", "INT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "STRING", "BYTES", "BOOLEAN", "DATE"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// The clause behind FROM that a word was meant to begin; sqlparser has taken it for an alias.
@@ -138,17 +173,22 @@ fn is_clause(token: &Token) -> bool {
 
 /// The last `(` that is not closed.
 fn open_parenthesis(tokens: &[TokenWithSpan]) -> Option<Span> {
+    last_open(tokens).and_then(|at| tokens.get(at)).map(span_of)
+}
+
+/// Its place among the tokens.
+fn last_open(tokens: &[TokenWithSpan]) -> Option<usize> {
     let mut open = Vec::new();
-    for token in tokens {
+    for (at, token) in tokens.iter().enumerate() {
         match token.token {
-            Token::LParen => open.push(token),
+            Token::LParen => open.push(at),
             Token::RParen => {
                 open.pop();
             }
             _ => {}
         }
     }
-    open.last().map(|token| span_of(token))
+    open.last().copied()
 }
 
 fn starts_statement(tokens: &[TokenWithSpan], index: usize) -> bool {
@@ -182,6 +222,11 @@ pub(super) fn translate(error: &ParserError, cursor: &Cursor<'_>) -> Error {
     if message.starts_with("Expected an expression, found") {
         // of this message alone sqlparser gives the place behind
         index = index.saturating_sub(1);
+    }
+    if message == "Expected 'FROM' or ','"
+        && let Some(at) = extract_without_from(tokens)
+    {
+        return expected("FROM", tokens, at).at(cursor.span_at(at));
     }
     if let Some(error) = refusals::construct(tokens, index) {
         return error;
@@ -217,6 +262,17 @@ pub(super) fn translate(error: &ParserError, cursor: &Cursor<'_>) -> Error {
     }
 }
 
+/// The token behind `EXTRACT(unit` that is not FROM: here sqlparser gives no place.
+fn extract_without_from(tokens: &[TokenWithSpan]) -> Option<usize> {
+    let at = tokens.windows(4).position(|window| match window {
+        [name, open, _, from] => {
+            is_keyword(&name.token, "EXTRACT") && open.token == Token::LParen && !is_keyword(&from.token, "FROM")
+        }
+        _ => false,
+    });
+    at.map(|at| at + 3)
+}
+
 fn split_location(text: &str) -> (&str, Option<(u64, u64)>) {
     let Some((message, place)) = text.rsplit_once(" at Line: ") else {
         return (text, None);
@@ -235,6 +291,7 @@ fn in_words(what: &str) -> String {
     match what {
         "end of statement" => "the end of the statement".to_owned(),
         "identifier" => "a name".to_owned(),
+        "date/time field" => "a unit of time".to_owned(),
         symbol if symbol.chars().all(|c| c.is_ascii_punctuation()) => format!("\"{symbol}\""),
         other => other.to_owned(),
     }

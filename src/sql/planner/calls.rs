@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, NullTreatment,
-    UnaryOperator, Value,
+    self, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    NullTreatment, UnaryOperator, Value,
 };
 
 use crate::error::{Error, Span};
@@ -114,6 +114,11 @@ pub(super) fn wrong_arguments(function: &Function, upper: &str, place: Option<Sp
         None => error.or_at(place),
     };
     if upper == "COUNT" {
+        let star = |arg: &FunctionArg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Wildcard));
+        if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) && list.args.iter().any(star) {
+            let error = Error::sql("COUNT(DISTINCT *) is not supported").or_at(place);
+            return Some(error.hint("name the column whose values are counted: COUNT(DISTINCT column)"));
+        }
         let error = || Error::sql("COUNT does not work without arguments").or_at(place);
         return list.args.is_empty().then(|| error().hint("write COUNT(*) for all rows, or COUNT(value)"));
     }

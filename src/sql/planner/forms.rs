@@ -174,6 +174,11 @@ fn construct(expr: &Expr) -> Option<Error> {
         Expr::Cast { format: Some(_), .. } | Expr::Cast { array: true, .. } => {
             unsupported("this form of CAST", expr, "write CAST(… AS type)")
         }
+        Expr::Substring { substring_from: None, substring_for: None, .. } => {
+            Error::sql("SUBSTRING does not work without a start")
+                .or_at(place_of(expr))
+                .hint("write SUBSTRING(text, start [, length])")
+        }
         Expr::Extract { field, expr: value, .. } => return unit(field, expr, value),
         Expr::Floor { field: CeilFloorKind::DateTimeField(field), expr: value }
         | Expr::Ceil { field: CeilFloorKind::DateTimeField(field), expr: value }

@@ -379,7 +379,12 @@ impl Expressions<'_> {
             _ if group_window_part(&upper) => {
                 error.hint("use the columns window_start, window_end and window_time of FROM TABLE(TUMBLE(…))")
             }
-            _ => unsupported_function(&upper, place).unwrap_or_else(|| error.nearest(&name, functions::names())),
+            _ => unsupported_function(&upper, place).unwrap_or_else(|| {
+                match functions::FOREIGN.iter().find(|(foreign, _)| *foreign == upper) {
+                    Some((_, flink)) => error.hint(format!("Flink has for it: {flink}")),
+                    None => error.nearest(&name, functions::names()),
+                }
+            }),
         });
     }
 

@@ -75,7 +75,12 @@ pub(super) const WRONG: &[Wrong] = &[
         "the argument behind \"=>\" cannot be read",
     ),
     ("SELECT CAST(a AS TEXT) FROM t", (1, 18, 22), "type \"TEXT\" does not exist", "use STRING"),
-    ("SELECT CAST(a AS TIMESTAMP(10)) FROM t", (1, 28, 30), "the precision must be between 0 and 9, not 10", ""),
+    (
+        "SELECT CAST(a AS TIMESTAMP(10)) FROM t",
+        (1, 28, 30),
+        "the precision of TIMESTAMP must be between 0 and 9, not 10",
+        "TIMESTAMP(9) nanoseconds",
+    ),
     ("SELECT ? FROM t", (1, 8, 9), "expected an expression, found \"?\"", ""),
     (
         "SELECT a FROM x.y.t",
@@ -135,10 +140,20 @@ pub(super) const WRONG: &[Wrong] = &[
         "CREATE TABLE t (a DECIMAL(39, 2))",
         (1, 27, 29),
         "the precision of a DECIMAL must be between 1 and 38, not 39",
-        "",
+        "38 digits at most",
     ),
-    ("CREATE TABLE t (a DECIMAL(5, 6))", (1, 30, 31), "the scale of a DECIMAL must be between 0 and 5, not 6", ""),
-    ("CREATE TABLE t (a TIMESTAMP(10))", (1, 29, 31), "the precision must be between 0 and 9, not 10", ""),
+    (
+        "CREATE TABLE t (a DECIMAL(5, 6))",
+        (1, 30, 31),
+        "the scale of a DECIMAL must be between 0 and 5, not 6",
+        "DECIMAL(10, 2)",
+    ),
+    (
+        "CREATE TABLE t (a TIMESTAMP(10))",
+        (1, 29, 31),
+        "the precision of TIMESTAMP must be between 0 and 9, not 10",
+        "TIMESTAMP(9) nanoseconds",
+    ),
     (
         "CREATE TABLE t (a INTERVAL DAY)",
         (1, 19, 27),
