@@ -86,6 +86,7 @@ struct Context(Arc<Reports>);
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.0.contact.note_log(facility, text);
         client::log(level, facility, text);
     }
 

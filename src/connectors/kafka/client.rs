@@ -70,6 +70,16 @@ impl Contact {
         }
     }
 
+    /// Takes note of a line of librdkafka's log: a connection that was closed comes as nothing else. What says no more
+    /// than that is left out.
+    pub(super) fn note_log(&self, facility: &str, text: &str) {
+        let closed = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+        let reason = text.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")).map_or(text, |(_, rest)| rest);
+        if facility == "FAIL" && Failure::of(&closed, reason).is_some_and(|failure| failure.unclear.is_some()) {
+            self.note(&closed, reason);
+        }
+    }
+
     /// Why no broker answers, as far as the last attempt before `now` tells: a failure of long ago says nothing.
     fn refused(&self, now: Duration) -> Option<Failure> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,6 +133,7 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.contact.note_log(facility, text);
         log(level, facility, text);
     }
 
@@ -346,8 +357,8 @@ pub(super) fn config<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)
         config.set(name, value);
     }
     // "properties.debug" shows what it asks for where our own filter lets it through.
-    let level =
-        if tracing::enabled!(tracing::Level::DEBUG) { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Warning };
+    // That a broker has closed a connection is told as Info (`Contact::note_log`).
+    let level = if tracing::enabled!(tracing::Level::DEBUG) { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info };
     config.set_log_level(level);
     config
 }
@@ -757,7 +768,10 @@ mod tests {
                 stream.write_all(answer).unwrap();
             });
             let failed = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
-            contact.note(&failed, &format!("{broker}/bootstrap{hung_up}"));
+            contact
+                .note_log("FAIL", &format!("[thrd:main]: {broker}/bootstrap: Disconnected (after 812ms in state UP)"));
+            assert!(contact.refused(CLOCK.elapsed()).is_none(), "a broker may close what is idle");
+            contact.note_log("FAIL", &format!("[thrd:main]: {broker}/bootstrap{hung_up}"));
             let now = CLOCK.elapsed();
             let told = unanswered(&contact, "what follows", &failed, (now, now));
             server.join().unwrap();

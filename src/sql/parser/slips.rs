@@ -24,11 +24,18 @@ const STATEMENT_STARTS: [[&str; 2]; 11] = [
     ["DROP", "TEMPORARY"],
 ];
 
+/// The beginning of a hint.
+const COMMA_MISSING: &str = "is a comma missing before";
+
 /// "expected `what`, found …" for the token at `index`, with a hint where the slip is known.
 pub(super) fn expected(what: &str, tokens: &[TokenWithSpan], index: usize) -> Error {
     let found = tokens.get(index).map_or_else(|| "the end of the statement".to_owned(), |t| shown(&t.token));
+    let hint = hint(what, tokens, index);
+    // what may stand where a query could end, in the order in which it is likely
+    let slip = hint.as_deref().is_some_and(|hint| hint.starts_with(COMMA_MISSING));
+    let what = if slip && what.contains("the end") { "\",\" or a clause" } else { what };
     let error = Error::sql(format!("expected {what}, found {found}"));
-    match hint(what, tokens, index) {
+    match hint {
         Some(hint) => error.hint(hint),
         None => error,
     }
@@ -82,10 +89,13 @@ fn hint(what: &str, tokens: &[TokenWithSpan], index: usize) -> Option<String> {
         return open_parenthesis(tokens.get(..index)?)
             .map(|span| format!("the \"(\" in line {}, column {} is not closed", span.line, span.column));
     }
+    if let Some(hint) = unfinished(what, token, previous) {
+        return Some(hint.to_owned());
+    }
     let starts_value = matches!(token, Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_));
     let list = closes || ends || what.contains("\",\"") || what.contains("\"]\"");
     (list && starts_value && !is_clause(token) && previous.is_some_and(ends_value))
-        .then(|| format!("is a comma missing before {}?", shown(token)))
+        .then(|| format!("{COMMA_MISSING} {}?", shown(token)))
 }
 
 /// Functions that are written with words, and how.
@@ -116,6 +126,31 @@ fn takes_no_length(name: &str) -> bool {
         .iter()
         .any(|known| known.eq_ignore_ascii_case(name))
 }
+
+/// What is missing where a construct was begun and not finished.
+fn unfinished(what: &str, token: &Token, previous: Option<&Token>) -> Option<&'static str> {
+    let behind = |word: &str| previous.is_some_and(|previous| is_keyword(previous, word));
+    Some(match what {
+        "END" => "a CASE ends with END: CASE WHEN condition THEN value ELSE other END",
+        "AND" => "write BETWEEN low AND high",
+        _ if what.starts_with(AFTER_IS) => "write IS NULL, IS NOT NULL, IS TRUE or IS FALSE; compare with = otherwise",
+        _ if what.contains("expression") && is_keyword(token, "FROM") && behind("SELECT") => {
+            "name columns behind SELECT, or write SELECT * for all"
+        }
+        _ if what.contains("expression") && *token == Token::RParen && previous == Some(&Token::LParen) => {
+            "write a value between the parentheses"
+        }
+        "\"(\"" if is_keyword(token, "SELECT") => "a query of WITH stands in parentheses: WITH name AS (SELECT …)",
+        _ if what.contains("the end") && is_keyword(token, "END") => "is a \";\" missing before END?",
+        _ if what.contains("the end") && *token == Token::LParen => {
+            "options stand behind the word WITH: WITH ('key' = 'value')"
+        }
+        _ => return None,
+    })
+}
+
+/// How the sentence about what may follow IS begins.
+const AFTER_IS: &str = "NULL, TRUE";
 
 /// The clause behind FROM that a word was meant to begin; sqlparser has taken it for an alias.
 fn meant(word: &Word) -> Option<&'static str> {
@@ -292,6 +327,7 @@ fn in_words(what: &str) -> String {
         "end of statement" => "the end of the statement".to_owned(),
         "identifier" => "a name".to_owned(),
         "date/time field" => "a unit of time".to_owned(),
+        choice if choice.starts_with("[NOT] NULL | TRUE") => format!("{AFTER_IS}, FALSE, UNKNOWN or DISTINCT FROM"),
         symbol if symbol.chars().all(|c| c.is_ascii_punctuation()) => format!("\"{symbol}\""),
         other => other.to_owned(),
     }

@@ -165,7 +165,7 @@ fn base_type(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {
         "BINARY" | "VARBINARY" => sized(cursor, &name, DataType::Binary),
         "TIME" => time(cursor),
         "TIMESTAMP" => timestamp(cursor),
-        "TIMESTAMP_LTZ" => Ok(timestamp_type(precision(cursor, "TIMESTAMP", 6)?, true)),
+        "TIMESTAMP_LTZ" => Ok(timestamp_type(precision(cursor, "TIMESTAMP_LTZ", 6)?, true)),
         "ARRAY" => Ok(array(&element(cursor, depth)?)),
         "MULTISET" => Ok(multiset(&element(cursor, depth)?)),
         "MAP" => map(cursor, depth),
@@ -275,7 +275,7 @@ fn time(cursor: &mut Cursor<'_>) -> Result<SqlType> {
 }
 
 fn timestamp(cursor: &mut Cursor<'_>) -> Result<SqlType> {
-    let precision = precision(cursor, "TIMESTAMP_LTZ", 6)?;
+    let precision = precision(cursor, "TIMESTAMP", 6)?;
     let start = cursor.index();
     if cursor.take_keywords(&["WITH", "TIME", "ZONE"]) {
         return Err(refusals::unsupported("type \"TIMESTAMP WITH TIME ZONE\"", cursor.span_from(start))

@@ -70,7 +70,8 @@ pub(super) fn misplaced(
         let error = Error::sql("UNNEST makes rows of an array: it stands in FROM, not in an expression").or_at(place);
         return Some(error.hint(format!("write FROM … CROSS JOIN UNNEST({array}) AS t (x), and x here")));
     }
-    if !function.within_group.is_empty() {
+    // what does not exist is told so
+    if !function.within_group.is_empty() && registry.knows(upper) {
         let error = Error::sql(format!("{upper} … WITHIN GROUP is not supported")).or_at(place);
         return Some(error.hint("leave it out: values come in the order of the rows"));
     }

@@ -78,6 +78,11 @@ fn operator(expr: &Expr) -> Option<Error> {
             let hint = format!("compare with each: {left} {compare_op} … AND {left} {compare_op} …");
             unsupported(&format!("{compare_op} ALL"), expr, hint)
         }
+        Expr::Like { escape_char: Some(escape), .. } | Expr::SimilarTo { escape_char: Some(escape), .. } if matches!(&escape.value, Value::SingleQuotedString(text) if text.chars().count() != 1) => {
+            Error::sql(format!("ESCAPE takes one character, and {escape} is none"))
+                .or_at(from_parser(escape.span).or_else(|| place_of(expr)))
+                .hint("write one behind it, as in ESCAPE '!'")
+        }
         Expr::MemberOf(member) => {
             let hint = format!("write ARRAY_CONTAINS({}, {})", plain(&member.array), member.value);
             unsupported("MEMBER OF", expr, hint)

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::error::{Error, Span};
 use crate::functions;
+use crate::sql::parser::names;
 use crate::sql::planner::calls::{self, Clause};
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::{from_parser, span_of};
@@ -289,6 +290,8 @@ impl Expressions<'_> {
     fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::Function(function) => self.function(function),
+            Expr::Identifier(name) => self.name(name),
+            Expr::CompoundIdentifier(parts) => parts.iter().for_each(|part| self.name(part)),
             Expr::Subquery(_) if !self.inside_queries && !self.is_told(expr) => {
                 self.subquery("a scalar subquery", expr)
             }
@@ -358,7 +361,10 @@ impl Expressions<'_> {
             let error = Error::sql(format!("\"{name}\" is a word of SQL, and no function here")).or_at(place);
             self.errors.push(match unsupported_function(&upper, place) {
                 Some(known) => known,
-                None => error.hint(format!("a column of that name is written in back-ticks: `{name}`")),
+                None => {
+                    let word = name.rsplit('.').next().unwrap_or(&name);
+                    error.hint(format!("a column of that name is written in back-ticks: `{word}`"))
+                }
             });
             return;
         }
@@ -386,6 +392,16 @@ impl Expressions<'_> {
                 }
             }),
         });
+    }
+
+    /// A word that Flink reads as a name only in back-ticks. What has no place was not written by anybody.
+    fn name(&mut self, name: &ast::Ident) {
+        if name.quote_style.is_none()
+            && let Some(place) = from_parser(name.span)
+            && names::is_no_column(&name.value)
+        {
+            self.errors.push(names::reserved(&name.value).at(place));
+        }
     }
 
     fn over_function(&mut self, upper: &str, place: Option<Span>) {

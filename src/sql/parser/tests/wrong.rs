@@ -11,12 +11,7 @@ pub(super) const WRONG: &[Wrong] = &[
     ("EXECUTE t", (1, 9, 10), "expected STATEMENT SET, found \"t\"", ""),
     ("42", (1, 1, 3), "expected a statement, found \"42\"", "statements start with CREATE, INSERT, SELECT, SET, …"),
     ("INSERT INT t SELECT 1", (1, 8, 11), "expected INTO, found \"INT\"", ""),
-    (
-        "SELECT a b c FROM t",
-        (1, 12, 13),
-        "expected the end of the statement, found \"c\"",
-        "is a comma missing before \"c\"?",
-    ),
+    ("SELECT a b c FROM t", (1, 12, 13), "expected \",\" or a clause, found \"c\"", "is a comma missing before \"c\"?"),
     (
         "SELECT a,\n  b,\nFROM t",
         (3, 1, 5),
@@ -459,11 +454,11 @@ pub(super) const WRONG: &[Wrong] = &[
     ),
     ("SELECT a FROM t WHERE", (1, 22, 23), "expected an expression, found the end of the statement", ""),
     ("SELECT a FROM t GROUP a", (1, 17, 22), "expected the end of the statement, found \"GROUP\"", ""),
-    ("SELECT FROM t", (1, 8, 12), "expected an expression, found \"FROM\"", ""),
+    ("SELECT FROM t", (1, 8, 12), "expected an expression, found \"FROM\"", "SELECT * for all"),
     (
         "SELECT a FROM t t2 t3",
         (1, 20, 22),
-        "expected the end of the statement, found \"t3\"",
+        "expected \",\" or a clause, found \"t3\"",
         "is a comma missing before \"t3\"?",
     ),
     (

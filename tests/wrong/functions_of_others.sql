@@ -1,0 +1,6 @@
+CREATE TABLE r (id INT, dev STRING, v DOUBLE, ok BOOLEAN, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)
+WITH ('connector' = 'filesystem', 'path' = 'r', 'format' = 'json');
+CREATE VIEW w AS SELECT * FROM TABLE(TUMBLE(TABLE r, DESCRIPTOR(ts), INTERVAL '1' MINUTE));
+SELECT COUNT(DISTINCT *), PERCENTILE(v, 0.5), MEDIAN(v), STRING_AGG(dev, ','), PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY v)
+FROM w GROUP BY window_start, window_end;
+SELECT NVL(dev, 'x'), DATE_TRUNC('hour', ts), TO_CHAR(ts, 'YYYY') FROM r;
