@@ -528,9 +528,9 @@ fn names_of_other_databases_lead_to_functions_that_exist() {
         let word =
             |text: &str| text.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or("").to_owned();
         let called = flink.match_indices('(').map(|(at, _)| word(&flink[..at]));
-        for name in called
-            .filter(|name| !["", "TABLE", "TUMBLE", "DESCRIPTOR", "EXTRACT", "CAST", "FILTER"].contains(&name.as_str()))
-        {
+        for name in called.filter(|name| {
+            !["", "COUNT", "TABLE", "TUMBLE", "DESCRIPTOR", "EXTRACT", "CAST", "FILTER"].contains(&name.as_str())
+        }) {
             assert!(usage(&name).is_some(), "{foreign}: {name} of \"{flink}\" does not exist");
         }
     }

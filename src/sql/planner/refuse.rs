@@ -394,9 +394,11 @@ impl Expressions<'_> {
         });
     }
 
-    /// A word that Flink reads as a name only in back-ticks. What has no place was not written by anybody.
+    /// A word that Flink reads as a name only in back-ticks; ad-hoc queries, which no Flink will see, may do without.
+    /// What has no place was not written by anybody.
     fn name(&mut self, name: &ast::Ident) {
-        if name.quote_style.is_none()
+        if !self.inside_queries
+            && name.quote_style.is_none()
             && let Some(place) = from_parser(name.span)
             && names::is_no_column(&name.value)
         {

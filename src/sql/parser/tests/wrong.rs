@@ -74,7 +74,7 @@ pub(super) const WRONG: &[Wrong] = &[
         "SELECT CAST(a AS TIMESTAMP(10)) FROM t",
         (1, 28, 30),
         "the precision of TIMESTAMP must be between 0 and 9, not 10",
-        "TIMESTAMP(9) nanoseconds",
+        "it is the number of digits of a second's fraction: TIMESTAMP(3) has milliseconds, TIMESTAMP(9) nanoseconds",
     ),
     ("SELECT ? FROM t", (1, 8, 9), "expected an expression, found \"?\"", ""),
     (
@@ -135,19 +135,19 @@ pub(super) const WRONG: &[Wrong] = &[
         "CREATE TABLE t (a DECIMAL(39, 2))",
         (1, 27, 29),
         "the precision of a DECIMAL must be between 1 and 38, not 39",
-        "38 digits at most",
+        "a DECIMAL has 38 digits at most, those behind the point among them; DOUBLE takes larger numbers",
     ),
     (
         "CREATE TABLE t (a DECIMAL(5, 6))",
         (1, 30, 31),
         "the scale of a DECIMAL must be between 0 and 5, not 6",
-        "DECIMAL(10, 2)",
+        "the first number counts all digits, the second those behind the point: DECIMAL(10, 2)",
     ),
     (
         "CREATE TABLE t (a TIMESTAMP(10))",
         (1, 29, 31),
         "the precision of TIMESTAMP must be between 0 and 9, not 10",
-        "TIMESTAMP(9) nanoseconds",
+        "it is the number of digits of a second's fraction: TIMESTAMP(3) has milliseconds, TIMESTAMP(9) nanoseconds",
     ),
     (
         "CREATE TABLE t (a INTERVAL DAY)",
@@ -454,7 +454,12 @@ pub(super) const WRONG: &[Wrong] = &[
     ),
     ("SELECT a FROM t WHERE", (1, 22, 23), "expected an expression, found the end of the statement", ""),
     ("SELECT a FROM t GROUP a", (1, 17, 22), "expected the end of the statement, found \"GROUP\"", ""),
-    ("SELECT FROM t", (1, 8, 12), "expected an expression, found \"FROM\"", "SELECT * for all"),
+    (
+        "SELECT FROM t",
+        (1, 8, 12),
+        "expected an expression, found \"FROM\"",
+        "name columns behind SELECT, or write SELECT * for all",
+    ),
     (
         "SELECT a FROM t t2 t3",
         (1, 20, 22),
