@@ -17,7 +17,8 @@ use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, Producer
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
 
-use super::client::{self, Consumer, Contact};
+use super::client::{self, Consumer};
+use super::contact::Contact;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::failpoint;
 use crate::limits::{KAFKA_PRODUCE_BYTES_MAX, RETRY_TIME_MAX};

@@ -8,6 +8,7 @@
 mod admin;
 mod client;
 mod columns;
+mod contact;
 mod ffi;
 mod handshake;
 mod options;

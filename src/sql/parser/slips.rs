@@ -33,7 +33,8 @@ pub(super) fn expected(what: &str, tokens: &[TokenWithSpan], index: usize) -> Er
     let hint = hint(what, tokens, index);
     // what may stand where a query could end, in the order in which it is likely
     let slip = hint.as_deref().is_some_and(|hint| hint.starts_with(COMMA_MISSING));
-    let what = if slip && what.contains("the end") { "\",\" or a clause" } else { what };
+    let query = || tokens.iter().take(index).any(|t| is_keyword(&t.token, "SELECT"));
+    let what = if slip && what.contains("the end") && query() { "\",\" or a clause" } else { what };
     let error = Error::sql(format!("expected {what}, found {found}"));
     match hint {
         Some(hint) => error.hint(hint),
