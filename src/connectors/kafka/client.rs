@@ -479,6 +479,11 @@ mod tests {
                 HANGS_UP,
             ),
             (
+                "kafka:9093/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN (after 12ms in state APIVERSION_QUERY)",
+                "kafka:9093",
+                HANGS_UP,
+            ),
+            (
                 "kafka:9094/bootstrap: Disconnected: verify that security.protocol is correctly configured, broker might require SASL authentication (after 3ms in state UP)",
                 "kafka:9094",
                 HANGS_UP,
@@ -488,6 +493,13 @@ mod tests {
         for (text, broker, reason) in cases {
             let found = failure(Code::BrokerTransportFailure, text);
             assert_eq!(found, Some((broker.to_owned(), reason.to_owned())), "{text}");
+        }
+        for (size, wants_tls) in [("352518912", true), ("352518400", true), ("1213486160", false), ("-1", false)] {
+            let text = format!(
+                "kafka:9093/bootstrap: Receive failed: Invalid response size {size} (0..100000000): increase receive.message.max.bytes"
+            );
+            let expected = wants_tls.then(|| ("kafka:9093".to_owned(), WANTS_TLS.to_owned()));
+            assert_eq!(failure(Code::BadMessage, &text), expected, "{size}");
         }
         assert_eq!(failure(Code::AllBrokersDown, "1/1 brokers are down"), None);
         assert_eq!(failure(Code::BrokerTransportFailure, "no address"), None);
@@ -569,6 +581,8 @@ mod tests {
                 .note_log("FAIL", &format!("[thrd:main]: {broker}/bootstrap: Disconnected (after 812ms in state UP)"));
             assert!(contact.refused(CLOCK.elapsed()).is_none(), "a broker may close what is idle");
             contact.note_log("FAIL", &format!("[thrd:main]: {broker}/bootstrap{hung_up}"));
+            let other = format!("{broker}/bootstrap: Connect to ipv6#[::1]:1 failed: Connection refused");
+            contact.note(&KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), &other);
             let now = CLOCK.elapsed();
             let told = unanswered(&contact, "what follows", &failed, (now, now));
             server.join().unwrap();

@@ -34,11 +34,18 @@ impl Contact {
         Self { servers, authorities: Authorities::of(config), ..Self::default() }
     }
 
-    /// Takes note of a connection that failed.
+    /// Takes note of a connection that failed. A host may have two addresses and listen at one: what one of them says
+    /// of security stands against a mere refusal of the other.
     pub(super) fn note(&self, error: &KafkaError, reason: &str) {
-        if let Some(failure) = Failure::of(error, reason) {
-            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((now(), failure));
+        let Some(failure) = Failure::of(error, reason) else { return };
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let telling = |failure: &Failure| failure.hint.is_some() || failure.unclear.is_some();
+        if !telling(&failure)
+            && refused.as_ref().is_some_and(|(_, known)| known.broker == failure.broker && telling(known))
+        {
+            return;
         }
+        *refused = Some((now(), failure));
     }
 
     /// Takes note of a line of librdkafka's log: a connection that was closed comes as nothing else. What says no more
@@ -118,6 +125,7 @@ impl Failure {
             Code::BrokerTransportFailure
                 | Code::Resolve
                 | Code::OperationTimedOut
+                | Code::BadMessage
                 | Code::SSL
                 | Code::Authentication
                 | Code::SaslAuthenticationFailed
@@ -126,12 +134,18 @@ impl Failure {
         }
         let (broker, reason) = text.split_once(": ")?;
         let broker = broker.rsplit('/').find(|part| part.contains(':')).unwrap_or(broker).to_owned();
-        let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
+        let (reason, when) = reason.rsplit_once(" (after ").unwrap_or((reason, ""));
         if let Some((reason, hint)) = secured(code, &broker, reason) {
             let unclear = (hint == CERTIFICATE_HINT).then_some(Unclear::Certificate);
             return Some(Self { broker, reason, hint: Some(hint), unclear });
         }
-        if reason.contains("security.protocol") {
+        if code == Code::BadMessage {
+            // any other answer that is none says nothing of the connection
+            let hint = is_alert(reason).then_some(TLS_HINT)?;
+            return Some(Self { broker, reason: WANTS_TLS.to_owned(), hint: Some(hint), unclear: None });
+        }
+        let first_question = reason.starts_with("Disconnected") && when.contains("in state APIVERSION_QUERY");
+        if first_question || reason.contains("security.protocol") {
             let (reason, unclear) = (HANGS_UP.to_owned(), Some(Unclear::Listener));
             return Some(Self { broker, reason, hint: None, unclear });
         }
@@ -152,6 +166,12 @@ impl Failure {
             _ => self,
         }
     }
+}
+
+/// Whether librdkafka has taken an alert of TLS for the length of an answer: its first bytes are 21 and 3.
+fn is_alert(reason: &str) -> bool {
+    let size = reason.split_once("Invalid response size ").and_then(|(_, rest)| rest.split(' ').next());
+    size.and_then(|size| size.parse::<u32>().ok()).is_some_and(|size| size >> 16 == 0x1503)
 }
 
 /// What is wrong with the security of a connection, and what to change; `None` if it is something else.
