@@ -81,8 +81,13 @@ pub(crate) fn failure(doing: &str, path: &Path, error: io::Error) -> Error {
         _ => error.to_string(),
     };
     let passes = lacks_space(&error);
+    let remedy = if error.kind() == K::ReadOnlyFilesystem {
+        "let that file system be written"
+    } else {
+        "make room on that disk"
+    };
     let error = Error::unavailable(format!("cannot {doing} \"{}\": {reason}", path.display())).because(error);
-    if passes { error.passing() } else { error }
+    if passes { error.passing().hint(remedy) } else { error }
 }
 
 /// A sync that failed, for whatever reason: what is on disk is unknown, so it must not be tried again.
@@ -110,6 +115,7 @@ mod tests {
         }
         let full = failure("write", Path::new("/x/s"), io::ErrorKind::StorageFull.into());
         assert_eq!(full.message(), "cannot write \"/x/s\": the disk is full");
+        assert!(full.hint_text().is_some_and(|hint| hint.contains("make room")), "{full}");
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use crate::cli::embedded::{Embedded, embedded};
 use crate::cli::script::{LoadedScript, StateLayout};
-use crate::cli::status::{clock_time, ledger_table};
+use crate::cli::status::{clock_time, ledger_table, thousands};
 use crate::connectors::{BadRecords, Fallback, filesystem};
+use crate::metrics::Metrics;
 use crate::plan::StreamPlan;
 use crate::runtime::{COLLECT, Opened, Outcome, Summary};
 use crate::server::Server;
@@ -31,7 +33,7 @@ pub(super) fn title(place: usize, job: &Job) -> String {
     let what = match &job.kind {
         JobKind::Select { .. } => "SELECT".to_owned(),
         JobKind::Insert | JobKind::StatementSet => {
-            let tables: Vec<&str> = job.plan.sinks().map(|(_, sink)| sink.table.name.as_str()).collect();
+            let tables: Vec<&str> = sinks(&job.plan).into_iter().map(|table| table.name.as_str()).collect();
             format!("INSERT INTO {}", tables.join(", "))
         }
     };
@@ -61,8 +63,8 @@ impl Start<'_> {
             }
             text += &format!("  source      {} ← {} · partition:offset{starts}\n", table.name, place(table));
         }
-        for (_, sink) in self.plan.sinks() {
-            text += &format!("  sink        {} → {}\n", sink.table.name, place(&sink.table));
+        for table in sinks(self.plan) {
+            text += &format!("  sink        {} → {}\n", table.name, place(table));
         }
         text += &format!("  state       {}\n", self.state());
         text += &self.earlier_files();
@@ -100,8 +102,7 @@ impl Start<'_> {
             return String::new();
         }
         let mut text = String::new();
-        for (_, sink) in self.plan.sinks().filter(|(_, sink)| sink.table.connector() == "filesystem") {
-            let table = &sink.table;
+        for table in sinks(self.plan).into_iter().filter(|table| table.connector() == "filesystem") {
             if self.jobs_before.iter().any(|job| job.plan.sinks().any(|(_, sink)| sink.table.name == table.name)) {
                 continue;
             }
@@ -123,19 +124,25 @@ pub(super) fn nothing_left(loaded: &LoadedScript, plan: &StreamPlan, layout: &St
     let epoch = opened.restored.map_or(0, |(epoch, _)| epoch);
     let mut text =
         format!("nothing left to do: epoch {epoch} of {} has read every input to its end\n", layout.root.display());
-    text += &whereabouts(loaded, plan, true);
+    text += &whereabouts(loaded, plan, None);
     text + "  --fresh reads everything again, and adds to the output that is there"
 }
 
 /// What a job has done.
-pub(super) fn summary(summary: &Summary, loaded: &LoadedScript, plan: &StreamPlan, layout: &StateLayout) -> String {
+pub(super) fn summary(
+    summary: &Summary,
+    loaded: &LoadedScript,
+    plan: &StreamPlan,
+    layout: &StateLayout,
+    metrics: &Metrics,
+) -> String {
     let how = match summary.outcome {
         Outcome::Finished => "finished: every input has ended",
         Outcome::Stopped | Outcome::PartitionsAdded => STOPPED,
     };
     let mut text = format!("{how} · epoch {} committed\n", summary.epoch);
     text.push_str(&ledger_table(summary.partitions.iter().map(|p| (p.topic.as_str(), p.partition, p.counts))));
-    text += &whereabouts(loaded, plan, false);
+    text += &whereabouts(loaded, plan, Some(metrics));
     let (ledgers, dropped) = outside(summary, plan);
     for (_, name) in ledgers {
         text += &format!("  {name} rows:  {}\n", ledger_query(loaded, layout, name));
@@ -198,11 +205,21 @@ fn state_argument(loaded: &LoadedScript, root: &Path) -> String {
     if usual.root == root { String::new() } else { format!(" --state {}", root.display()) }
 }
 
-/// Where the rows of each sink are, and the line that reads them; `earlier`: those of an earlier run.
-fn whereabouts(loaded: &LoadedScript, plan: &StreamPlan, earlier: bool) -> String {
+/// The tables that a plan writes, each once, however many INSERTs write it.
+fn sinks(plan: &StreamPlan) -> Vec<&TableSpec> {
+    let mut seen = BTreeSet::new();
+    plan.sinks().map(|(_, sink)| sink.table.as_ref()).filter(|table| seen.insert(table.name.as_str())).collect()
+}
+
+/// Where the rows of each sink are, how many this run wrote, and the line that reads them; without `metrics` those of
+/// an earlier run.
+fn whereabouts(loaded: &LoadedScript, plan: &StreamPlan, metrics: Option<&Metrics>) -> String {
     let mut text = String::new();
-    for (_, sink) in plan.sinks() {
-        let (name, table) = (&sink.table.name, &sink.table);
+    let earlier = metrics.is_none();
+    for table in sinks(plan) {
+        let count = metrics.map(|metrics| metrics.sink(&table.name).rows.load(Ordering::Relaxed));
+        let count = count.map_or_else(String::new, |rows| format!(" ({})", thousands(rows)));
+        let name = format!("{}{count}", table.name);
         text += &match table.connector() {
             COLLECT => continue,
             "print" | "blackhole" if earlier => continue,
@@ -218,7 +235,7 @@ fn whereabouts(loaded: &LoadedScript, plan: &StreamPlan, earlier: bool) -> Strin
             _ => format!("  rows of {name} are in {}\n", place(table)),
         };
     }
-    let readable = plan.sinks().map(|(_, s)| s.table.as_ref()).find(|t| t.connector() == "filesystem");
+    let readable = sinks(plan).into_iter().find(|table| table.connector() == "filesystem");
     if let Some(table) = readable {
         text += &format!("  read them:  streamer sql -f {} -c 'SELECT * FROM {} LIMIT 10'\n", loaded.path, table.name);
     }

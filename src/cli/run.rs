@@ -419,7 +419,7 @@ impl Runner<'_> {
             status.note(&format!("note: records were missing in {gaps} places: {query}"));
         }
         let title = if titled { format!("{}: ", report::title(task.place, task.job)) } else { String::new() };
-        let text = report::summary(summary, self.loaded, &task.job.plan, &task.layout);
+        let text = report::summary(summary, self.loaded, &task.job.plan, &task.layout, &task.metrics);
         status.note(&format!("{title}{text}"));
     }
 

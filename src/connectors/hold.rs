@@ -43,7 +43,11 @@ impl Hold {
     fn add(&self, error: &Error) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.count == 0 {
-            tracing::warn!("{}; the job waits, keeps what it has, and goes on when there is space", error.message());
+            tracing::warn!(
+                "{}; the job waits, keeps what it has, and goes on by itself: {}",
+                error.message(),
+                error.hint_text().unwrap_or("make room")
+            );
             waiting.reason = Some(error.clone());
         }
         waiting.count = waiting.count.saturating_add(1);

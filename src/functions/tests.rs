@@ -10,7 +10,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 
 use super::cast::text::text_at;
-use super::{FunctionContext, aggregate_functions, names, reference, scalar_functions, syntax_planner};
+use super::{FOREIGN, FunctionContext, aggregate_functions, names, reference, scalar_functions, syntax_planner, usage};
 use crate::time::zone::Zone;
 
 fn session(zone: &str) -> SessionContext {
@@ -519,4 +519,19 @@ fn the_reference_is_fresh() {
         written == page,
         "docs/reference/functions.md is stale: UPDATE_EXPECT=1 cargo test --lib functions::tests::the_reference_is_fresh"
     );
+}
+
+#[test]
+fn names_of_other_databases_lead_to_functions_that_exist() {
+    for (foreign, flink) in FOREIGN {
+        assert_eq!(usage(foreign), None, "{foreign} exists");
+        let word =
+            |text: &str| text.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or("").to_owned();
+        let called = flink.match_indices('(').map(|(at, _)| word(&flink[..at]));
+        for name in called.filter(|name| {
+            !["", "COUNT", "TABLE", "TUMBLE", "DESCRIPTOR", "EXTRACT", "CAST", "FILTER"].contains(&name.as_str())
+        }) {
+            assert!(usage(&name).is_some(), "{foreign}: {name} of \"{flink}\" does not exist");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use super::windows::constant_time;
 use crate::error::{Error, ErrorKind, Result, Span};
 use crate::plan;
 use crate::stream::{PartitionId, with_origin};
-use crate::time::{EventTime, WATERMARK_MIN};
+use crate::time::{EventTime, WATERMARK_MIN, length_text, moment_text};
 
 /// Event times beyond this many ms from 1970 (73 million years) are refused: window arithmetic stays in range.
 const EVENT_TIME_MAX: i64 = i64::MAX / 4;
@@ -343,13 +343,17 @@ impl Rule {
             return Some((CasualtyKind::Bad, NULL_EVENT_TIME, "the event time is NULL".into()));
         };
         if !(-EVENT_TIME_MAX..=EVENT_TIME_MAX).contains(&time) {
-            let message = format!("the event time {time} ms is too far from 1970");
+            let message = format!("the event time {} is too far from 1970", moment_text(time));
             return Some((CasualtyKind::Bad, EVENT_TIME_RANGE, message));
         }
         let (record, skew) = (record?, self.max_future_skew_ms?);
         (time > record.saturating_add(skew)).then(|| {
-            let message =
-                format!("the event time {time} ms is more than {skew} ms ahead of the record's time stamp {record} ms");
+            let message = format!(
+                "the event time {} is more than {} ahead of the record's time stamp {}",
+                moment_text(time),
+                length_text(skew),
+                moment_text(record)
+            );
             (CasualtyKind::Future, FUTURE_EVENT_TIME, message)
         })
     }

@@ -1,116 +1,39 @@
 //! What changed between two plans, in the words of the script: for a state that no longer fits.
 //!
 //! Both plans come as fingerprints ([`StreamPlan::fingerprint`](super::StreamPlan::fingerprint)), because a stored
-//! one is nothing else. Only the message depends on this reading of them, never whether state fits.
+//! one is nothing else. Only the message depends on this reading of them, never whether state fits. A statement goes by
+//! the table it writes; of several that write one table, those that are alike belong together.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod step;
+
+use std::collections::BTreeSet;
+
+use self::step::{Column, Statement, Step, statements};
 
 /// Sentences shown of all that changed.
 const SENTENCES_MAX: usize = 3;
 
-/// One node of a fingerprint.
-struct Step<'a> {
-    inputs: Vec<usize>,
-    /// `Source`, `Calc`, `WindowAggregate`, …
-    name: &'a str,
-    /// What follows the name, without the schema.
-    text: &'a str,
-    schema: &'a str,
-}
-
-impl<'a> Step<'a> {
-    /// `3<-[1, 2] Calc [a, b] where=[c] [Field {…}]`.
-    fn parse(line: &'a str) -> Option<Self> {
-        let (_, rest) = line.split_once("<-[")?;
-        let (inputs, rest) = rest.split_once("] ")?;
-        let inputs = inputs.split(", ").filter(|i| !i.is_empty()).map(str::parse).collect::<Result<_, _>>().ok()?;
-        let at = rest.find(" [Field {").unwrap_or(rest.len());
-        let (kind, schema) = rest.split_at(at);
-        let (name, text) = kind.split_once(' ').unwrap_or((kind, ""));
-        Some(Self { inputs, name, text, schema })
-    }
-
-    /// What stands between `name=[` and the bracket that closes it.
-    fn list(&self, name: &str) -> &'a str {
-        let Some((_, rest)) = self.text.split_once(&format!("{name}=[")) else { return "" };
-        let mut depth = 0i32;
-        for (at, c) in rest.char_indices() {
-            match c {
-                '[' => depth += 1,
-                ']' if depth == 0 => return rest.get(..at).unwrap_or(rest),
-                ']' => depth -= 1,
-                _ => {}
-            }
-        }
-        rest
-    }
-
-    /// `TUMBLE 30 s` of `TUMBLE($6, 30000 ms) …`, or `ROWS 99` of a frame; empty for steps without window.
-    fn window(&self) -> String {
-        match self.name {
-            "WindowAggregate" => {
-                let spec = self.text.split(')').next().unwrap_or_default();
-                let (kind, arguments) = spec.split_once('(').unwrap_or((spec, ""));
-                let lengths: Vec<String> = arguments.split(", ").skip(1).map(length).collect();
-                format!("{kind} {}", lengths.join(", "))
-            }
-            "OverAggregate" => {
-                let frame = self.text.split_once("frame=").map_or("", |(_, rest)| rest);
-                length(frame.split(" calls=").next().unwrap_or_default())
-            }
-            _ => String::new(),
-        }
-    }
-}
-
-/// A text that ends with milliseconds, with a unit people use: `slide 5000 ms` → `slide 5 s`.
-fn length(text: &str) -> String {
-    let Some(rest) = text.strip_suffix(" ms") else { return text.to_owned() };
-    let (before, number) = rest.rsplit_once(' ').map_or(("", rest), |(before, number)| (before, number));
-    let Ok(ms) = number.parse::<i64>() else { return text.to_owned() };
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
-    let (size, unit) = units.into_iter().find(|(size, _)| ms != 0 && ms % size == 0).unwrap_or((1, "ms"));
-    format!("{before} {} {unit}", ms / size).trim_start().to_owned()
-}
-
-/// The steps of each sink's statement, from the sink up.
-fn statements(fingerprint: &str) -> BTreeMap<&str, Vec<Step<'_>>> {
-    let lines: Vec<&str> = fingerprint.lines().collect();
-    let mut found = BTreeMap::new();
-    for line in &lines {
-        let Some(sink) = Step::parse(line).filter(|step| step.name == "Sink") else { continue };
-        let name = sink.text;
-        let mut seen = BTreeSet::new();
-        let mut waiting = sink.inputs.clone();
-        let mut steps = vec![sink];
-        while let Some(id) = waiting.pop() {
-            let Some(step) = lines.get(id).and_then(|line| Step::parse(line)).filter(|_| seen.insert(id)) else {
-                continue;
-            };
-            waiting.extend(step.inputs.iter().rev());
-            steps.push(step);
-        }
-        found.insert(name, steps);
-    }
-    found
-}
+/// Sentences with their weights: the weightiest, which come first, have the lowest.
+type Changes = Vec<(u8, String)>;
 
 /// What differs between two plans, as one or a few sentences without full stop at the end.
 pub fn difference(stored: &str, now: &str) -> String {
     let (before, after) = (statements(stored), statements(now));
-    // The weightiest first; each once, though statements may share steps.
+    let earlier = counterparts(&before, &after);
+    // each once, though statements may share steps
     let mut found: BTreeSet<(u8, String)> = BTreeSet::new();
-    for name in before.keys().filter(|name| !after.contains_key(*name)) {
-        found.insert((0, format!("{} is gone", statement(name))));
+    for (place, _) in before.iter().enumerate().filter(|(place, _)| !earlier.contains(&Some(*place))) {
+        found.insert((0, format!("{} is gone", title(&before, place))));
     }
-    for (name, steps) in &after {
-        match before.get(name) {
-            None => drop(found.insert((0, format!("{} is new", statement(name))))),
-            Some(earlier) => found.extend(changes(&statement(name), earlier, steps)),
+    for (place, statement) in after.iter().enumerate() {
+        let title = title(&after, place);
+        match earlier.get(place).copied().flatten().and_then(|place| before.get(place)) {
+            None => drop(found.insert((0, format!("{title} is new")))),
+            Some(earlier) => found.extend(changes(&title, &earlier.steps, &statement.steps)),
         }
     }
     if found.is_empty() {
-        return "its statements stand in another order, or share their steps in another way".to_owned();
+        return order(&after, &earlier);
     }
     let count = found.len();
     let shown: Vec<String> = found.into_iter().take(SENTENCES_MAX).map(|(_, sentence)| sentence).collect();
@@ -118,16 +41,65 @@ pub fn difference(stored: &str, now: &str) -> String {
     format!("{}{more}", shown.join("; "))
 }
 
-/// The statement that writes a table; a final SELECT writes one called "result".
-fn statement(sink: &str) -> String {
-    if sink == "result" { "the SELECT".to_owned() } else { format!("INSERT INTO {sink}") }
+/// For each statement of `after` the place of the one in `before` that it was: an equal one, else the most alike.
+fn counterparts(before: &[Statement<'_>], after: &[Statement<'_>]) -> Vec<Option<usize>> {
+    let mut found: Vec<Option<usize>> = vec![None; after.len()];
+    for equal in [true, false] {
+        for (place, statement) in after.iter().enumerate().filter(|(_, s)| !s.table.is_empty()) {
+            if found.get(place).is_none_or(Option::is_some) {
+                continue;
+            }
+            let free = before.iter().enumerate().filter(|(at, earlier)| {
+                earlier.table == statement.table
+                    && !found.contains(&Some(*at))
+                    && (!equal || earlier.steps == statement.steps)
+            });
+            // of equally alike ones the first
+            let best =
+                free.max_by_key(|(at, earlier)| (alike(&earlier.steps, &statement.steps), std::cmp::Reverse(*at)));
+            if let (Some((at, _)), Some(slot)) = (best, found.get_mut(place)) {
+                *slot = Some(at);
+            }
+        }
+    }
+    found
 }
 
-fn changes(statement: &str, before: &[Step<'_>], after: &[Step<'_>]) -> Vec<(u8, String)> {
-    let names = |steps: &[Step<'_>]| {
-        steps.iter().filter(|s| !matches!(s.name, "Calc" | "Sink")).map(|s| what(s)).collect::<Vec<_>>()
+/// How many steps two statements have in common.
+fn alike(before: &[Step<'_>], after: &[Step<'_>]) -> usize {
+    after.iter().filter(|step| before.iter().any(|b| (b.name, b.text) == (step.name, step.text))).count()
+}
+
+/// Two plans of the same statements: what is left is their order.
+fn order(after: &[Statement<'_>], earlier: &[Option<usize>]) -> String {
+    for (place, pair) in earlier.windows(2).enumerate() {
+        if pair.first() > pair.get(1) {
+            let (first, second) = (title(after, place), title(after, place + 1));
+            return format!("the order of its statements: {first} now stands before {second}");
+        }
+    }
+    "its statements share their steps in another way".to_owned()
+}
+
+/// The statement at `place`: `INSERT INTO o`, or `INSERT INTO o (2 of 3)`; a final SELECT writes a table "result".
+fn title(statements: &[Statement<'_>], place: usize) -> String {
+    let Some(statement) = statements.get(place) else { return String::new() };
+    if statement.table == "result" {
+        return "the SELECT".to_owned();
+    }
+    let same = |all: &[Statement<'_>]| all.iter().filter(|other| other.table == statement.table).count();
+    let number = match same(statements) {
+        1 => String::new(),
+        all => format!(" ({} of {all})", same(statements.get(..=place).unwrap_or_default())),
     };
-    let (earlier, later) = (names(before), names(after));
+    format!("INSERT INTO {}{number}", statement.table)
+}
+
+fn changes(statement: &str, before: &[Step<'_>], after: &[Step<'_>]) -> Changes {
+    let told = |steps: &[Step<'_>]| -> Vec<String> {
+        steps.iter().filter(|s| !matches!(s.name, "Calc" | "Sink")).map(what).collect()
+    };
+    let (earlier, later) = (told(before), told(after));
     if earlier != later {
         let list = |mut steps: Vec<String>| {
             steps.reverse();
@@ -135,90 +107,173 @@ fn changes(statement: &str, before: &[Step<'_>], after: &[Step<'_>]) -> Vec<(u8,
         };
         return vec![(1, format!("{statement} was made of {}, now of {}", list(earlier), list(later)))];
     }
-    let mut found = Vec::new();
-    let kept = |steps: &'_ [Step<'_>]| steps.iter().filter(|s| s.name != "Calc").count();
-    if kept(before) == kept(after) {
-        let pairs = before.iter().filter(|s| s.name != "Calc").zip(after.iter().filter(|s| s.name != "Calc"));
-        for (b, a) in pairs {
-            found.extend(step_changes(statement, b, a));
+    // the same steps besides filters and columns, and so as many
+    let kept = |steps: &'_ [Step<'_>]| -> Vec<usize> {
+        steps.iter().enumerate().filter(|(_, s)| s.name != "Calc").map(|(at, _)| at).collect()
+    };
+    let mut found = Changes::new();
+    for (b, a) in kept(before).into_iter().zip(kept(after)) {
+        if let (Some(earlier), Some(later)) = (before.get(b), after.get(a)) {
+            let rowtimes = (rowtime(before, earlier), rowtime(after, later));
+            found.extend(step_changes(statement, (earlier, later), &rowtimes));
         }
     }
-    let calcs = |steps: &[Step<'_>]| -> Vec<(String, String)> {
-        let calcs = steps.iter().filter(|s| s.name == "Calc");
-        calcs
-            .map(|s| (s.text.split(" where=[").next().unwrap_or_default().to_owned(), s.list("where").to_owned()))
-            .collect()
-    };
-    let ((columns, filters), (columns_now, filters_now)): ((Vec<_>, Vec<_>), (Vec<_>, Vec<_>)) =
-        (calcs(before).into_iter().unzip(), calcs(after).into_iter().unzip());
-    let without_blanks = |filters: Vec<String>| filters.into_iter().filter(|f| !f.is_empty()).collect::<Vec<_>>();
-    let (filters, filters_now) = (without_blanks(filters), without_blanks(filters_now));
-    if filters != filters_now {
-        let shown = |filters: &[String]| match filters {
-            [] => "no filter".to_owned(),
-            all => format!("\"{}\"", all.join("\" and \"")),
-        };
-        found.push((
-            3,
-            format!("the filter of {statement} changed from {} to {}", shown(&filters), shown(&filters_now)),
-        ));
+    found.extend(filter_changes(statement, before, after));
+    if found.is_empty() {
+        found.extend(column_changes(statement, before, after));
     }
-    if found.is_empty() && columns != columns_now {
-        found.push((4, format!("the columns that {statement} computes changed")));
+    if found.is_empty() && before != after {
+        found.push((5, format!("how the steps of {statement} feed each other changed")));
     }
     found
+}
+
+fn filter_changes(statement: &str, before: &[Step<'_>], after: &[Step<'_>]) -> Option<(u8, String)> {
+    let filters = |steps: &[Step<'_>]| -> Vec<String> {
+        let calcs = steps.iter().filter(|s| s.name == "Calc");
+        calcs.map(|calc| calc.list("where").to_owned()).filter(|filter| !filter.is_empty()).collect()
+    };
+    let shown = |filters: &[String]| match filters {
+        [] => "no filter".to_owned(),
+        all => format!("\"{}\"", all.join("\" and \"")),
+    };
+    let (from, to) = (filters(before), filters(after));
+    (from != to).then(|| (3, format!("the filter of {statement} changed from {} to {}", shown(&from), shown(&to))))
+}
+
+/// The expressions that differ, where the rest is the same.
+fn column_changes(statement: &str, before: &[Step<'_>], after: &[Step<'_>]) -> Option<(u8, String)> {
+    let all = |steps: &[Step<'_>]| -> Vec<String> {
+        let calcs = steps.iter().filter(|s| s.name == "Calc");
+        calcs.flat_map(Step::projection).map(str::to_owned).collect()
+    };
+    let (from, to) = (all(before), all(after));
+    if from == to {
+        return None;
+    }
+    if from.len() != to.len() {
+        return Some((4, format!("the columns that {statement} computes changed")));
+    }
+    let (from, to): (Vec<_>, Vec<_>) = from.into_iter().zip(to).filter(|(from, to)| from != to).unzip();
+    let (from, to) = (from.join(", "), to.join(", "));
+    Some((4, format!("what {statement} computes changed from \"{from}\" to \"{to}\"")))
+}
+
+/// The name of the column of event time that a step goes by.
+fn rowtime(steps: &[Step<'_>], step: &Step<'_>) -> String {
+    let place = step.rowtime();
+    let columns = step.inputs.first().and_then(|at| steps.get(*at)).map(Step::columns).unwrap_or_default();
+    let number = place.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
+    number.and_then(|at| columns.get(at)).map_or(place, |column| column.name).to_owned()
 }
 
 /// A step as a noun.
 fn what(step: &Step<'_>) -> String {
     match step.name {
-        "Source" => format!("table {}", step.text.split(' ').next().unwrap_or_default()),
+        "Source" => format!("table {}", step.table()),
         "WindowAggregate" => "a window".to_owned(),
+        "WindowAssign" => "the rows of a window".to_owned(),
+        "WindowRank" => "a Top-N of windows".to_owned(),
+        "WindowJoin" => "a join of windows".to_owned(),
         "OverAggregate" => "an OVER window".to_owned(),
+        "Unnest" => "an UNNEST".to_owned(),
+        "Sort" => "an ORDER BY".to_owned(),
         "Union" => "a union".to_owned(),
         other => other.to_owned(),
     }
 }
 
-/// What changed in a step that stands in both plans.
-fn step_changes(statement: &str, before: &Step<'_>, after: &Step<'_>) -> Vec<(u8, String)> {
-    let mut found = Vec::new();
-    let mut tell = |weight: u8, what: String, from: &str, to: &str| {
+/// What changed in a step that stands in both plans; `rowtimes`: the columns of event time it goes by.
+fn step_changes(
+    statement: &str,
+    (before, after): (&Step<'_>, &Step<'_>),
+    (time, time_now): &(String, String),
+) -> Changes {
+    let mut found = Changes::new();
+    let mut tell = |weight: u8, what: String, (from, to): (String, String)| {
         if from != to {
             found.push((weight, format!("{what} changed from {from} to {to}")));
         }
     };
-    let quoted = |text: &str| format!("\"{text}\"");
+    let list = |name: &str| (quoted(before.list(name)), quoted(after.list(name)));
+    let windows = || (before.window(), after.window());
+    let times = || (quoted(time), quoted(time_now));
     match before.name {
-        "WindowAggregate" => {
-            tell(1, format!("the window of {statement}"), &before.window(), &after.window());
-            let keys = format!("the GROUP BY of {statement}");
-            tell(2, keys, &quoted(before.list("keys")), &quoted(after.list("keys")));
-            let output = format!("what {statement} computes per window");
-            tell(3, output, &quoted(before.list("output")), &quoted(after.list("output")));
+        "WindowAggregate" | "WindowAssign" => {
+            tell(1, format!("the window of {statement}"), windows());
+            tell(1, format!("the time of the window of {statement}"), times());
+            tell(2, format!("the GROUP BY of {statement}"), list("keys"));
+            tell(3, format!("what {statement} computes per window"), list("output"));
         }
         "OverAggregate" => {
-            tell(1, format!("the frame of the OVER window of {statement}"), &before.window(), &after.window());
-            let keys = format!("the PARTITION BY of {statement}");
-            tell(2, keys, &quoted(before.list("keys")), &quoted(after.list("keys")));
-            let calls = format!("what {statement} computes with OVER");
-            tell(3, calls, &quoted(before.list("calls")), &quoted(after.list("calls")));
+            tell(1, format!("the frame of the OVER window of {statement}"), windows());
+            tell(1, format!("the ORDER BY of the OVER window of {statement}"), times());
+            tell(2, format!("the PARTITION BY of {statement}"), list("keys"));
+            tell(3, format!("what {statement} computes with OVER"), list("calls"));
         }
+        "WindowRank" => {
+            tell(1, format!("the PARTITION BY of the Top-N of {statement}"), list("keys"));
+            tell(1, format!("the ORDER BY of the Top-N of {statement}"), list("order"));
+            let numbers = |step: &Step<'_>| step.list("rows").replace(", ", " to ");
+            tell(1, format!("the rows that the Top-N of {statement} keeps"), (numbers(before), numbers(after)));
+        }
+        "WindowJoin" => {
+            let kind = |step: &Step<'_>| step.text.split(' ').next().unwrap_or_default().to_uppercase();
+            tell(1, format!("the join of {statement}"), (kind(before), kind(after)));
+            tell(2, format!("the condition of the join of {statement}"), list("on"));
+        }
+        "Sort" => tell(1, format!("the ORDER BY of {statement}"), list("order")),
         "Source" => {
             let table = what(before);
-            let marks = format!("the watermark of {table}");
-            tell(1, marks, &quoted(before.list("watermark")), &quoted(after.list("watermark")));
-            tell(2, format!("the columns of {table}"), &quoted(before.list("columns")), &quoted(after.list("columns")));
+            tell(1, format!("the watermark of {table}"), list("watermark"));
+            tell(2, format!("the columns of {table}"), list("columns"));
+        }
+        "Sink" => {
+            let refused = |step: &Step<'_>| {
+                quoted(step.text.split_once(" without NULL in [").map_or("", |(_, rest)| rest.trim_end_matches(']')))
+            };
+            tell(
+                2,
+                format!("the columns of table {} that take no NULL", before.table()),
+                (refused(before), refused(after)),
+            );
         }
         _ => {}
     }
-    if found.is_empty() && (before.text != after.text || before.schema != after.schema) {
-        let table = match before.name {
-            "Source" => what(before),
-            "Sink" => format!("table {}", before.text),
-            _ => statement.to_owned(),
-        };
-        found.push((3, format!("the names or types of columns of {table} changed")));
+    if found.is_empty() {
+        found.extend(schema_changes(statement, before, after));
+    }
+    found
+}
+
+fn quoted(text: &str) -> String {
+    if text.is_empty() { "nothing".to_owned() } else { format!("\"{text}\"") }
+}
+
+/// What else may differ: names and types of columns, and what no sentence of its own is for.
+fn schema_changes(statement: &str, before: &Step<'_>, after: &Step<'_>) -> Changes {
+    let holder = match before.name {
+        "Source" | "Sink" => format!("table {}", before.table()),
+        _ => statement.to_owned(),
+    };
+    let (from, to) = (before.columns(), after.columns());
+    let mut found = Changes::new();
+    let names = |columns: &[Column<'_>]| columns.iter().map(|c| c.name.to_owned()).collect::<Vec<_>>().join(", ");
+    if from.len() != to.len() || from.iter().zip(&to).any(|(b, a)| b.name != a.name) {
+        found.push((3, format!("the columns of {holder} changed from \"{}\" to \"{}\"", names(&from), names(&to))));
+        return found;
+    }
+    for (b, a) in from.iter().zip(&to) {
+        if b.data_type != a.data_type {
+            found.push((3, format!("column \"{}\" of {holder} has another type", b.name)));
+        } else if b.nullable != a.nullable {
+            let may = if a.nullable { "may be NULL now" } else { "may no longer be NULL" };
+            found.push((3, format!("column \"{}\" of {holder} {may}", b.name)));
+        }
+    }
+    if found.is_empty() && before.text != after.text {
+        let shown = |step: &Step<'_>| quoted(step.text);
+        found.push((4, format!("{} of {statement} changed from {} to {}", what(before), shown(before), shown(after))));
     }
     found
 }
@@ -272,11 +327,11 @@ mod tests {
                 "4<-[0] Union",
                 "INSERT INTO p was made of table t, an OVER window, now of table t, a union",
             ),
-            ("[ts, k]", "[ts, UPPER(k)]", "the columns that INSERT INTO o computes changed"),
+            ("[ts, k]", "[ts, UPPER(k)]", "what INSERT INTO o computes changed from \"k\" to \"UPPER(k)\""),
             (
                 "Sink o [Field { name: \"k\" }]",
                 "Sink o [Field { name: \"l\" }]",
-                "the names or types of columns of table o changed",
+                "the columns of table o changed from \"k\" to \"l\"",
             ),
         ];
         for (from, to, expected) in cases {
@@ -286,11 +341,89 @@ mod tests {
         }
     }
 
+    /// A set of three INSERTs into one table.
+    const SET: &str = "0<-[] Source t columns=[a, ts] watermark=[ts] [Field { name: \"a\", data_type: Int32 }, Field { name: \"ts\", data_type: Utf8 }]\n\
+        1<-[0] WindowAggregate TUMBLE($1, 60000 ms) keys=[] output=[COUNT(*)] [Field { name: \"n\" }]\n\
+        2<-[1] Sink o [Field { name: \"n\", data_type: Int64 }]\n\
+        3<-[0] WindowAggregate TUMBLE($1, 300000 ms) keys=[] output=[COUNT(*)] [Field { name: \"n\" }]\n\
+        4<-[3] Sink o [Field { name: \"n\", data_type: Int64 }]\n\
+        5<-[0] WindowRank end=$1 keys=[a] order=[ts DESC] rows=[1, 3] [Field { name: \"n\" }]\n\
+        6<-[5] Sink o [Field { name: \"n\", data_type: Int64 }]\n\
+        7<-[0] WindowJoin Inner keys=1 left=2, clock of Europe/Rome [Field { name: \"n\" }]\n\
+        8<-[7] Sort time=$1 order=[a] [Field { name: \"n\" }]\n\
+        9<-[8] Sink p without NULL in [n] [Field { name: \"n\", data_type: Int64 }]";
+
+    #[test]
+    fn statements_that_write_one_table_are_told_apart() {
+        for (from, to, expected) in [
+            ("60000 ms", "30000 ms", "the window of INSERT INTO o (1 of 3) changed from TUMBLE 1 min to TUMBLE 30 s"),
+            ("300000 ms", "30000 ms", "the window of INSERT INTO o (2 of 3) changed from TUMBLE 5 min to TUMBLE 30 s"),
+            (
+                "TUMBLE($1, 3",
+                "TUMBLE($0, 3",
+                "the time of the window of INSERT INTO o (2 of 3) changed from \"ts\" to \"a\"",
+            ),
+            (
+                "[1, 3]",
+                "[1, 5]",
+                "the rows that the Top-N of INSERT INTO o (3 of 3) keeps changed from 1 to 3 to 1 to 5",
+            ),
+            ("ts DESC", "a", "the ORDER BY of the Top-N of INSERT INTO o (3 of 3) changed from \"ts DESC\" to \"a\""),
+            ("Join Inner", "Join Left", "the join of INSERT INTO p changed from INNER to LEFT"),
+            (
+                "left=2,",
+                "left=2 on=[a > 1],",
+                "the condition of the join of INSERT INTO p changed from nothing to \"a > 1\"",
+            ),
+            ("order=[a]", "order=[ts]", "the ORDER BY of INSERT INTO p changed from \"a\" to \"ts\""),
+            (" without NULL in [n]", "", "the columns of table p that take no NULL changed from \"n\" to nothing"),
+            ("data_type: Utf8", "data_type: Int8", "column \"ts\" of table t has another type"),
+            (
+                "6<-[5] Sink o [Field { name: \"n\", data_type: Int64 }]",
+                "6<-[5] Sink o [Field { name: \"n\", data_type: Int64, nullable: true }]",
+                "column \"n\" of table o may be NULL now",
+            ),
+            ("4<-[3] Sink o", "4<-[3] Sink q", "INSERT INTO o (2 of 3) is gone; INSERT INTO q is new"),
+            (
+                ", clock of Europe/Rome",
+                "",
+                "a join of windows of INSERT INTO p changed from \"Inner keys=1 left=2, clock of Europe/Rome\" to \"Inner keys=1 left=2\"",
+            ),
+        ] {
+            let now = SET.replacen(from, to, 1);
+            assert_ne!(now, SET, "{from}");
+            assert_eq!(difference(SET, &now), expected);
+        }
+    }
+
+    #[test]
+    fn an_insert_that_goes_or_comes_is_not_taken_for_its_neighbour() {
+        let without_first: String =
+            SET.lines().filter(|line| !line.starts_with(['1', '2'])).fold(String::new(), |text, line| {
+                let number = text.lines().count();
+                let (old, rest) = line.split_once("<-").unwrap();
+                let moved = rest.replacen(
+                    &format!("[{}]", old.parse::<usize>().unwrap().saturating_sub(1)),
+                    &format!("[{}]", number.saturating_sub(1)),
+                    1,
+                );
+                text + &format!("{number}<-{moved}\n")
+            });
+        assert_eq!(difference(SET, &without_first), "INSERT INTO o (1 of 3) is gone");
+        assert_eq!(difference(&without_first, SET), "INSERT INTO o (1 of 3) is new");
+        let exchanged = SET.replace("60000 ms", "x").replace("300000 ms", "60000 ms").replace("$1, x", "$1, 300000 ms");
+        assert!(
+            difference(SET, &exchanged).contains("INSERT INTO o (1 of 3) now stands before INSERT INTO o (2 of 3)"),
+            "{}",
+            difference(SET, &exchanged)
+        );
+    }
+
     #[test]
     fn any_text_has_an_answer() {
         for text in ["", "x", "0<-[] ", "0<-[9] Sink a", "0<-[] Sink", "zero<-[0] Calc [", "1<-[a] Sink b"] {
             assert!(!difference(text, STORED).is_empty() && !difference(STORED, text).is_empty(), "{text}");
         }
-        assert!(difference(STORED, STORED).contains("another order"));
+        assert!(difference(STORED, STORED).contains("share their steps"));
     }
 }

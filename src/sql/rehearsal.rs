@@ -3,7 +3,7 @@
 //! with constants among its arguments (a pattern, a zone) is computed over two rows without NULLs, too: what it says of
 //! both, naming a constant, it says of every row.
 //!
-//! What stands in a branch (`CASE`, `AND`, `COALESCE` …) may never be computed: its types must fit, its constants need
+//! What stands in a branch (`CASE`, `AND`, `COALESCE` …), but its first part, may never be computed: its types must fit, its constants need
 //! not be computable.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use crate::error::{Error, ErrorKind};
 use crate::functions;
-use crate::plan::{NodeKind, PlanExpr, StreamPlan};
+use crate::plan::{NodeKind, PlanAggregate, PlanExpr, StreamPlan};
 use crate::sql::planner::wording::in_sql_types;
 use crate::stream::with_origin;
 
@@ -35,11 +35,25 @@ pub(super) struct Rehearsed {
 pub(super) fn of(plan: &StreamPlan) -> Rehearsed {
     let mut rehearsed = Rehearsed::default();
     for node in &plan.nodes {
-        let (NodeKind::Calc(calc), [input]) = (&node.kind, &node.inputs[..]) else { continue };
+        if let NodeKind::Source(source) = &node.kind
+            && let Some(row) = nulls(&source.table.source_schema())
+        {
+            for column in &source.columns {
+                rehearsed.constants(&column.expr, &row);
+            }
+        }
+        let [input, ..] = &node.inputs[..] else { continue };
         let Some(row) = nulls(&with_origin(&plan.nodes[*input].schema)) else { continue };
-        let expressions: Vec<&PlanExpr> = calc.predicate.iter().chain(&calc.projection).collect();
-        for expression in expressions {
-            rehearsed.expression(&expression.expr, &row);
+        match &node.kind {
+            NodeKind::Calc(calc) => {
+                let expressions: Vec<&PlanExpr> = calc.predicate.iter().chain(&calc.projection).collect();
+                expressions.iter().for_each(|expression| rehearsed.expression(&expression.expr, &row));
+            }
+            NodeKind::WindowAggregate(window) => rehearsed.aggregates(&window.keys, &window.aggregates, &row),
+            NodeKind::OverAggregate(over) => rehearsed.aggregates(&over.keys, &over.aggregates, &row),
+            NodeKind::Unnest(unnest) => rehearsed.constants(&unnest.collection.expr, &row),
+            NodeKind::WindowRank(rank) => rank.keys.iter().for_each(|key| rehearsed.constants(&key.expr, &row)),
+            _ => {}
         }
     }
     rehearsed
@@ -51,9 +65,24 @@ impl Rehearsed {
             self.impossible.push(error.reworded(in_sql_types));
             return;
         }
+        self.constants(expr, row);
+    }
+
+    fn aggregates(&mut self, keys: &[PlanExpr], aggregates: &[PlanAggregate], row: &RecordBatch) {
+        keys.iter().for_each(|key| self.constants(&key.expr, row));
+        for aggregate in aggregates {
+            aggregate.call.expressions().iter().chain(&aggregate.filter).for_each(|part| self.constants(part, row));
+        }
+    }
+
+    fn constants(&mut self, expr: &Arc<dyn PhysicalExpr>, row: &RecordBatch) {
         // the closure never fails, so neither does the walk
         drop(expr.apply(|part| {
             if branches(part) {
+                // what decides is computed for every row
+                if let Some(first) = part.children().first() {
+                    self.constants(first, row);
+                }
                 return Ok(TreeNodeRecursion::Jump);
             }
             if !is_constant(part) {
@@ -166,19 +195,34 @@ mod tests {
     #[test]
     fn a_constant_that_no_row_can_be_computed_with_is_found() {
         let script = |select: &str| {
-            let table = "CREATE TABLE t (a INT, s STRING, ts TIMESTAMP(3)) WITH ('connector' = 'datagen', 'number-of-rows' = '1');";
+            let table = "CREATE TABLE t (a INT, s STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen', 'number-of-rows' = '1');";
             plan_script(&format!("{table}\nSELECT {select} FROM t;"), &|_| None).unwrap().failing
         };
         let failing = script("a, DATE_FORMAT(ts, 'yyyy VV')");
         let found: Vec<_> = failing.iter().map(|e| (e.message(), e.span().map(|s| (s.line, s.column)))).collect();
         assert_eq!(found, [("pattern letter \"V\" of \"yyyy VV\" is not supported", Some((2, 11)))]);
         assert_eq!(script("UPPER(DATE_FORMAT(CAST(s AS TIMESTAMP(3)), 'VV'))").len(), 1);
+        for (no_row_does, place) in [
+            ("s SIMILAR TO '(a'", 8),
+            ("a, s NOT SIMILAR TO '['", 11),
+            ("s LIKE 'a!' ESCAPE '!'", 8),
+            ("REGEXP(s, '\\X')", 8),
+            ("CASE WHEN s SIMILAR TO '(' THEN 1 END", 18),
+            ("s SIMILAR TO '(' AND a > 3", 8),
+            ("UPPER(s) SIMILAR TO '('", 8),
+            ("COUNT(*) FILTER (WHERE s SIMILAR TO '(') OVER (ORDER BY ts)", 31),
+        ] {
+            let failing = script(no_row_does);
+            let places: Vec<_> = failing.iter().map(|e| e.span().map(|s| (s.line, s.column))).collect();
+            assert_eq!(places, [Some((2, place))], "{no_row_does}: {failing:?}");
+        }
         for rows_may_do in [
             "DATE_FORMAT(ts, 'yyyy')",
             "TO_TIMESTAMP(s, 'yyyy')",
             "JSON_VALUE(s, '$.a' ERROR ON EMPTY ERROR ON ERROR)",
             "CASE WHEN a > 3 THEN DATE_FORMAT(ts, 'yyyy VV') END",
             "CAST(s AS INT), CAST(CONCAT(s, 'x') AS INT)",
+            "s LIKE 'a!%' ESCAPE '!', s SIMILAR TO s, s LIKE s ESCAPE '!', a > 3 AND s SIMILAR TO '('",
             "DATE_FORMAT(ts, s), SPLIT_INDEX(s, ',', a), SUBSTRING(s, a), CONVERT_TZ(s, 'UTC', 'Europe/Rome')",
         ] {
             let failing = script(rows_may_do);

@@ -90,6 +90,24 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
     number.checked_mul(nanos).map(Duration::from_nanos).ok_or_else(wrong)
 }
 
+/// A length of time in the largest unit that has it whole: `30 s`, `90 min`, `1500 ms`.
+pub fn length_text(ms: i64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
+    let (size, unit) = units.into_iter().find(|(size, _)| ms != 0 && ms % size == 0).unwrap_or((1, "ms"));
+    format!("{} {unit}", ms / size)
+}
+
+/// A moment as people write it, `2024-03-01 10:00:00.5`, without zone; in ms where no calendar reaches.
+pub fn moment_text(ms: EventTime) -> String {
+    match chrono::DateTime::from_timestamp_millis(ms) {
+        Some(moment) => {
+            let text = moment.format("%Y-%m-%d %H:%M:%S%.3f").to_string();
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        None => format!("{ms} ms"),
+    }
+}
+
 /// Parses a size in bytes as Flink's `MemorySize`: `128MB`, `64 kb`, `1g`, or a bare number of bytes.
 ///
 /// # Errors
@@ -116,6 +134,24 @@ pub fn parse_bytes(text: &str) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_told_in_units_of_people() {
+        let lengths =
+            [(0, "0 ms"), (1, "1 ms"), (1500, "1500 ms"), (30_000, "30 s"), (90 * 60_000, "90 min"), (-1000, "-1 s")];
+        for (ms, expected) in lengths {
+            assert_eq!(length_text(ms), expected);
+        }
+        for (ms, expected) in [
+            (0, "1970-01-01 00:00:00"),
+            (-1, "1969-12-31 23:59:59.999"),
+            (1_709_287_200_500, "2024-03-01 10:00:00.5"),
+            (i64::MIN, "-9223372036854775808 ms"),
+        ] {
+            assert_eq!(moment_text(ms), expected);
+        }
+        assert!(moment_text(1_767_225_600_000_000).starts_with('+'), "the year 57970");
+    }
 
     #[test]
     fn durations_as_flink_writes_them() -> Result<()> {

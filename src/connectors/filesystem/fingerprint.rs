@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{self, TableFile};
 use crate::error::{Error, Result};
+use crate::time::moment_text;
 
 /// One file as it was when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,8 +109,11 @@ impl FilesRead {
                 Some(mark) if mark.is(file) => {}
                 Some(mark) => {
                     return Err(refusal(format!("file \"{shown}\" has changed since it was read")).detail(format!(
-                        "It had {} bytes, modified at {} ms; now {} bytes, at {} ms.",
-                        mark.bytes, mark.modified_ms, file.bytes, file.modified_ms
+                        "It had {} bytes, modified {} UTC; now {} bytes, modified {} UTC.",
+                        mark.bytes,
+                        moment_text(mark.modified_ms),
+                        file.bytes,
+                        moment_text(file.modified_ms)
                     )));
                 }
                 None if ended => {

@@ -17,7 +17,8 @@ use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, Producer
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
 
-use super::client::{self, Consumer, Contact};
+use super::client::{self, Consumer};
+use super::contact::Contact;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::failpoint;
 use crate::limits::{KAFKA_PRODUCE_BYTES_MAX, RETRY_TIME_MAX};
@@ -86,6 +87,7 @@ struct Context(Arc<Reports>);
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.0.contact.note_log(facility, text);
         client::log(level, facility, text);
     }
 
@@ -215,7 +217,7 @@ impl Producer {
     }
 
     fn create(config: &ClientConfig) -> Result<Self> {
-        let contact = Contact::new(config.get("bootstrap.servers").unwrap_or_default());
+        let contact = Contact::new(config);
         let reports = Arc::new(Reports { contact, ..Reports::default() });
         let inner = Arc::new(client::create(config, Context(Arc::clone(&reports)))?);
         Ok(Self { inner, reports })

@@ -5,7 +5,6 @@
 //! at every attempt; only what it calls fatal, or what no retry can mend, becomes an error.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::contact::{Contact, Failure, PROTOCOL_HINT, Unclear};
 use super::ffi;
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{Clock, system_clock};
@@ -29,10 +29,6 @@ const FIRST_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long the question for a topic's id may take, which a broker that has just answered is asked.
 const ID_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How long the reason of a failed connection is believed. librdkafka keeps one that repeats itself to itself for
-/// 30 s, and a question takes its own time.
-const REFUSED_HOLDS: Duration = Duration::from_secs(60);
-
 /// How long the event thread sleeps at most before it looks whether it is still needed.
 const EVENT_WAIT: Duration = Duration::from_millis(250);
 
@@ -41,50 +37,6 @@ pub(super) type Consumer = BaseConsumer<Context>;
 
 /// A warning that holds on is told again after this time.
 const WARN_AGAIN: Duration = Duration::from_secs(60);
-
-/// What the clients of one table know of their brokers: who is asked, and why nobody answers.
-#[derive(Debug, Default)]
-pub(super) struct Contact {
-    /// Addresses asked first.
-    servers: String,
-    /// Whether a broker has ever answered.
-    answered: AtomicBool,
-    /// Why the last connection failed, and when; nothing once a broker has answered.
-    refused: Mutex<Option<(Duration, Failure)>>,
-}
-
-impl Contact {
-    /// Nothing known yet of the brokers at `servers`.
-    pub(super) fn new(servers: &str) -> Self {
-        Self { servers: servers.to_owned(), ..Self::default() }
-    }
-
-    /// Takes note of a connection that failed.
-    pub(super) fn note(&self, error: &KafkaError, reason: &str) {
-        if let Some(failure) = Failure::of(error, reason) {
-            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((CLOCK.elapsed(), failure));
-        }
-    }
-
-    /// Why no broker answers, as far as the last attempt before `now` tells: a failure of long ago says nothing.
-    fn refused(&self, now: Duration) -> Option<Failure> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.as_ref().filter(|(then, _)| now.saturating_sub(*then) < REFUSED_HOLDS).map(|(_, why)| why.clone())
-    }
-
-    /// A broker has answered: what failed before is over.
-    fn answered(&self) {
-        self.answered.store(true, Ordering::Relaxed);
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Whether waiting mends nothing: no broker has ever answered, and the last one was refused for who it is, or has
-    /// refused us for who we are.
-    fn hopeless(&self) -> bool {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        !self.answered.load(Ordering::Relaxed) && refused.as_ref().is_some_and(|(_, why)| why.hint.is_some())
-    }
-}
 
 /// Sends librdkafka's log and errors to ours and remembers a fatal error.
 #[derive(Debug, Default)]
@@ -103,6 +55,7 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.contact.note_log(facility, text);
         log(level, facility, text);
     }
 
@@ -122,95 +75,6 @@ impl ConsumerContext for Context {
         }
     }
 }
-
-/// A connection that failed, in a few words.
-#[derive(Debug, Clone)]
-struct Failure {
-    broker: String,
-    reason: String,
-    /// What to change, where no waiting helps.
-    hint: Option<&'static str>,
-}
-
-impl Failure {
-    /// `host:port/bootstrap: Connect to ipv4#… failed: Connection refused (after 0ms in state CONNECT)`, taken
-    /// apart; `None` if the error is another one.
-    fn of(error: &KafkaError, text: &str) -> Option<Self> {
-        use RDKafkaErrorCode as Code;
-        let code = error.rdkafka_error_code()?;
-        if !matches!(
-            code,
-            Code::BrokerTransportFailure
-                | Code::Resolve
-                | Code::OperationTimedOut
-                | Code::SSL
-                | Code::Authentication
-                | Code::SaslAuthenticationFailed
-        ) {
-            return None;
-        }
-        let (broker, reason) = text.split_once(": ")?;
-        let broker = broker.rsplit('/').find(|part| part.contains(':')).unwrap_or(broker).to_owned();
-        let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
-        if let Some((reason, hint)) = secured(code, &broker, reason) {
-            return Some(Self { broker, reason, hint: Some(hint) });
-        }
-        let reason = reason.rsplit_once(" failed: ").map_or(reason, |(_, reason)| reason);
-        Some(Self { broker, reason: lower(reason), hint: None })
-    }
-}
-
-/// What is wrong with the security of a connection, and what to change; `None` if it is something else.
-fn secured(code: RDKafkaErrorCode, broker: &str, reason: &str) -> Option<(String, &'static str)> {
-    let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
-    if reason.contains("certificate verify failed") {
-        return Some((
-            format!(
-                "its certificate cannot be trusted: it is of no known authority, out of date, or not made out to \"{host}\""
-            ),
-            CERTIFICATE_HINT,
-        ));
-    }
-    // Without a certificate, with one of an authority that the broker does not know, or with an old one: brokers tell
-    // them apart in their own log only.
-    if reason.contains("alert handshake failure") || (reason.contains(" alert ") && reason.contains("certificate")) {
-        return Some(("it wants a client certificate that it trusts".to_owned(), CLIENT_CERTIFICATE_HINT));
-    }
-    if let Some((_, offered)) = reason.split_once("broker's supported mechanisms:") {
-        let offered = match offered.trim() {
-            "" => String::new(),
-            offered => format!("; it offers {offered}"),
-        };
-        return Some((format!("it does not take this SASL mechanism{offered}"), PROTOCOL_HINT));
-    }
-    match code {
-        RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => {
-            // The brokers' own words end the sentence; librdkafka's say where it was.
-            let reason = reason.rsplit_once("SASL authentication error: ").map_or(reason, |(_, reason)| reason);
-            Some((lower(reason), LOGIN_HINT))
-        }
-        RDKafkaErrorCode::SSL => {
-            let reason = reason.rsplit_once("SSL routines::").map_or(reason, |(_, reason)| reason);
-            Some((format!("TLS fails: {reason}"), PROTOCOL_HINT))
-        }
-        _ => None,
-    }
-}
-
-/// A broker's certificate that is not believed.
-const CERTIFICATE_HINT: &str = "set \"properties.ssl.ca.location\" to the certificate of the brokers' authority, and \
-                                name them in \"properties.bootstrap.servers\" as their certificates do";
-
-/// A broker that wants to know who we are.
-const CLIENT_CERTIFICATE_HINT: &str = "set \"properties.ssl.certificate.location\" and \"properties.ssl.key.location\" \
-                                       to a certificate that the brokers trust, and its key";
-
-/// A user or password that is wrong.
-const LOGIN_HINT: &str = "check \"properties.sasl.mechanism\", \"properties.sasl.username\" and its password";
-
-/// A listener that speaks something else.
-const PROTOCOL_HINT: &str = "check \"properties.security.protocol\", \"properties.sasl.mechanism\" and the port: a listener \
-                             speaks one protocol";
 
 /// The clock of all clients' warnings and questions.
 static CLOCK: LazyLock<Clock> = LazyLock::new(system_clock);
@@ -286,8 +150,8 @@ pub(super) fn config<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)
         config.set(name, value);
     }
     // "properties.debug" shows what it asks for where our own filter lets it through.
-    let level =
-        if tracing::enabled!(tracing::Level::DEBUG) { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Warning };
+    // That a broker has closed a connection is told as Info (`Contact::note_log`).
+    let level = if tracing::enabled!(tracing::Level::DEBUG) { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info };
     config.set_log_level(level);
     config
 }
@@ -326,9 +190,8 @@ fn not_made(reason: &str) -> Error {
 
 /// Makes a consumer and starts the thread that serves its events until the last other holder lets it go.
 pub(super) fn consumer(config: &ClientConfig, table: &str) -> Result<Arc<Consumer>> {
-    let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
     let consumer: Arc<Consumer> =
-        Arc::new(create(config, Context { contact: Contact::new(&servers), ..Context::default() })?);
+        Arc::new(create(config, Context { contact: Contact::new(config), ..Context::default() })?);
     let weak = Arc::downgrade(&consumer);
     std::thread::Builder::new()
         .name(format!("kafka-{table}").chars().take(15).collect())
@@ -387,7 +250,8 @@ pub(super) fn with_hint(error: Error, hint: &str) -> Error {
     if error.hint_text().is_none() && error.kind() == ErrorKind::Unavailable { error.hint(hint) } else { error }
 }
 
-fn lower(text: &str) -> String {
+/// As a part of a sentence, without the word for where it comes from.
+pub(super) fn lower(text: &str) -> String {
     let text = text.strip_prefix("Local: ").or_else(|| text.strip_prefix("Broker: ")).unwrap_or(text);
     // An abbreviation stays one.
     if text.chars().nth(1).is_some_and(char::is_uppercase) {
@@ -495,6 +359,9 @@ pub(super) fn described<T>(contact: &Contact, what: &str, question: impl Fn(Dura
         let mut left = REQUEST_TIME_MAX;
         loop {
             let answer = question(time.min(left));
+            if answer.is_err() {
+                contact.clarify();
+            }
             left = left.saturating_sub(time);
             time = time.saturating_mul(2);
             match &answer {
@@ -553,6 +420,9 @@ fn unanswered(contact: &Contact, what: &str, error: &KafkaError, (start, now): (
         error.rdkafka_error_code(),
         Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut | Code::Resolve)
     );
+    if silent {
+        contact.clarify();
+    }
     let Some(failure) = contact.refused(now).filter(|_| silent) else {
         return with_hint(from_kafka(what, error), UNREACHED_HINT);
     };
@@ -566,12 +436,23 @@ fn unanswered(contact: &Contact, what: &str, error: &KafkaError, (start, now): (
             0 => what.to_owned(),
             tried => format!("{what}; it was tried for {tried} s"),
         })
-        .hint(failure.hint.unwrap_or(UNREACHED_HINT))
+        .hint(match failure {
+            Failure { hint: Some(hint), .. } => hint,
+            Failure { unclear: Some(Unclear::Listener), .. } => PROTOCOL_HINT,
+            _ => UNREACHED_HINT,
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connectors::kafka::contact::{
+        CERTIFICATE_HINT, CLIENT_CERTIFICATE_HINT, HANGS_UP, LOGIN_HINT, TLS_HINT, WANTS_TLS,
+    };
+
+    fn contact(servers: &str) -> Contact {
+        Contact::new(ClientConfig::new().set("bootstrap.servers", servers))
+    }
 
     fn failure(code: RDKafkaErrorCode, text: &str) -> Option<(String, String)> {
         Failure::of(&KafkaError::Global(code), text).map(|f| (f.broker, f.reason))
@@ -592,11 +473,33 @@ mod tests {
                 "failed to resolve 'nowhere:9092': Name or service not known",
             ),
             ("kafka:9092/2: Disconnected (after 812ms in state UP)", "kafka:9092", "disconnected"),
+            (
+                "kafka:9093/bootstrap: Disconnected: requesting ApiVersion: might be caused by incorrect security.protocol configuration (connecting to a SSL listener?) or broker version is < 0.10 (see api.version.request) (after 4ms in state APIVERSION_QUERY)",
+                "kafka:9093",
+                HANGS_UP,
+            ),
+            (
+                "kafka:9093/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN (after 12ms in state APIVERSION_QUERY)",
+                "kafka:9093",
+                HANGS_UP,
+            ),
+            (
+                "kafka:9094/bootstrap: Disconnected: verify that security.protocol is correctly configured, broker might require SASL authentication (after 3ms in state UP)",
+                "kafka:9094",
+                HANGS_UP,
+            ),
             ("sasl_plaintext://kafka:9092/2: Disconnected", "kafka:9092", "disconnected"),
         ];
         for (text, broker, reason) in cases {
             let found = failure(Code::BrokerTransportFailure, text);
             assert_eq!(found, Some((broker.to_owned(), reason.to_owned())), "{text}");
+        }
+        for (size, wants_tls) in [("352518912", true), ("352518400", true), ("1213486160", false), ("-1", false)] {
+            let text = format!(
+                "kafka:9093/bootstrap: Receive failed: Invalid response size {size} (0..100000000): increase receive.message.max.bytes"
+            );
+            let expected = wants_tls.then(|| ("kafka:9093".to_owned(), WANTS_TLS.to_owned()));
+            assert_eq!(failure(Code::BadMessage, &text), expected, "{size}");
         }
         assert_eq!(failure(Code::AllBrokersDown, "1/1 brokers are down"), None);
         assert_eq!(failure(Code::BrokerTransportFailure, "no address"), None);
@@ -608,8 +511,8 @@ mod tests {
         let cases = [
             (
                 Code::SSL,
-                "ssl://h:9093/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified, verify that ssl.ca.location is correctly configured (after 12ms in state SSL_HANDSHAKE)",
-                "its certificate cannot be trusted: it is of no known authority, out of date, or not made out to \"h\"",
+                "ssl://127.0.0.1:1/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified, verify that ssl.ca.location is correctly configured (after 12ms in state SSL_HANDSHAKE)",
+                "its certificate cannot be trusted: it is of no known authority, out of date, or not made out to \"127.0.0.1\"",
                 CERTIFICATE_HINT,
             ),
             (
@@ -638,7 +541,7 @@ mod tests {
             ),
         ];
         for (code, text, reason, hint) in cases {
-            let contact = Contact::new("h:9093");
+            let contact = contact("127.0.0.1:1");
             contact.note(&KafkaError::Global(code), text);
             let now = CLOCK.elapsed();
             let told = || {
@@ -657,9 +560,41 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_that_hangs_up_and_answers_tls_is_final_and_any_other_is_not() {
+        use std::io::{Read as _, Write as _};
+        let hung_up =
+            ": Disconnected: requesting ApiVersion: might be caused by incorrect security.protocol configuration";
+        let alert: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
+        for (answer, kind, reason, hint) in
+            [(alert, ErrorKind::Config, WANTS_TLS, TLS_HINT), (&[], ErrorKind::Unavailable, HANGS_UP, PROTOCOL_HINT)]
+        {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let broker = listener.local_addr().unwrap().to_string();
+            let contact = contact(&broker);
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.read_exact(&mut [0; 5]).unwrap();
+                stream.write_all(answer).unwrap();
+            });
+            let failed = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+            contact
+                .note_log("FAIL", &format!("[thrd:main]: {broker}/bootstrap: Disconnected (after 812ms in state UP)"));
+            assert!(contact.refused(CLOCK.elapsed()).is_none(), "a broker may close what is idle");
+            contact.note_log("FAIL", &format!("[thrd:main]: {broker}/bootstrap{hung_up}"));
+            let other = format!("{broker}/bootstrap: Connect to ipv6#[::1]:1 failed: Connection refused");
+            contact.note(&KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), &other);
+            let now = CLOCK.elapsed();
+            let told = unanswered(&contact, "what follows", &failed, (now, now));
+            server.join().unwrap();
+            assert_eq!((told.kind(), told.hint_text()), (kind, Some(hint)), "{told}");
+            assert!(told.message().ends_with(reason), "{told}");
+        }
+    }
+
+    #[test]
     fn a_first_question_is_asked_again_while_there_is_hope() {
         let asked = |code: RDKafkaErrorCode, text: &str| {
-            let (contact, times) = (Contact::new("h:1"), std::cell::RefCell::new(Vec::new()));
+            let (contact, times) = (contact("127.0.0.1:1"), std::cell::RefCell::new(Vec::new()));
             let answer = described(&contact, "what follows", |time| {
                 times.borrow_mut().push(time.as_secs());
                 contact.note(&KafkaError::Global(code), text);
@@ -673,7 +608,7 @@ mod tests {
         };
         let refused = "h:1/1: Connect to ipv4#127.0.0.1:1 failed: Connection refused";
         assert_eq!(asked(RDKafkaErrorCode::BrokerTransportFailure, refused), (true, vec![2, 4, 8, 1]));
-        let unknown = "ssl://h:1/1: SSL handshake failed: certificate verify failed";
+        let unknown = "ssl://127.0.0.1:1/1: SSL handshake failed: certificate verify failed";
         assert_eq!(asked(RDKafkaErrorCode::SSL, unknown), (false, vec![2]));
     }
 
@@ -688,7 +623,7 @@ mod tests {
 
     #[test]
     fn a_failed_connection_explains_only_what_comes_soon_after_it() {
-        let context = Context { contact: Contact::new("kafka:9092"), ..Context::default() };
+        let context = Context { contact: contact("kafka:9092"), ..Context::default() };
         let failed = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
         context.error(failed, "kafka:9092/2: Connect to ipv4#10.0.0.1:9092 failed: Connection refused");
         let start = CLOCK.elapsed();

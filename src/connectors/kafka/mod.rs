@@ -8,7 +8,9 @@
 mod admin;
 mod client;
 mod columns;
+mod contact;
 mod ffi;
+mod handshake;
 mod options;
 mod properties;
 mod records;

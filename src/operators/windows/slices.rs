@@ -9,6 +9,7 @@
 
 use crate::error::{Error, Result};
 use crate::plan::{WindowKind, WindowSpec};
+use crate::time::moment_text;
 
 /// Arithmetic of one window function.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +56,10 @@ impl Slices {
         // All later sums stay within a window's size of `end`.
         let margin = i128::from(i64::MAX) - 2 * i128::from(self.size_ms);
         if end.abs() > margin {
-            return Err(Error::data(format!("the event time {time} ms is too far from 1970 to be put into a window")));
+            return Err(Error::data(format!(
+                "the event time {} is too far from 1970 to be put into a window",
+                moment_text(time)
+            )));
         }
         Ok(end as i64)
     }

@@ -370,7 +370,7 @@ fn watermark(
         Some((expr, DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, _), _)) => Ok(Some((rowtime, expr))),
         Some((_, other, _)) => Err(vec![
             Error::sql(format!(
-                "a watermark must be a time stamp like its column, this expression is a {}",
+                "a watermark must be a time stamp like its column, this expression has the type {}",
                 flink_type(&other)
             ))
             .at(span_of(&watermark.expr).unwrap_or(watermark.span))

@@ -188,12 +188,21 @@ fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
     let name = names::new_name(cursor, "a column name")?;
     let kind = match cursor.take_keyword("AS") {
         true => ColumnDefKind::Computed(computed(cursor)?),
+        // a watermark that lacks its second word
+        false if name.value.eq_ignore_ascii_case("WATERMARK") && follows_as(cursor) => {
+            return Err(cursor.expected("FOR"));
+        }
         false => stored(cursor, &name, table)?,
     };
     let comment = comment(cursor)?;
     let span = cursor.span_from(start);
     table.columns.push(ColumnDef { name, kind, comment, span });
     Ok(())
+}
+
+/// Whether a word and AS come next.
+fn follows_as(cursor: &Cursor<'_>) -> bool {
+    matches!((cursor.peek(), cursor.peek_at(1)), (Some(Token::Word(_)), Some(next)) if is_keyword(next, "AS"))
 }
 
 fn computed(cursor: &mut Cursor<'_>) -> Result<Expr> {

@@ -158,6 +158,12 @@ pub(super) fn is_reserved(word: &str) -> bool {
     RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word))
 }
 
+/// `word` is no column in an expression unless it stands in back-ticks. Units of time are words of functions, too.
+pub(crate) fn is_no_column(word: &str) -> bool {
+    const UNITS: [&str; 6] = ["year", "month", "day", "hour", "minute", "second"];
+    is_reserved(word) && !UNITS.iter().any(|unit| unit.eq_ignore_ascii_case(word))
+}
+
 /// `word` is reserved, and a reader who writes it where it cannot stand may well mean a name: `value`,
 /// `timestamp`, but not `FROM`.
 pub(super) fn is_likely_name(word: &str) -> bool {
@@ -180,7 +186,7 @@ pub(crate) fn quoted(name: &str) -> String {
 }
 
 /// The error about a reserved word that is used as a name.
-pub(super) fn reserved(word: &str) -> Error {
+pub(crate) fn reserved(word: &str) -> Error {
     Error::sql(format!("\"{word}\" is a reserved word")).hint(format!("as a name, put it in back-ticks: `{word}`"))
 }
 

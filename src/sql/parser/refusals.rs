@@ -37,6 +37,7 @@ const STATEMENTS: &[(&[&str], &str)] = &[
     (&["DELETE"], "write the rows you want to keep with INSERT INTO … SELECT … WHERE"),
     (&["UPDATE"], "compute the new values in INSERT INTO … SELECT"),
     (&["TRUNCATE"], "empty the table in the system that has it"),
+    (&["MERGE"], "write the rows with INSERT INTO a table with a PRIMARY KEY, which keeps one row of each key"),
     (&["STOP", "JOB"], "stop the program with Ctrl-C"),
     (&["REFRESH"], "use INSERT INTO: it goes on for as long as rows come"),
     (&["HELP"], "run streamer --help"),

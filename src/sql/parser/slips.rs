@@ -24,11 +24,19 @@ const STATEMENT_STARTS: [[&str; 2]; 11] = [
     ["DROP", "TEMPORARY"],
 ];
 
+/// The beginning of a hint.
+const COMMA_MISSING: &str = "is a comma missing before";
+
 /// "expected `what`, found …" for the token at `index`, with a hint where the slip is known.
 pub(super) fn expected(what: &str, tokens: &[TokenWithSpan], index: usize) -> Error {
     let found = tokens.get(index).map_or_else(|| "the end of the statement".to_owned(), |t| shown(&t.token));
+    let hint = hint(what, tokens, index);
+    // what may stand where a query could end, in the order in which it is likely
+    let slip = hint.as_deref().is_some_and(|hint| hint.starts_with(COMMA_MISSING));
+    let query = || tokens.iter().take(index).any(|t| is_keyword(&t.token, "SELECT"));
+    let what = if slip && what.contains("the end") && query() { "\",\" or a clause" } else { what };
     let error = Error::sql(format!("expected {what}, found {found}"));
-    match hint(what, tokens, index) {
+    match hint {
         Some(hint) => error.hint(hint),
         None => error,
     }
@@ -50,6 +58,12 @@ fn hint(what: &str, tokens: &[TokenWithSpan], index: usize) -> Option<String> {
         && let Some(meant) = meant(word)
     {
         return Some(format!("did you mean {meant} instead of \"{}\"?", word.value));
+    }
+    if let Some(hint) = form(tokens.get(..index)?, token) {
+        return Some(hint);
+    }
+    if *token == Token::LParen && matches!(previous, Some(Token::Word(word)) if takes_no_length(&word.value)) {
+        return Some("the type takes no length: leave the parentheses out".to_owned());
     }
     let query = is_keyword(token, "SELECT") || is_keyword(token, "WITH");
     if ends && (starts_statement(tokens, index) || query && previous == Some(&Token::RParen)) {
@@ -76,11 +90,68 @@ fn hint(what: &str, tokens: &[TokenWithSpan], index: usize) -> Option<String> {
         return open_parenthesis(tokens.get(..index)?)
             .map(|span| format!("the \"(\" in line {}, column {} is not closed", span.line, span.column));
     }
+    if let Some(hint) = unfinished(what, token, previous) {
+        return Some(hint.to_owned());
+    }
     let starts_value = matches!(token, Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_));
     let list = closes || ends || what.contains("\",\"") || what.contains("\"]\"");
     (list && starts_value && !is_clause(token) && previous.is_some_and(ends_value))
-        .then(|| format!("is a comma missing before {}?", shown(token)))
+        .then(|| format!("{COMMA_MISSING} {}?", shown(token)))
 }
+
+/// Functions that are written with words, and how.
+const FORMS: [(&str, &str); 9] = [
+    ("CAST", "CAST(value AS type)"),
+    ("TRY_CAST", "TRY_CAST(value AS type)"),
+    ("SUBSTRING", "SUBSTRING(text, start [, length])"),
+    ("TRIM", "TRIM(text), or TRIM(BOTH | LEADING | TRAILING characters FROM text)"),
+    ("POSITION", "POSITION(search IN text)"),
+    ("OVERLAY", "OVERLAY(text PLACING other FROM start [FOR length])"),
+    ("EXTRACT", "EXTRACT(unit FROM time), as EXTRACT(HOUR FROM ts)"),
+    ("CEIL", "CEIL(number), or CEIL(time TO unit), as CEIL(ts TO HOUR)"),
+    ("FLOOR", "FLOOR(number), or FLOOR(time TO unit), as FLOOR(ts TO HOUR)"),
+];
+
+/// How the function is written whose parenthesis is open before `token`, if it has words of its own.
+fn form(before: &[TokenWithSpan], token: &Token) -> Option<String> {
+    let open = last_open(before)?;
+    let name = &before.get(open.checked_sub(1)?)?.token;
+    // a word that begins a clause stands behind a call that was not closed
+    let closed = !is_clause(token) || ["AS", "FROM", "FOR", "IN", "TO"].iter().any(|word| is_keyword(token, word));
+    let (_, usage) = FORMS.iter().find(|(form, _)| is_keyword(name, form)).filter(|_| closed)?;
+    Some(format!("write {usage}"))
+}
+
+fn takes_no_length(name: &str) -> bool {
+    ["TINYINT", "SMALLINT", "INT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "STRING", "BYTES", "BOOLEAN", "DATE"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// What is missing where a construct was begun and not finished.
+fn unfinished(what: &str, token: &Token, previous: Option<&Token>) -> Option<&'static str> {
+    let behind = |word: &str| previous.is_some_and(|previous| is_keyword(previous, word));
+    Some(match what {
+        "END" => "a CASE ends with END: CASE WHEN condition THEN value ELSE other END",
+        "AND" => "write BETWEEN low AND high",
+        _ if what.starts_with(AFTER_IS) => "write IS NULL, IS NOT NULL, IS TRUE or IS FALSE; compare with = otherwise",
+        _ if what.contains("expression") && is_keyword(token, "FROM") && behind("SELECT") => {
+            "name columns behind SELECT, or write SELECT * for all"
+        }
+        _ if what.contains("expression") && *token == Token::RParen && previous == Some(&Token::LParen) => {
+            "write a value between the parentheses"
+        }
+        "\"(\"" if is_keyword(token, "SELECT") => "a query of WITH stands in parentheses: WITH name AS (SELECT …)",
+        _ if what.contains("the end") && is_keyword(token, "END") => "is a \";\" missing before END?",
+        _ if what.contains("the end") && *token == Token::LParen => {
+            "options stand behind the word WITH: WITH ('key' = 'value')"
+        }
+        _ => return None,
+    })
+}
+
+/// How the sentence about what may follow IS begins.
+const AFTER_IS: &str = "NULL, TRUE";
 
 /// The clause behind FROM that a word was meant to begin; sqlparser has taken it for an alias.
 fn meant(word: &Word) -> Option<&'static str> {
@@ -138,17 +209,22 @@ fn is_clause(token: &Token) -> bool {
 
 /// The last `(` that is not closed.
 fn open_parenthesis(tokens: &[TokenWithSpan]) -> Option<Span> {
+    last_open(tokens).and_then(|at| tokens.get(at)).map(span_of)
+}
+
+/// Its place among the tokens.
+fn last_open(tokens: &[TokenWithSpan]) -> Option<usize> {
     let mut open = Vec::new();
-    for token in tokens {
+    for (at, token) in tokens.iter().enumerate() {
         match token.token {
-            Token::LParen => open.push(token),
+            Token::LParen => open.push(at),
             Token::RParen => {
                 open.pop();
             }
             _ => {}
         }
     }
-    open.last().map(|token| span_of(token))
+    open.last().copied()
 }
 
 fn starts_statement(tokens: &[TokenWithSpan], index: usize) -> bool {
@@ -182,6 +258,11 @@ pub(super) fn translate(error: &ParserError, cursor: &Cursor<'_>) -> Error {
     if message.starts_with("Expected an expression, found") {
         // of this message alone sqlparser gives the place behind
         index = index.saturating_sub(1);
+    }
+    if message == "Expected 'FROM' or ','"
+        && let Some(at) = extract_without_from(tokens)
+    {
+        return expected("FROM", tokens, at).at(cursor.span_at(at));
     }
     if let Some(error) = refusals::construct(tokens, index) {
         return error;
@@ -217,6 +298,17 @@ pub(super) fn translate(error: &ParserError, cursor: &Cursor<'_>) -> Error {
     }
 }
 
+/// The token behind `EXTRACT(unit` that is not FROM: here sqlparser gives no place.
+fn extract_without_from(tokens: &[TokenWithSpan]) -> Option<usize> {
+    let at = tokens.windows(4).position(|window| match window {
+        [name, open, _, from] => {
+            is_keyword(&name.token, "EXTRACT") && open.token == Token::LParen && !is_keyword(&from.token, "FROM")
+        }
+        _ => false,
+    });
+    at.map(|at| at + 3)
+}
+
 fn split_location(text: &str) -> (&str, Option<(u64, u64)>) {
     let Some((message, place)) = text.rsplit_once(" at Line: ") else {
         return (text, None);
@@ -235,6 +327,8 @@ fn in_words(what: &str) -> String {
     match what {
         "end of statement" => "the end of the statement".to_owned(),
         "identifier" => "a name".to_owned(),
+        "date/time field" => "a unit of time".to_owned(),
+        choice if choice.starts_with("[NOT] NULL | TRUE") => format!("{AFTER_IS}, FALSE, UNKNOWN or DISTINCT FROM"),
         symbol if symbol.chars().all(|c| c.is_ascii_punctuation()) => format!("\"{symbol}\""),
         other => other.to_owned(),
     }

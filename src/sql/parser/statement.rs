@@ -85,6 +85,9 @@ fn unknown(cursor: &Cursor<'_>) -> Error {
             if known && cursor.peek_at(1).is_some() {
                 let mut next = cursor.clone();
                 next.advance();
+                if next.at_keyword("TEMPORARY") && next.peek_at(1).is_some() {
+                    next.advance();
+                }
                 let kinds = ["TABLE", "VIEW", "TEMPORARY", "INTO", "STATEMENT"];
                 let found = next.raw(next.index(), next.index() + 1).to_owned();
                 let what = match word.value.to_ascii_uppercase().as_str() {

@@ -165,7 +165,7 @@ fn base_type(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {
         "BINARY" | "VARBINARY" => sized(cursor, &name, DataType::Binary),
         "TIME" => time(cursor),
         "TIMESTAMP" => timestamp(cursor),
-        "TIMESTAMP_LTZ" => Ok(timestamp_type(precision(cursor, 6)?, true)),
+        "TIMESTAMP_LTZ" => Ok(timestamp_type(precision(cursor, "TIMESTAMP_LTZ", 6)?, true)),
         "ARRAY" => Ok(array(&element(cursor, depth)?)),
         "MULTISET" => Ok(multiset(&element(cursor, depth)?)),
         "MAP" => map(cursor, depth),
@@ -199,36 +199,50 @@ fn plain(text: &str, data_type: DataType) -> SqlType {
 }
 
 /// `(n)` with `n` in `min..=max`; `None` if there are no parentheses.
-fn argument(cursor: &mut Cursor<'_>, what: &str, min: u32, max: u32) -> Result<Option<u32>> {
+fn argument(cursor: &mut Cursor<'_>, what: &str, (min, max): (u32, u32), hint: &str) -> Result<Option<u32>> {
     if !cursor.take(&Token::LParen) {
         return Ok(None);
     }
-    let value = number(cursor, what, min, max)?;
+    let value = number(cursor, what, (min, max), hint)?;
     cursor.expect(&Token::RParen)?;
     Ok(Some(value))
 }
 
-fn number(cursor: &mut Cursor<'_>, what: &str, min: u32, max: u32) -> Result<u32> {
+fn number(cursor: &mut Cursor<'_>, what: &str, (min, max): (u32, u32), hint: &str) -> Result<u32> {
     let Some(Token::Number(text, _)) = cursor.peek() else {
         return Err(cursor.expected("a number"));
     };
     let value = text.parse::<u32>().ok().filter(|n| (min..=max).contains(n));
-    let error = || Error::sql(format!("{what} must be between {min} and {max}, not {text}")).at(cursor.span());
+    let error =
+        || Error::sql(format!("{what} must be between {min} and {max}, not {text}")).at(cursor.span()).hint(hint);
     let value = value.ok_or_else(error)?;
     cursor.advance();
     Ok(value)
 }
 
-fn precision(cursor: &mut Cursor<'_>, default: u32) -> Result<u32> {
-    Ok(argument(cursor, "the precision", 0, 9)?.unwrap_or(default))
+/// The digits of the fraction of a second of type `name`.
+fn precision(cursor: &mut Cursor<'_>, name: &str, default: u32) -> Result<u32> {
+    let hint =
+        format!("it is the number of digits of a second's fraction: {name}(3) has milliseconds, {name}(9) nanoseconds");
+    Ok(argument(cursor, &format!("the precision of {name}"), (0, 9), &hint)?.unwrap_or(default))
 }
 
 fn decimal(cursor: &mut Cursor<'_>) -> Result<SqlType> {
     let (mut precision, mut scale) = (10, 0);
     if cursor.take(&Token::LParen) {
-        precision = number(cursor, "the precision of a DECIMAL", 1, 38)?;
+        precision = number(
+            cursor,
+            "the precision of a DECIMAL",
+            (1, 38),
+            "a DECIMAL has 38 digits at most, those behind the point among them; DOUBLE takes larger numbers",
+        )?;
         if cursor.take(&Token::Comma) {
-            scale = number(cursor, "the scale of a DECIMAL", 0, precision)?;
+            scale = number(
+                cursor,
+                "the scale of a DECIMAL",
+                (0, precision),
+                "the first number counts all digits, the second those behind the point: DECIMAL(10, 2)",
+            )?;
         }
         cursor.expect(&Token::RParen)?;
     }
@@ -239,7 +253,13 @@ fn decimal(cursor: &mut Cursor<'_>) -> Result<SqlType> {
 
 fn sized(cursor: &mut Cursor<'_>, name: &str, data_type: DataType) -> Result<SqlType> {
     let varying = name.starts_with("VAR");
-    let length = argument(cursor, "the length", 1, LENGTH_MAX)?.unwrap_or(if varying { LENGTH_MAX } else { 1 });
+    let unbounded = if name.ends_with("BINARY") { "BYTES" } else { "STRING" };
+    let hint = format!("write {unbounded} for any length");
+    let length = argument(cursor, &format!("the length of {name}"), (1, LENGTH_MAX), &hint)?.unwrap_or(if varying {
+        LENGTH_MAX
+    } else {
+        1
+    });
     let text = match (name, length) {
         ("VARCHAR", LENGTH_MAX) => "STRING".to_owned(),
         ("VARBINARY", LENGTH_MAX) => "BYTES".to_owned(),
@@ -249,13 +269,13 @@ fn sized(cursor: &mut Cursor<'_>, name: &str, data_type: DataType) -> Result<Sql
 }
 
 fn time(cursor: &mut Cursor<'_>) -> Result<SqlType> {
-    let precision = precision(cursor, 0)?;
+    let precision = precision(cursor, "TIME", 0)?;
     cursor.take_keywords(&["WITHOUT", "TIME", "ZONE"]);
     Ok(plain(&format!("TIME({precision})"), DataType::Time32(TimeUnit::Millisecond)))
 }
 
 fn timestamp(cursor: &mut Cursor<'_>) -> Result<SqlType> {
-    let precision = precision(cursor, 6)?;
+    let precision = precision(cursor, "TIMESTAMP", 6)?;
     let start = cursor.index();
     if cursor.take_keywords(&["WITH", "TIME", "ZONE"]) {
         return Err(refusals::unsupported("type \"TIMESTAMP WITH TIME ZONE\"", cursor.span_from(start))

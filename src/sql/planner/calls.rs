@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, NullTreatment,
-    UnaryOperator, Value,
+    self, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    NullTreatment, UnaryOperator, Value,
 };
 
 use crate::error::{Error, Span};
@@ -70,7 +70,8 @@ pub(super) fn misplaced(
         let error = Error::sql("UNNEST makes rows of an array: it stands in FROM, not in an expression").or_at(place);
         return Some(error.hint(format!("write FROM … CROSS JOIN UNNEST({array}) AS t (x), and x here")));
     }
-    if !function.within_group.is_empty() {
+    // what does not exist is told so
+    if !function.within_group.is_empty() && registry.knows(upper) {
         let error = Error::sql(format!("{upper} … WITHIN GROUP is not supported")).or_at(place);
         return Some(error.hint("leave it out: values come in the order of the rows"));
     }
@@ -114,6 +115,11 @@ pub(super) fn wrong_arguments(function: &Function, upper: &str, place: Option<Sp
         None => error.or_at(place),
     };
     if upper == "COUNT" {
+        let star = |arg: &FunctionArg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Wildcard));
+        if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) && list.args.iter().any(star) {
+            let error = Error::sql("COUNT(DISTINCT *) is not supported").or_at(place);
+            return Some(error.hint("name the column whose values are counted: COUNT(DISTINCT column)"));
+        }
         let error = || Error::sql("COUNT does not work without arguments").or_at(place);
         return list.args.is_empty().then(|| error().hint("write COUNT(*) for all rows, or COUNT(value)"));
     }

@@ -78,6 +78,11 @@ fn operator(expr: &Expr) -> Option<Error> {
                 .or_at(place_of(expr))
                 .hint(format!("write {left} {compare_op} ALL (…) with the values in parentheses"))
         }
+        Expr::Like { escape_char: Some(escape), .. } | Expr::SimilarTo { escape_char: Some(escape), .. } if matches!(&escape.value, Value::SingleQuotedString(text) if text.chars().count() != 1) => {
+            Error::sql(format!("ESCAPE takes one character, and {escape} is none"))
+                .or_at(from_parser(escape.span).or_else(|| place_of(expr)))
+                .hint("write one behind it, as in ESCAPE '!'")
+        }
         Expr::MemberOf(member) => {
             let hint = format!("write ARRAY_CONTAINS({}, {})", plain(&member.array), member.value);
             unsupported("MEMBER OF", expr, hint)
@@ -184,6 +189,11 @@ fn construct(expr: &Expr) -> Option<Error> {
         }
         Expr::Cast { format: Some(_), .. } | Expr::Cast { array: true, .. } => {
             unsupported("this form of CAST", expr, "write CAST(… AS type)")
+        }
+        Expr::Substring { substring_from: None, substring_for: None, .. } => {
+            Error::sql("SUBSTRING does not work without a start")
+                .or_at(place_of(expr))
+                .hint("write SUBSTRING(text, start [, length])")
         }
         Expr::Extract { field, expr: value, .. } => return unit(field, expr, value),
         Expr::Floor { field: CeilFloorKind::DateTimeField(field), expr: value }

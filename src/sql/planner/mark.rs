@@ -68,6 +68,7 @@ fn placed(expr: Expr, place: Span) -> Expr {
             *both.right = placed(*both.right, place);
             Expr::BinaryExpr(both)
         }
+        Expr::Not(inner) => Expr::Not(Box::new(placed(*inner, place))),
         // casts in aggregates have names
         Expr::Alias(mut named) => {
             *named.expr = placed(*named.expr, place);

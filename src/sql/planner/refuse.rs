@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::error::{Error, Span};
 use crate::functions;
+use crate::sql::parser::names;
 use crate::sql::planner::calls::{self, Clause};
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::{from_parser, span_of};
@@ -289,6 +290,8 @@ impl Expressions<'_> {
     fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::Function(function) => self.function(function),
+            Expr::Identifier(name) => self.name(name),
+            Expr::CompoundIdentifier(parts) => parts.iter().for_each(|part| self.name(part)),
             Expr::Subquery(_) if !self.inside_queries && !self.is_told(expr) => {
                 self.subquery("a scalar subquery", expr)
             }
@@ -358,7 +361,10 @@ impl Expressions<'_> {
             let error = Error::sql(format!("\"{name}\" is a word of SQL, and no function here")).or_at(place);
             self.errors.push(match unsupported_function(&upper, place) {
                 Some(known) => known,
-                None => error.hint(format!("a column of that name is written in back-ticks: `{name}`")),
+                None => {
+                    let word = name.rsplit('.').next().unwrap_or(&name);
+                    error.hint(format!("a column of that name is written in back-ticks: `{word}`"))
+                }
             });
             return;
         }
@@ -379,8 +385,25 @@ impl Expressions<'_> {
             _ if group_window_part(&upper) => {
                 error.hint("use the columns window_start, window_end and window_time of FROM TABLE(TUMBLE(…))")
             }
-            _ => unsupported_function(&upper, place).unwrap_or_else(|| error.nearest(&name, functions::names())),
+            _ => unsupported_function(&upper, place).unwrap_or_else(|| {
+                match functions::FOREIGN.iter().find(|(foreign, _)| *foreign == upper) {
+                    Some((_, flink)) => error.hint(format!("Flink has for it: {flink}")),
+                    None => error.nearest(&name, functions::names()),
+                }
+            }),
         });
+    }
+
+    /// A word that Flink reads as a name only in back-ticks; ad-hoc queries, which no Flink will see, may do without.
+    /// What has no place was not written by anybody.
+    fn name(&mut self, name: &ast::Ident) {
+        if !self.inside_queries
+            && name.quote_style.is_none()
+            && let Some(place) = from_parser(name.span)
+            && names::is_no_column(&name.value)
+        {
+            self.errors.push(names::reserved(&name.value).at(place));
+        }
     }
 
     fn over_function(&mut self, upper: &str, place: Option<Span>) {

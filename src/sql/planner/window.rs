@@ -25,6 +25,7 @@ use crate::sql::planner::context::Relation;
 use crate::sql::planner::errors::{from_parser, span_of};
 use crate::sql::planner::interval::{self, Length};
 use crate::sql::planner::unnest::unnest_rows;
+use crate::time::length_text;
 
 /// Names of the columns a window function adds, in order.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
@@ -615,7 +616,8 @@ impl Call {
 }
 
 fn not_multiple(function: &str, size_ms: i64, part: &str, part_ms: i64) -> Error {
-    Error::sql(format!("the size of the window ({size_ms} ms) is not a multiple of its {part} ({part_ms} ms)"))
+    let (size, length) = (length_text(size_ms), length_text(part_ms));
+    Error::sql(format!("the size of the window ({size}) is not a multiple of its {part} ({length})"))
         .hint(format!("{part} comes first: {function}(TABLE t, DESCRIPTOR(ts), {part}, size)"))
 }
 

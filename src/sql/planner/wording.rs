@@ -245,8 +245,11 @@ fn of_operator(left: &Expr, op: &BinaryOperator, right: &Expr, one: &str, other:
     use BinaryOperator as B;
     match op {
         B::Eq | B::NotEq | B::Lt | B::LtEq | B::Gt | B::GtEq | B::Spaceship => {
-            Error::sql(format!("{one} and {other} cannot be compared"))
-                .hint(format!("convert one side: CAST({left} AS …) {op} {right}"))
+            Error::sql(format!("{one} and {other} cannot be compared")).hint(match (one, other) {
+                ("BOOLEAN", _) => format!("it is a condition by itself: write {left}, or NOT {left}"),
+                (_, "BOOLEAN") => format!("it is a condition by itself: write {right}, or NOT {right}"),
+                _ => format!("convert one side: CAST({left} AS …) {op} {right}"),
+            })
         }
         B::And | B::Or | B::Xor => {
             let wrong = if one == "BOOLEAN" { other } else { one };

@@ -141,6 +141,8 @@ impl Preparation<'_> {
                 // a text that is compared is read in the type of the other side
                 _ => is_comparison(op) && (is_text(left) || is_text(right)),
             },
+            // their patterns may be none
+            ast::Expr::SimilarTo { .. } | ast::Expr::Like { escape_char: Some(_), .. } => true,
             ast::Expr::Function(call) => {
                 let name = call.name.to_string().replace('`', "").to_lowercase();
                 call.over.is_none() && self.registry.scalar(&name).is_some()

@@ -499,7 +499,8 @@ fn failure(doing: &str, path: &Path, error: io::Error) -> Error {
 }
 
 fn chosen_by(error: Error) -> Error {
-    error.hint("the state directory is chosen with --state")
+    let remedy = error.hint_text().map_or_else(String::new, |remedy| format!("{remedy}; "));
+    error.hint(format!("{remedy}the state directory is chosen with --state"))
 }
 
 #[cfg(test)]

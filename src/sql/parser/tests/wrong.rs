@@ -11,12 +11,7 @@ pub(super) const WRONG: &[Wrong] = &[
     ("EXECUTE t", (1, 9, 10), "expected STATEMENT SET, found \"t\"", ""),
     ("42", (1, 1, 3), "expected a statement, found \"42\"", "statements start with CREATE, INSERT, SELECT, SET, …"),
     ("INSERT INT t SELECT 1", (1, 8, 11), "expected INTO, found \"INT\"", ""),
-    (
-        "SELECT a b c FROM t",
-        (1, 12, 13),
-        "expected the end of the statement, found \"c\"",
-        "is a comma missing before \"c\"?",
-    ),
+    ("SELECT a b c FROM t", (1, 12, 13), "expected \",\" or a clause, found \"c\"", "is a comma missing before \"c\"?"),
     (
         "SELECT a,\n  b,\nFROM t",
         (3, 1, 5),
@@ -75,7 +70,12 @@ pub(super) const WRONG: &[Wrong] = &[
         "the argument behind \"=>\" cannot be read",
     ),
     ("SELECT CAST(a AS TEXT) FROM t", (1, 18, 22), "type \"TEXT\" does not exist", "use STRING"),
-    ("SELECT CAST(a AS TIMESTAMP(10)) FROM t", (1, 28, 30), "the precision must be between 0 and 9, not 10", ""),
+    (
+        "SELECT CAST(a AS TIMESTAMP(10)) FROM t",
+        (1, 28, 30),
+        "the precision of TIMESTAMP must be between 0 and 9, not 10",
+        "it is the number of digits of a second's fraction: TIMESTAMP(3) has milliseconds, TIMESTAMP(9) nanoseconds",
+    ),
     ("SELECT ? FROM t", (1, 8, 9), "expected an expression, found \"?\"", ""),
     (
         "SELECT a FROM x.y.t",
@@ -135,10 +135,20 @@ pub(super) const WRONG: &[Wrong] = &[
         "CREATE TABLE t (a DECIMAL(39, 2))",
         (1, 27, 29),
         "the precision of a DECIMAL must be between 1 and 38, not 39",
-        "",
+        "a DECIMAL has 38 digits at most, those behind the point among them; DOUBLE takes larger numbers",
     ),
-    ("CREATE TABLE t (a DECIMAL(5, 6))", (1, 30, 31), "the scale of a DECIMAL must be between 0 and 5, not 6", ""),
-    ("CREATE TABLE t (a TIMESTAMP(10))", (1, 29, 31), "the precision must be between 0 and 9, not 10", ""),
+    (
+        "CREATE TABLE t (a DECIMAL(5, 6))",
+        (1, 30, 31),
+        "the scale of a DECIMAL must be between 0 and 5, not 6",
+        "the first number counts all digits, the second those behind the point: DECIMAL(10, 2)",
+    ),
+    (
+        "CREATE TABLE t (a TIMESTAMP(10))",
+        (1, 29, 31),
+        "the precision of TIMESTAMP must be between 0 and 9, not 10",
+        "it is the number of digits of a second's fraction: TIMESTAMP(3) has milliseconds, TIMESTAMP(9) nanoseconds",
+    ),
     (
         "CREATE TABLE t (a INTERVAL DAY)",
         (1, 19, 27),
@@ -438,11 +448,16 @@ pub(super) const WRONG: &[Wrong] = &[
     ),
     ("SELECT a FROM t WHERE", (1, 22, 23), "expected an expression, found the end of the statement", ""),
     ("SELECT a FROM t GROUP a", (1, 17, 22), "expected the end of the statement, found \"GROUP\"", ""),
-    ("SELECT FROM t", (1, 8, 12), "expected an expression, found \"FROM\"", ""),
+    (
+        "SELECT FROM t",
+        (1, 8, 12),
+        "expected an expression, found \"FROM\"",
+        "name columns behind SELECT, or write SELECT * for all",
+    ),
     (
         "SELECT a FROM t t2 t3",
         (1, 20, 22),
-        "expected the end of the statement, found \"t3\"",
+        "expected \",\" or a clause, found \"t3\"",
         "is a comma missing before \"t3\"?",
     ),
     (

@@ -1,0 +1,6 @@
+CREATE TABLE t (a DECIMAL(50, 2), b TIMESTAMP(12), c VARCHAR(0), d CHAR(0), e DECIMAL(3, 5), f TIME(12),
+  g TIMESTAMP_LTZ(10), h BINARY(0), i VARCHAR(3000000000), j INT(11), k STRING(3), l DOUBLE(3, 2))
+WITH ('connector' = 'print');
+CREATE TABLE r (v INT) WITH ('connector' = 'datagen');
+SELECT CAST(v AS DECIMAL(39, 0)) FROM r;
+SELECT CAST(v AS VARCHAR(0)) FROM r;
