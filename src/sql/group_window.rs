@@ -16,7 +16,8 @@ use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 use crate::error::Error;
 use crate::sql::parser::dialect::{TABLE_ARGUMENT, call_with};
 use crate::sql::planner::errors::span_of;
-use crate::sql::planner::window::{GROUP_WINDOW_COLUMNS, is_window_function};
+use crate::sql::planner::window::GROUP_WINDOW_COLUMNS;
+use crate::sql::planner::window_call::is_window_function;
 
 /// Rewrites every group window of a query.
 ///

@@ -3,9 +3,13 @@
 mod ddl;
 mod dialect;
 
-use super::*;
-
 mod windowed;
+
+use super::*;
+use crate::connectors;
+use crate::plan::NodeKind;
+use crate::sql::planner::expr::flink_type;
+use crate::table::ColumnKind;
 
 const SOURCE: &str = "CREATE TABLE readings (
   device_id STRING NOT NULL,

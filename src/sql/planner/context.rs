@@ -28,7 +28,7 @@ use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::locate::asked;
 use crate::sql::planner::mark::marker;
 use crate::sql::planner::unnest::UnnestTables;
-use crate::sql::planner::window::WindowTables;
+use crate::sql::planner::window_call::WindowTables;
 
 /// The functions a script can call, by lower-case name.
 #[derive(Debug, Clone, Default)]

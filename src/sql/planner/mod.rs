@@ -28,6 +28,7 @@ pub(crate) mod sink;
 pub(crate) mod unnest;
 pub(crate) mod values;
 pub(crate) mod window;
+pub(crate) mod window_call;
 pub(crate) mod wording;
 
 use std::sync::Arc;

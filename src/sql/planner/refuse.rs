@@ -15,7 +15,7 @@ use crate::sql::parser::names;
 use crate::sql::planner::calls::{self, Clause};
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::{from_parser, span_of};
-use crate::sql::planner::window::is_window_function;
+use crate::sql::planner::window_call::is_window_function;
 use crate::sql::planner::{forms, frame};
 
 /// Nesting of one expression; far above what people write, far below what could hurt.
