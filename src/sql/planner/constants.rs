@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, StructArray};
+use arrow::array::{Array, AsArray, ListArray, RecordBatch, RecordBatchOptions, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
@@ -15,85 +15,111 @@ use datafusion::common::{DFSchema, JoinType, ScalarValue};
 use datafusion::logical_expr::utils::{conjunction, disjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, lit};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{NodeKind, Unnest};
 use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, Used, stand_in};
 use crate::sql::planner::values;
+use crate::sql::planner::wording::in_sql_types;
 
-/// Rows of constants that a stream can be joined with: each row of the stream is compared with all.
-const ROWS_MAX: usize = 1_000;
+/// Rows of constants that a stream can be joined with: each row of the stream is paired with all.
+const ROWS_MAX: usize = 100;
 
 /// Whether a join is one with constant rows, which needs no window.
 pub(super) fn joins(join: &Join) -> bool {
-    constant_side(join).is_some()
+    constant_side(join).is_ok_and(|side| side.is_some())
 }
 
 /// The rows of the constant side, and whether it is the left one.
-fn constant_side(join: &Join) -> Option<(RecordBatch, bool)> {
-    match join.join_type {
-        JoinType::Inner => match rows(&join.right) {
+///
+/// # Errors
+/// As [`rows`].
+fn constant_side(join: &Join) -> Result<Option<(RecordBatch, bool)>> {
+    Ok(match join.join_type {
+        JoinType::Inner => match rows(&join.right)? {
             Some(rows) => Some((rows, false)),
-            None => Some((rows(&join.left)?, true)),
+            None => rows(&join.left)?.map(|rows| (rows, true)),
         },
-        JoinType::LeftSemi => Some((rows(&join.right)?, false)),
+        JoinType::LeftSemi => rows(&join.right)?.map(|rows| (rows, false)),
         _ => None,
-    }
+    })
 }
 
 /// Whether one side of a join is rows of constants, whatever the kind of the join.
 pub(super) fn has_constant_side(join: &Join) -> bool {
-    [&join.left, &join.right].into_iter().any(|side| rows(side).is_some())
+    [&join.left, &join.right].into_iter().any(|side| rows(side).is_ok_and(|rows| rows.is_some()))
 }
 
-/// The rows of a query that reads no table; `None`: it reads one, has more than [`ROWS_MAX`], or rows that fail.
-fn rows(plan: &LogicalPlan) -> Option<RecordBatch> {
+/// The rows of a query that reads no table; `None`: it reads one.
+///
+/// # Errors
+/// `Sql` if it has more than [`ROWS_MAX`], or a constant that cannot be computed.
+fn rows(plan: &LogicalPlan) -> Result<Option<RecordBatch>> {
     let rows = match plan {
-        LogicalPlan::Values(values) => values::constant_rows(values).ok()??,
+        LogicalPlan::Values(values) => values::constant_rows(values)?,
         LogicalPlan::EmptyRelation(empty) => {
             let count = RecordBatchOptions::new().with_row_count(Some(usize::from(empty.produce_one_row)));
-            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &count).ok()?
+            Some(RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &count)?)
         }
         LogicalPlan::SubqueryAlias(alias) => rows(&alias.input)?,
-        LogicalPlan::Projection(projection) => {
-            let input = rows(&projection.input)?;
-            computed(&projection.expr, projection.input.schema(), &input)?
-        }
-        LogicalPlan::Filter(filter) => {
-            let input = rows(&filter.input)?;
-            let kept = computed(std::slice::from_ref(&filter.predicate), filter.input.schema(), &input)?;
-            filter_record_batch(&input, kept.column(0).as_any().downcast_ref::<BooleanArray>()?).ok()?
-        }
+        LogicalPlan::Projection(projection) => match rows(&projection.input)? {
+            Some(input) => Some(computed(&projection.expr, projection.input.schema(), &input)?),
+            None => None,
+        },
+        LogicalPlan::Filter(filter) => match rows(&filter.input)? {
+            Some(input) => {
+                let kept = computed(std::slice::from_ref(&filter.predicate), filter.input.schema(), &input)?;
+                Some(filter_record_batch(&input, kept.column(0).as_boolean())?)
+            }
+            None => None,
+        },
         LogicalPlan::Union(union) => {
-            let inputs = union.inputs.iter().map(|input| rows(input)).collect::<Option<Vec<_>>>()?;
-            let schema = inputs.first()?.schema();
-            let named = inputs.iter().map(|rows| {
-                let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-                RecordBatch::try_new_with_options(Arc::clone(&schema), rows.columns().to_vec(), &options).ok()
-            });
-            concat_batches(&schema, &named.collect::<Option<Vec<_>>>()?).ok()?
+            let inputs = union.inputs.iter().map(|input| rows(input)).collect::<Result<Option<Vec<_>>>>()?;
+            inputs.map(|inputs| together(&inputs)).transpose()?
         }
-        _ => return None,
+        _ => None,
     };
-    (rows.num_rows() <= ROWS_MAX).then_some(rows)
+    match rows {
+        Some(rows) if rows.num_rows() > ROWS_MAX => {
+            Err(Error::sql(format!("a join with {} rows of constants, {ROWS_MAX} are possible", rows.num_rows()))
+                .detail("Every row of the stream is paired with each of them.")
+                .hint("write fewer, a CASE, or a condition k IN ('a', 'b')"))
+        }
+        rows => Ok(rows),
+    }
+}
+
+/// The rows of several, one after the other, with the names of the first.
+fn together(inputs: &[RecordBatch]) -> Result<RecordBatch> {
+    let schema = inputs.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+    let named = inputs.iter().map(|rows| {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&schema), rows.columns().to_vec(), &options)
+    });
+    Ok(concat_batches(&schema, &named.collect::<std::result::Result<Vec<_>, _>>()?)?)
 }
 
 /// Expressions over constant rows.
-fn computed(exprs: &[Expr], names: &DFSchema, input: &RecordBatch) -> Option<RecordBatch> {
-    let compiler = Compiler::bare(&input.schema()).ok()?;
+///
+/// # Errors
+/// `Sql` for a constant that cannot be computed.
+fn computed(exprs: &[Expr], names: &DFSchema, input: &RecordBatch) -> Result<RecordBatch> {
+    let compiler = Compiler::bare(&input.schema())?;
     let places: Vec<Expr> = (0..input.num_columns()).map(place).collect();
-    let columns = exprs.iter().map(|expr| {
-        let compiled = compiler.expr(&resolve(expr, names, &places).ok()?).ok()?;
-        compiled.expr.evaluate(input).ok()?.into_array(input.num_rows()).ok()
-    });
-    let columns = columns.collect::<Option<Vec<_>>>()?;
+    let column = |expr: &Expr| {
+        let compiled = compiler.expr(&resolve(expr, names, &places)?)?;
+        let value = compiled.expr.evaluate(input).and_then(|value| value.into_array(input.num_rows()));
+        // no row is to be mended: the script is wrong
+        value.map_err(|e| Error::from(e).reworded(in_sql_types).of_kind(ErrorKind::Sql))
+    };
+    let columns = exprs.iter().map(column).collect::<Result<Vec<_>>>()?;
     let fields: Vec<Field> = columns
         .iter()
         .enumerate()
         .map(|(i, column)| Field::new(format!("c{i}"), column.data_type().clone(), true))
         .collect();
     let options = RecordBatchOptions::new().with_row_count(Some(input.num_rows()));
-    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).ok()
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
 }
 
 /// All rows as one array of ROWs.
@@ -119,7 +145,7 @@ fn conditions(join: &Join) -> Vec<Expr> {
 impl Lowering<'_> {
     /// A join with rows of constants; `None`: it is none.
     pub(super) fn constant_join(&mut self, join: &Join, used: &Used) -> Result<Option<Stream>> {
-        let Some((rows, of_left)) = constant_side(join) else { return Ok(None) };
+        let Some((rows, of_left)) = constant_side(join)? else { return Ok(None) };
         let conditions = conditions(join);
         let names = join.left.schema().join(join.right.schema())?;
         let middle = join.left.schema().fields().len();

@@ -155,16 +155,16 @@ impl Refusals<'_> {
         }
     }
 
-    /// Names of columns that are written as texts.
+    /// Names of columns that are written as texts, or are words of SQL.
     fn names(&mut self, columns: &[SelectItem]) {
         for column in columns {
-            if let SelectItem::ExprWithAlias { expr, alias } = column
-                && alias.quote_style == Some('\'')
-            {
+            let SelectItem::ExprWithAlias { expr, alias } = column else { continue };
+            if alias.quote_style == Some('\'') {
                 let error = Error::sql(format!("{alias} behind {expr} is a text, and a name is expected"));
                 let hint = format!("a name stands in back-ticks: `{}`", alias.value);
                 self.errors.push(error.or_at(from_parser(alias.span)).or_at(span_of(expr)).hint(hint));
             }
+            self.errors.extend(reserved(alias));
         }
     }
 
@@ -286,6 +286,12 @@ impl Visitor for Expressions<'_> {
     }
 }
 
+/// A word of SQL where a name is written.
+fn reserved(name: &ast::Ident) -> Option<Error> {
+    let place = from_parser(name.span).filter(|_| name.quote_style.is_none() && names::is_no_column(&name.value))?;
+    Some(names::reserved(&name.value).at(place))
+}
+
 impl Expressions<'_> {
     fn expr(&mut self, expr: &Expr) {
         match expr {
@@ -397,12 +403,8 @@ impl Expressions<'_> {
     /// A word that Flink reads as a name only in back-ticks; ad-hoc queries, which no Flink will see, may do without.
     /// What has no place was not written by anybody.
     fn name(&mut self, name: &ast::Ident) {
-        if !self.inside_queries
-            && name.quote_style.is_none()
-            && let Some(place) = from_parser(name.span)
-            && names::is_no_column(&name.value)
-        {
-            self.errors.push(names::reserved(&name.value).at(place));
+        if !self.inside_queries {
+            self.errors.extend(reserved(name));
         }
     }
 

@@ -71,6 +71,33 @@ pub(super) fn negative(value: Box<Expr>, schema: &DFSchema, registry: &Registry)
     binary(BinaryExpr::new(zero, Operator::Minus, value), schema, registry).map(|minus| Transformed::yes(minus.data))
 }
 
+/// Whether an interval is one of months; `None`: it is none, or one that does not say.
+fn is_of_months(expr: &Expr) -> Option<bool> {
+    match expr {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(length)), _) => {
+            let days = length.days != 0 || length.nanoseconds != 0;
+            (days || length.months != 0).then_some(!days)
+        }
+        Expr::Alias(alias) => is_of_months(&alias.expr),
+        Expr::Negative(value) => is_of_months(value),
+        Expr::ScalarFunction(call) if call.name().starts_with("interval_") => call.args.iter().find_map(is_of_months),
+        _ => None,
+    }
+}
+
+/// Refuses months beside days: no number of days is a month.
+fn one_family(binary: &BinaryExpr) -> DfResult<()> {
+    match (is_of_months(&binary.left), is_of_months(&binary.right)) {
+        (Some(left), Some(right)) if left != right => {
+            Err(Error::sql("an INTERVAL of months and one of days do not go together")
+                .detail("A month is no number of days.")
+                .hint("add one after the other to a time stamp: ts + INTERVAL '1' MONTH + INTERVAL '1' DAY")
+                .into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The types of an operator's sides.
 struct Sides<'a> {
     left: DataType,
@@ -85,6 +112,7 @@ impl Sides<'_> {
 
     fn arithmetic(&self, binary: BinaryExpr) -> DfResult<Transformed<Expr>> {
         if self.either(|t| matches!(t, DataType::Interval(_))) {
+            one_family(&binary)?;
             return self.interval(binary);
         }
         if self.either(approximate) {
@@ -146,6 +174,7 @@ impl Sides<'_> {
     }
 
     fn comparison(&self, binary: BinaryExpr) -> DfResult<Transformed<Expr>> {
+        one_family(&binary)?;
         let BinaryExpr { left, op, right } = binary;
         let (left, right) = (*left, *right);
         if self.either(approximate) && !self.either(DataType::is_string) {
