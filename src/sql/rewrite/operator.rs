@@ -159,7 +159,7 @@ impl Sides<'_> {
         let (left, op, right) = (*binary.left, binary.op, *binary.right);
         let changed = match op {
             Operator::Plus | Operator::Minus if time(&self.left) => {
-                if matches!(self.left, DataType::Timestamp(..)) && is_of_ms(&right) {
+                if is_of_ms(&right, &self.left) {
                     return Ok(Transformed::no(apply(left, op, right)));
                 }
                 let name = if op == Operator::Plus { "time_add" } else { "time_subtract" };
@@ -236,10 +236,12 @@ fn yes(transformed: Transformed<Expr>) -> Transformed<Expr> {
     Transformed::yes(transformed.data)
 }
 
-/// An interval literal without months, which DataFusion adds to a time stamp as Flink does: all clocks here are those of
-/// UTC, where a day has 24 hours.
-fn is_of_ms(interval: &Expr) -> bool {
-    matches!(interval, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(i)), _) if i.months == 0)
+/// An interval literal that DataFusion adds to a time stamp as Flink does: one without months, and beside a zone without
+/// days, which are 24 hours to Flink and days of the calendar to Arrow.
+fn is_of_ms(interval: &Expr, time: &DataType) -> bool {
+    let DataType::Timestamp(_, zone) = time else { return false };
+    matches!(interval, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(i)), _)
+        if i.months == 0 && (i.days == 0 || zone.is_none()))
 }
 
 /// The type in which two DECIMALs can be compared, where 38 digits are too few.
