@@ -109,6 +109,23 @@ fn what_is_computed_once_stays_one_step() {
     );
 }
 
+/// A multiset has its elements, a map to numbers keys and values, as Flink 2.3 shows them.
+#[test]
+fn a_map_to_numbers_is_no_multiset() {
+    let collections = "CREATE TABLE c (m MAP<STRING, INT NOT NULL>, ms MULTISET<STRING>) WITH ('connector' = 'filesystem', 'path' = 'c', 'format' = 'json');";
+    for (query, columns) in [
+        ("SELECT * FROM (SELECT m FROM c) AS c CROSS JOIN UNNEST(m) AS u", &["m", "KEY", "VALUE"][..]),
+        ("SELECT * FROM (SELECT ms FROM c) AS c CROSS JOIN UNNEST(ms) AS u (x)", &["ms", "x"]),
+    ] {
+        let script = plan(&format!("{collections}{query}")).unwrap_or_else(|e| panic!("{query}\n{e}"));
+        let columns = columns.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(script.jobs[0].kind, JobKind::Select { columns });
+    }
+    for query in ["SELECT u.x FROM c CROSS JOIN UNNEST(ms) AS u (x, n)", "SELECT MAP_KEYS(ms) FROM c"] {
+        assert!(plan(&format!("{collections}{query}")).is_err(), "{query}");
+    }
+}
+
 #[test]
 fn literals_have_flinks_types() {
     let script = plan("SELECT 1, 3000000000, 0.5, 1e3, n + 1, 'x' FROM readings;").unwrap();

@@ -11,11 +11,32 @@ use arrow::error::ArrowError;
 
 use crate::error::Result;
 
+/// Name of the entries of a MAP, as Arrow has it.
+const ENTRIES: &str = "entries";
+/// Name of the entries of a MULTISET, by which its type is told from that of a MAP to INT NOT NULL.
+const COUNTS: &str = "counts";
+
 /// `MAP<key, value>`.
 pub fn map_type(key: DataType, value: DataType, value_nullable: bool) -> DataType {
+    of_entries(ENTRIES, key, value, value_nullable)
+}
+
+/// `MULTISET<element>`: how often each element occurs.
+pub fn multiset_type(element: DataType) -> DataType {
+    of_entries(COUNTS, element, DataType::Int32, false)
+}
+
+/// The element of a multiset; `None` for another type.
+pub fn multiset_element(data_type: &DataType) -> Option<&DataType> {
+    let DataType::Map(entries, _) = data_type else { return None };
+    let (element, _) = entry_fields(data_type).filter(|_| entries.name() == COUNTS)?;
+    Some(element.data_type())
+}
+
+fn of_entries(name: &str, key: DataType, value: DataType, value_nullable: bool) -> DataType {
     let key = DataType::Struct(Fields::from(vec![Field::new("key", key, true)]));
     let entries = vec![Field::new("key", key, false), Field::new("value", value, value_nullable)];
-    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(Fields::from(entries)), false)), false)
+    DataType::Map(Arc::new(Field::new(name, DataType::Struct(Fields::from(entries)), false)), false)
 }
 
 /// The fields of key and value of a map; `None` for another type.
@@ -72,7 +93,7 @@ pub fn plain(array: &ArrayRef, null_keys: &impl Fn(&ArrayRef) -> Result<ArrayRef
             let fields = fields.iter().zip(&columns).map(|(named, values)| field(named, values)).collect();
             Arc::new(StructArray::try_new_with_length(fields, columns, row.nulls().cloned(), row.len())?)
         }
-        DataType::Map(entries, sorted) => {
+        DataType::Map(_, sorted) => {
             let map = array.as_map();
             let mut plain_keys = plain(keys(map), null_keys)?;
             if plain_keys.null_count() > 0 {
@@ -86,7 +107,7 @@ pub fn plain(array: &ArrayRef, null_keys: &impl Fn(&ArrayRef) -> Result<ArrayRef
             ]);
             let rows = map.entries().len();
             let pairs = StructArray::try_new_with_length(pair.clone(), vec![plain_keys, values], None, rows)?;
-            let entries = Arc::new(Field::new(entries.name(), DataType::Struct(pair), false));
+            let entries = Arc::new(Field::new(ENTRIES, DataType::Struct(pair), false));
             Arc::new(MapArray::try_new(entries, map.offsets().clone(), pairs, map.nulls().cloned(), *sorted)?)
         }
         _ => Arc::clone(array),
@@ -111,6 +132,12 @@ mod tests {
     use crate::error::Error;
     use arrow::array::Int32Array;
     use arrow::util::display::array_value_to_string;
+
+    #[test]
+    fn a_multiset_is_no_map_to_numbers() {
+        assert_eq!(multiset_element(&multiset_type(DataType::Utf8)), Some(&DataType::Utf8));
+        assert_eq!(multiset_element(&map_type(DataType::Utf8, DataType::Int32, false)), None);
+    }
 
     #[test]
     fn maps_with_null_keys_are_valid_arrays_and_can_be_read() {

@@ -16,13 +16,13 @@ pub(super) fn stored_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::List(item) => DataType::List(inside(item)),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(inside).collect()),
-        DataType::Map(entries, sorted) => match entry_fields(data_type) {
+        DataType::Map(_, sorted) => match entry_fields(data_type) {
             Some((key, value)) => {
                 let pair = Fields::from(vec![
                     inside(key).as_ref().clone().with_nullable(false),
                     inside(value).as_ref().clone(),
                 ]);
-                DataType::Map(Arc::new(Field::new(entries.name(), DataType::Struct(pair), false)), *sorted)
+                DataType::Map(Arc::new(Field::new("entries", DataType::Struct(pair), false)), *sorted)
             }
             None => data_type.clone(),
         },

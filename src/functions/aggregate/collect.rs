@@ -23,9 +23,9 @@ use super::Make;
 use crate::error::Error;
 use crate::functions::bounded::Room;
 use crate::functions::collection::lists::{bounds, comparable};
-use crate::functions::collection::types::{list_of, multiset_of};
+use crate::functions::collection::types::list_of;
 use crate::functions::json::{Json, item as json_item};
-use crate::table::map::map_array;
+use crate::table::map::{map_array, multiset_type};
 use crate::time::zone::Zone;
 
 /// What becomes of the values of a group.
@@ -67,7 +67,7 @@ impl Collecting {
         let value = self.types.first().cloned().unwrap_or(DataType::Null);
         match &self.kind {
             Kind::Array { .. } => list_of(value),
-            Kind::Multiset => multiset_of(value),
+            Kind::Multiset => multiset_type(value),
             Kind::Text { .. } | Kind::JsonArray { .. } | Kind::JsonObject { .. } => DataType::Utf8,
             Kind::Distinct(inner) => inner.result_type(),
         }
@@ -303,7 +303,7 @@ fn multiset(values: &ArrayRef, offsets: &OffsetBuffer<i32>) -> Result<ArrayRef> 
         ends.push(i32::try_from(picks.len()).unwrap_or(i32::MAX));
     }
     let (keys, counts) = (take(values, &UInt32Array::from(picks), None)?, Arc::new(Int32Array::from(counts)));
-    let multiset = multiset_of(values.data_type().clone());
+    let multiset = multiset_type(values.data_type().clone());
     Ok(Arc::new(map_array(&multiset, OffsetBuffer::new(ScalarBuffer::from(ends)), keys, counts, None)?))
 }
 

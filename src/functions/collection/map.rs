@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::functions::bounded::Room;
 use crate::functions::scalar::Takes::Any;
 use crate::functions::scalar::{At, Call, Entry, Nature, Types};
-use crate::table::map::{keys, map_array};
+use crate::table::map::{keys, map_array, multiset_element};
 
 const fn over_map(
     name: &'static str,
@@ -56,7 +56,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     over_map(
         "__multiset_items",
         "UNNEST(multiset)",
-        |types| Some(list_of(entries_of(&types.get(0)?)?.0.clone())),
+        |types| Some(list_of(multiset_element(&types.get(0)?)?.clone())),
         multiset_items,
         "The values as an array, each as often as it occurs.",
     ),

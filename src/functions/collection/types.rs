@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field};
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 
-use crate::table::map::{entry_fields, map_type};
+use crate::table::map::{entry_fields, map_type, multiset_element};
 
 /// `ARRAY<item>`.
 pub(in crate::functions) fn list_of(item: DataType) -> DataType {
@@ -15,11 +15,6 @@ pub(in crate::functions) fn list_of(item: DataType) -> DataType {
 /// `MAP<key, value>`.
 pub(in crate::functions) fn map_of(key: DataType, value: DataType) -> DataType {
     map_type(key, value, true)
-}
-
-/// `MULTISET<value>`: how often each value occurs.
-pub(in crate::functions) fn multiset_of(value: DataType) -> DataType {
-    map_type(value, DataType::Int32, false)
 }
 
 /// `ROW<…>` with these fields.
@@ -35,9 +30,10 @@ pub(in crate::functions) fn item_of(list: &DataType) -> Option<&DataType> {
     }
 }
 
-/// Types of the keys and values of a map.
+/// Types of the keys and values of a map; a multiset is none.
 pub(in crate::functions) fn entries_of(map: &DataType) -> Option<(&DataType, &DataType)> {
-    entry_fields(map).map(|(key, value)| (key.data_type(), value.data_type()))
+    let entries = entry_fields(map).filter(|_| multiset_element(map).is_none());
+    entries.map(|(key, value)| (key.data_type(), value.data_type()))
 }
 
 fn is_text(data_type: &DataType) -> bool {

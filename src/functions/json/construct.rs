@@ -14,11 +14,10 @@ use crate::error::Error;
 use crate::functions::cast::number::{Number, number_at};
 use crate::functions::cast::text::{date_text, decimal_text, double_text};
 use crate::functions::collection::lists::bounds;
-use crate::functions::collection::types::entries_of;
 use crate::functions::scalar::{At, Call, Types};
 use crate::functions::time::calendar::Date;
 use crate::functions::time::value::moment_at;
-use crate::table::map::keys;
+use crate::table::map::{entry_fields, keys};
 use crate::time::zone::Zone;
 
 /// Whether Flink writes a type as JSON: not DATE, TIME and INTERVAL, and no map with keys other than text.
@@ -26,9 +25,8 @@ pub(in crate::functions) fn jsonable(data_type: &DataType) -> bool {
     match data_type {
         DataType::List(item) => jsonable(item.data_type()),
         DataType::Struct(fields) => fields.iter().all(|field| jsonable(field.data_type())),
-        DataType::Map(..) => {
-            entries_of(data_type).is_some_and(|(key, value)| *key == DataType::Utf8 && jsonable(value))
-        }
+        DataType::Map(..) => entry_fields(data_type)
+            .is_some_and(|(key, value)| *key.data_type() == DataType::Utf8 && jsonable(value.data_type())),
         DataType::Null | DataType::Boolean | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
         DataType::Binary | DataType::Float32 | DataType::Float64 | DataType::Decimal128(..) => true,
         DataType::Timestamp(..) => true,

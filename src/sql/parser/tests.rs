@@ -472,7 +472,7 @@ fn types_map_to_arrow() {
         ("INT ARRAY", "ARRAY<INT>", list(D::Int32)),
         ("ARRAY<INT NOT NULL>", "ARRAY<INT NOT NULL>", D::List(Field::new("item", D::Int32, false).into())),
         ("MAP<STRING, INT>", "MAP<STRING, INT>", map(D::Utf8, D::Int32, true)),
-        ("MULTISET<STRING>", "MULTISET<STRING>", map(D::Utf8, D::Int32, false)),
+        ("MULTISET<STRING>", "MULTISET<STRING>", crate::table::map::multiset_type(D::Utf8)),
         (
             "ROW<a INT 'comment', `b c` STRING NOT NULL>",
             "ROW<a INT, `b c` STRING NOT NULL>",

@@ -7,7 +7,7 @@
 //! | `DECIMAL(p, s)` | `Decimal128` |
 //! | `CHAR`, `VARCHAR`, `STRING`; `BINARY`, `VARBINARY`, `BYTES` | `Utf8`; `Binary`: a length is part of the text of the type only |
 //! | `MAP<k, v>` | `Map`, with keys as `table::map` makes them |
-//! | `MULTISET<t>` | the same, from `t` to how often it occurs |
+//! | `MULTISET<t>` | `Map` from `t` to how often it occurs, as `table::map` marks it |
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::cursor::Cursor;
 use super::{lexer, names, refusals};
 use crate::error::{Error, Result, Span};
 use crate::limits;
-use crate::table::map::map_type;
+use crate::table::map::{map_type, multiset_type};
 
 /// Longest text or binary: Flink's `STRING` is `VARCHAR` of it.
 const LENGTH_MAX: u32 = i32::MAX as u32;
@@ -318,7 +318,7 @@ fn array(element: &SqlType) -> SqlType {
 }
 
 fn multiset(element: &SqlType) -> SqlType {
-    plain(&format!("MULTISET<{}>", inner_text(element)), map_type(element.data_type.clone(), DataType::Int32, false))
+    plain(&format!("MULTISET<{}>", inner_text(element)), multiset_type(element.data_type.clone()))
 }
 
 fn map(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {

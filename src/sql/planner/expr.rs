@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::functions;
 use crate::plan::{PlanAggregate, PlanExpr};
 use crate::stream::with_origin;
-use crate::table::map::entry_fields;
+use crate::table::map::{entry_fields, multiset_element};
 
 /// The column at `index` of a plan node.
 pub(crate) fn place(index: usize) -> Expr {
@@ -378,6 +378,9 @@ pub fn flink_type(data_type: &DataType) -> String {
             format!("ROW<{}>", fields.join(", "))
         }
         map @ DataType::Map(entries, _) => match entry_fields(map) {
+            Some((element, _)) if multiset_element(map).is_some() => {
+                format!("MULTISET<{}>", flink_type(element.data_type()))
+            }
             Some((key, value)) => format!("MAP<{}, {}>", flink_type(key.data_type()), flink_type(value.data_type())),
             None => format!("MAP<{}>", flink_type(entries.data_type())),
         },

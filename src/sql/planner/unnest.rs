@@ -18,7 +18,7 @@ use crate::plan::{NodeKind, Unnest};
 use crate::sql::planner::errors::{from_parser, span_of};
 use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, Used, stand_in};
-use crate::table::map::entry_fields;
+use crate::table::map::{entry_fields, multiset_element};
 
 /// Rows of the input, once per element of a collection, with the element's columns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -167,13 +167,12 @@ fn unnest(left: LogicalPlan, join: Join, context: &mut dyn RelationPlannerContex
     };
     let place = span_of(&collection).or(place);
     let collection = context.sql_to_expr(collection, left.schema())?;
-    let names = alias.as_ref().map_or(0, |alias| alias.columns.len());
-    let collection = match is_multiset(&collection.get_type(left.schema())?, names, with_ordinality) {
-        true => {
+    let collection = match multiset_element(&collection.get_type(left.schema())?) {
+        Some(_) => {
             let items = context.context_provider().get_function_meta("__multiset_items");
             items.ok_or_else(|| Error::internal("no function for the items of a multiset"))?.call(vec![collection])
         }
-        false => collection,
+        None => collection,
     };
     let columns = element_columns(&collection.get_type(left.schema())?, alias.as_ref(), with_ordinality, place)?;
     // without an alias its columns have a table that nobody can name, so that equal names are no mistake
@@ -190,13 +189,6 @@ fn unnest(left: LogicalPlan, join: Join, context: &mut dyn RelationPlannerContex
             Ok(LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(plan))?))
         }
     }
-}
-
-/// Whether a collection is a multiset, which is a map to how often each value occurs; a map with such values may be
-/// told from it by the names its columns get.
-fn is_multiset(collection: &DataType, names: usize, ordinality: bool) -> bool {
-    let counts = |value: &Field| *value.data_type() == DataType::Int32 && !value.is_nullable();
-    entry_fields(collection).is_some_and(|(_, value)| counts(value)) && names != 2 + usize::from(ordinality)
 }
 
 /// The columns of the input, then those of the elements.

@@ -24,7 +24,7 @@ use crate::sql::planner::window_call::not_multiple;
 
 /// Names of the columns a window function adds, in order.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
-/// Names of the same columns of a window in `GROUP BY`, which no query can write.
+/// Names of the same columns of a window in `GROUP BY`: words that no query has for columns of its own by chance.
 pub(crate) const GROUP_WINDOW_COLUMNS: [&str; 3] = ["start of window", "end of window", "time of window"];
 
 /// Rows of the input, once per window they belong to, with the window's bounds.

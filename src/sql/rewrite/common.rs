@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::window::unaliased;
-use crate::table::map::{entry_fields, map_type};
+use crate::table::map::{entry_fields, map_type, multiset_element, multiset_type};
 
 /// The type that two types have in common; `None`: there is none.
 pub(super) fn least_restrictive(one: &DataType, other: &DataType) -> Option<DataType> {
@@ -38,6 +38,12 @@ pub(super) fn least_restrictive(one: &DataType, other: &DataType) -> Option<Data
             Some(DataType::Struct(fields))
         }
         (one, other) => {
+            if let Some((one, other)) = multiset_element(one).zip(multiset_element(other)) {
+                return least_restrictive(one, other).map(multiset_type);
+            }
+            if multiset_element(one).is_some() || multiset_element(other).is_some() {
+                return None;
+            }
             let ((key, value), (other_key, other_value)) = entry_fields(one).zip(entry_fields(other))?;
             let (key, value) = (field(key, other_key)?, field(value, other_value)?);
             Some(map_type(key.data_type().clone(), value.data_type().clone(), value.is_nullable()))
