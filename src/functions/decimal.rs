@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 use datafusion::error::Result;
 
 use super::cast::number::{Number, number_at};
-use super::scalar::{Call, Entry, Nature, Takes, Types};
+use super::scalar::{Call, Entry, Takes, Types};
 use crate::error::Error;
 
 const fn operation(
@@ -23,18 +23,7 @@ const fn operation(
     doc: &'static str,
 ) -> Entry {
     let takes = &[Takes::Number, Takes::Number];
-    Entry {
-        name,
-        aliases: &[],
-        usage,
-        takes,
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
-        returns,
-        kernel,
-        doc,
-    }
+    Entry { name, usage, takes, returns, kernel, doc, ..Entry::BASE }
 }
 
 /// The functions of this file. They have no Flink name.

@@ -22,12 +22,8 @@ macro_rules! double {
     ($name:literal, $usage:literal, $function:expr, $doc:literal) => {
         Entry {
             name: $name,
-            aliases: &[],
             usage: $usage,
             takes: &[Double],
-            optional: &[],
-            repeated: None,
-            nature: Nature::Usual,
             returns: a_double,
             kernel: |call| {
                 let values = call.doubles(0)?;
@@ -35,6 +31,7 @@ macro_rules! double {
                 call.build::<Float64Type>(|row| Ok(values.at(row).map(function)))
             },
             doc: $doc,
+            ..Entry::BASE
         }
     };
 }
@@ -48,18 +45,7 @@ const fn number1(
     doc: &'static str,
 ) -> Entry {
     let returns = |types: &Types<'_>| types.get(0);
-    Entry {
-        name,
-        aliases,
-        usage,
-        takes: &[ANumber],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
-        returns,
-        kernel,
-        doc,
-    }
+    Entry { name, aliases, usage, takes: &[ANumber], returns, kernel, doc, ..Entry::BASE }
 }
 
 /// The functions of this file.

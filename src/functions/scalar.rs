@@ -48,6 +48,22 @@ pub(super) struct Entry {
     pub(super) doc: &'static str,
 }
 
+impl Entry {
+    /// What holds where an entry does not say: only the arguments it must have, one name.
+    pub(super) const BASE: Self = Self {
+        name: "",
+        aliases: &[],
+        usage: "",
+        takes: &[],
+        optional: &[],
+        repeated: None,
+        nature: Nature::Usual,
+        returns: |_| None,
+        kernel: |_| Err(Error::internal("a function without a kernel").into()),
+        doc: "",
+    };
+}
+
 /// What is known of a function's results before it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Nature {
@@ -76,18 +92,7 @@ pub(super) const fn entry(
     doc: &'static str,
 ) -> Entry {
     let returns = |_: &Types<'_>| Some(DataType::Utf8);
-    Entry {
-        name,
-        aliases: &[],
-        usage,
-        takes: &[Takes::Text],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
-        returns,
-        kernel,
-        doc,
-    }
+    Entry { name, usage, takes: &[Takes::Text], returns, kernel, doc, ..Entry::BASE }
 }
 
 /// What an argument may be, and the type the kernel sees.

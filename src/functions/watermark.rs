@@ -5,24 +5,22 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
 use std::sync::Arc;
 
-use super::scalar::{Call, Entry, Nature, Takes};
+use super::scalar::{Call, Entry, Takes};
 
 /// Functions of watermarks.
 pub(super) const ENTRIES: &[Entry] = &[Entry {
     name: "current_watermark",
-    aliases: &[],
     usage: "CURRENT_WATERMARK(rowtime)",
     takes: &[Takes::Moment],
     // the row's watermark in ms, given by the planner
     optional: &[Takes::Integer],
-    repeated: None,
-    nature: Nature::Usual,
     returns: |types| match types.get(0)? {
         DataType::Timestamp(_, zone) => Some(DataType::Timestamp(TimeUnit::Millisecond, zone)),
         _ => None,
     },
     kernel: current_watermark,
     doc: "The watermark of the row's partition just before the row; NULL before the first one, and outside streams.",
+    ..Entry::BASE
 }];
 
 fn current_watermark(call: &Call<'_>) -> Result<ArrayRef> {

@@ -34,18 +34,7 @@ const fn entry(
     doc: &'static str,
 ) -> Entry {
     let returns = |types: &Types<'_>| types.get(1);
-    Entry {
-        name,
-        aliases: &[],
-        usage,
-        takes: &[Any, Any],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
-        returns,
-        kernel,
-        doc,
-    }
+    Entry { name, usage, takes: &[Any, Any], returns, kernel, doc, ..Entry::BASE }
 }
 
 /// The functions of this file. They have no Flink name: the planner writes them for CAST.

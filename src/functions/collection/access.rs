@@ -14,66 +14,54 @@ use super::types::{common, entries_of, item_of};
 use crate::error::Error;
 use crate::functions::cast::convert;
 use crate::functions::scalar::Takes::{Any, Text};
-use crate::functions::scalar::{At, Call, Entry, Nature, Types};
+use crate::functions::scalar::{At, Call, Entry, Types};
 use crate::table::map::keys;
 
 /// The functions of this file; `__item` and `__field` are what the planner writes for brackets and dots.
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "__item",
-        aliases: &[],
         usage: "array[index], where the first element is array[1], or map[key]",
         takes: &[Any, Any],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
         returns: item_type,
         kernel: |call| match call.any(0)?.data_type() {
             DataType::Map(..) => map_value(call),
             _ => element_at(call),
         },
         doc: "The element at a place, counted from 1, or the value of a key; NULL if there is none.",
+        ..Entry::BASE
     },
     Entry {
         name: "__field",
-        aliases: &[],
         usage: "row.field",
         takes: &[Any, Text],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
         returns: |types| {
             let (DataType::Struct(fields), Some(name)) = (types.get(0)?, field_name(types)) else { return None };
             fields.iter().find(|field| *field.name() == name).map(|field| field.data_type().clone())
         },
         kernel: field,
         doc: "The field of a row; NULL if the row is NULL.",
+        ..Entry::BASE
     },
     Entry {
         name: "cardinality",
-        aliases: &[],
         usage: "CARDINALITY(array or map)",
         takes: &[Any],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
         returns: |types| {
             matches!(types.get(0)?, DataType::List(_) | DataType::Map(..) | DataType::Null).then_some(DataType::Int32)
         },
         kernel: cardinality,
         doc: "The number of elements, NULL ones included.",
+        ..Entry::BASE
     },
     Entry {
         name: "element",
-        aliases: &[],
         usage: "ELEMENT(array)",
         takes: &[Any],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
         returns: |types| item_of(&types.get(0)?).cloned(),
         kernel: element,
         doc: "The only element of an array; NULL if it is empty, an error if it has several.",
+        ..Entry::BASE
     },
 ];
 

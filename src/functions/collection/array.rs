@@ -12,7 +12,7 @@ use super::lists::{Picks, Pool, bounds, list};
 use super::types::{common, item_of, list_of};
 use crate::error::Error;
 use crate::functions::scalar::Takes::{Any, Integer};
-use crate::functions::scalar::{At, Call, Entry, Nature, Types};
+use crate::functions::scalar::{At, Call, Entry, Types};
 
 const fn over_array(
     name: &'static str,
@@ -21,18 +21,7 @@ const fn over_array(
     kernel: fn(&Call<'_>) -> Result<ArrayRef>,
     doc: &'static str,
 ) -> Entry {
-    Entry {
-        name,
-        aliases: &[],
-        usage,
-        takes: &[Any, Any],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
-        returns,
-        kernel,
-        doc,
-    }
+    Entry { name, usage, takes: &[Any, Any], returns, kernel, doc, ..Entry::BASE }
 }
 
 /// The functions of this file.

@@ -16,46 +16,37 @@ use super::types::common;
 use crate::error::Error;
 use crate::functions::cast::convert;
 use crate::functions::scalar::Takes::Any;
-use crate::functions::scalar::{Call, Entry, Nature, Types};
+use crate::functions::scalar::{Call, Entry, Types};
 use crate::table::map::keys;
 
 /// The functions of this file; what the planner writes for `=` and `<>`.
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "__equal",
-        aliases: &[],
         usage: "array = array, map = map or row = row, of types that go together",
         takes: &[Any, Any],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
         returns: comparable_types,
         kernel: |call| Ok(Arc::new(compared(call, false)?)),
         doc: "Whether two collections are equal.",
+        ..Entry::BASE
     },
     Entry {
         name: "__equal_fields",
-        aliases: &[],
         usage: "ROW(…) = ROW(…), of types that go together",
         takes: &[Any, Any],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
         returns: comparable_types,
         kernel: |call| Ok(Arc::new(compared(call, true)?)),
         doc: "Whether all fields of two rows are equal; NULL if that is not known.",
+        ..Entry::BASE
     },
     Entry {
         name: "__not_equal",
-        aliases: &[],
         usage: "array <> array, map <> map or row <> row, of types that go together",
         takes: &[Any, Any],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
         returns: comparable_types,
         kernel: |call| Ok(Arc::new(not(&compared(call, false)?)?)),
         doc: "Whether two collections differ.",
+        ..Entry::BASE
     },
 ];
 

@@ -29,30 +29,26 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "__map",
-        aliases: &[],
         usage: "MAP[key, value, …]",
         takes: &[],
-        optional: &[],
         repeated: Some(Any),
-        nature: Nature::Usual,
         returns: map_type,
         kernel: map,
         doc: "The map of the pairs; of equal keys the last one counts.",
+        ..Entry::BASE
     },
     Entry {
         name: "row",
-        aliases: &[],
         usage: "ROW(value, …)",
         takes: &[Any],
-        optional: &[],
         repeated: Some(Any),
-        nature: Nature::Usual,
         returns: |types| {
             let fields = types.types.iter().enumerate();
             Some(row_of(fields.map(|(i, data_type)| (format!("EXPR${i}"), data_type.clone()))))
         },
         kernel: row,
         doc: "The row of the values, with fields EXPR$0, EXPR$1, …; also written (value, value, …).",
+        ..Entry::BASE
     },
 ];
 

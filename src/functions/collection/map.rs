@@ -13,7 +13,7 @@ use super::types::{common, entries_of, item_of, list_of, map_of, row_of};
 use crate::error::Error;
 use crate::functions::bounded::Room;
 use crate::functions::scalar::Takes::Any;
-use crate::functions::scalar::{At, Call, Entry, Nature, Types};
+use crate::functions::scalar::{At, Call, Entry, Types};
 use crate::table::map::{keys, map_array, multiset_element};
 
 const fn over_map(
@@ -23,18 +23,7 @@ const fn over_map(
     kernel: fn(&Call<'_>) -> Result<ArrayRef>,
     doc: &'static str,
 ) -> Entry {
-    Entry {
-        name,
-        aliases: &[],
-        usage,
-        takes: &[Any],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
-        returns,
-        kernel,
-        doc,
-    }
+    Entry { name, usage, takes: &[Any], returns, kernel, doc, ..Entry::BASE }
 }
 
 /// The functions of this file.

@@ -13,18 +13,15 @@ use super::types::item_of;
 use crate::error::Error;
 use crate::functions::bounded::Bounded;
 use crate::functions::scalar::Takes::{Any, Text};
-use crate::functions::scalar::{At, Call, Entry, Nature, Types};
+use crate::functions::scalar::{At, Call, Entry, Types};
 
 /// The functions of this file.
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "array_sort",
-        aliases: &[],
         usage: "ARRAY_SORT(array [, ascending [, nulls_first]])",
         takes: &[Any],
         optional: &[Any, Any],
-        repeated: None,
-        nature: Nature::Usual,
         returns: |types| {
             let flags = types.types.iter().skip(1).all(|flag| matches!(flag, DataType::Boolean | DataType::Null));
             types.get(0).filter(|array| flags && item_of(array).is_some_and(ordered))
@@ -32,42 +29,35 @@ pub(super) const ENTRIES: &[Entry] = &[
         kernel: sort,
         doc: "The array in ascending or descending order; NULLs are first when ascending and last when descending, \
               unless the third argument says otherwise.",
+        ..Entry::BASE
     },
     Entry {
         name: "array_max",
-        aliases: &[],
         usage: "ARRAY_MAX(array)",
         takes: &[Any],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
         returns: extreme_type,
         kernel: |call| extreme(call, Ordering::Greater),
         doc: "The largest element that is not NULL.",
+        ..Entry::BASE
     },
     Entry {
         name: "array_min",
-        aliases: &[],
         usage: "ARRAY_MIN(array)",
         takes: &[Any],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
         returns: extreme_type,
         kernel: |call| extreme(call, Ordering::Less),
         doc: "The smallest element that is not NULL.",
+        ..Entry::BASE
     },
     Entry {
         name: "array_join",
-        aliases: &[],
         usage: "ARRAY_JOIN(array of STRING, delimiter [, null_replacement])",
         takes: &[Any, Text],
         optional: &[Text],
-        repeated: None,
-        nature: Nature::Usual,
         returns: |types| item_of(&types.get(0)?).filter(|item| item.is_string()).map(|_| DataType::Utf8),
         kernel: join,
         doc: "The texts of an array with a delimiter between; NULLs are left out or replaced.",
+        ..Entry::BASE
     },
 ];
 

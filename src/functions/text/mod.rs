@@ -24,18 +24,7 @@ const fn text1(
     kernel: fn(&Call<'_>) -> Result<ArrayRef>,
     doc: &'static str,
 ) -> Entry {
-    Entry {
-        name,
-        aliases,
-        usage,
-        takes: &[Text],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
-        returns: a_text,
-        kernel,
-        doc,
-    }
+    Entry { name, aliases, usage, takes: &[Text], returns: a_text, kernel, doc, ..Entry::BASE }
 }
 
 const fn is_each(

@@ -20,7 +20,7 @@ use self::value::{dates, from_local, interval_at, moment_at, timestamps};
 use super::cast::number::{Number, is_number, number_at};
 use super::cast::parse::{read_date, read_sql_timestamp, read_timestamp};
 use super::scalar::Takes::{Any, Integer, Moment as AMoment, Text};
-use super::scalar::{At, Call, Entry, Nature, Types};
+use super::scalar::{At, Call, Entry, Types};
 use crate::error::Error;
 use crate::time::zone::{Twice, Zone};
 
@@ -30,18 +30,7 @@ const fn entry(
     kernel: fn(&Call<'_>) -> Result<ArrayRef>,
     doc: &'static str,
 ) -> Entry {
-    Entry {
-        name,
-        aliases: &[],
-        usage,
-        takes: &[AMoment],
-        optional: &[],
-        repeated: None,
-        nature: Nature::Usual,
-        returns: |_| Some(DataType::Int64),
-        kernel,
-        doc,
-    }
+    Entry { name, usage, takes: &[AMoment], returns: |_| Some(DataType::Int64), kernel, doc, ..Entry::BASE }
 }
 
 macro_rules! part {
