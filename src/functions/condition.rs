@@ -68,8 +68,11 @@ impl ScalarUDFImpl for Coalesce {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let row = |t: &DataType| matches!(t, DataType::Struct(_) | DataType::List(_) | DataType::Map(..));
-        match types.iter().all(|t| row(t) || t.is_null()) {
-            true if !types.is_empty() => Ok(types.to_vec()),
+        let mut known = types.iter().filter(|t| !t.is_null());
+        match known.next() {
+            // of a NULL beside BYTES DataFusion makes no type
+            Some(first) if known.all(|t| t == first) => Ok(vec![first.clone(); types.len()]),
+            Some(_) if types.iter().all(|t| row(t) || t.is_null()) => Ok(types.to_vec()),
             _ => self.0.coerce_types(types),
         }
     }

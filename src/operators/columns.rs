@@ -8,6 +8,7 @@ use arrow::datatypes::{
     TimestampSecondType,
 };
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::collect_columns;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::PlanAggregate;
@@ -21,8 +22,12 @@ pub(super) fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Res
     }
 }
 
-/// The error with the first row that makes it, if the batch knows where its rows come from.
+/// The error with the first row that makes it, if the batch knows where its rows come from; a constant that fails does
+/// so for every row, and none is to blame.
 fn with_row(error: Error, expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Error {
+    if constant_fails(expr, &batch.slice(0, batch.num_rows().min(1))) {
+        return error;
+    }
     let Some(origin) = Origin::of(batch).ok().filter(|_| error.kind() == ErrorKind::Data) else { return error };
     // rows alone: a batch is computed as a whole, which forgets the row
     let broken = (0..batch.num_rows()).find_map(|row| Some((row, expr.evaluate(&batch.slice(row, 1)).err()?)));
@@ -30,6 +35,14 @@ fn with_row(error: Error, expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> 
         Some((row, alone)) => Error::from(alone).or_row(origin.partition.value(row), origin.offset.value(row)),
         None => error,
     }
+}
+
+/// Whether some part of an expression that reads no column fails.
+fn constant_fails(expr: &Arc<dyn PhysicalExpr>, row: &RecordBatch) -> bool {
+    if collect_columns(expr).is_empty() {
+        return expr.evaluate(row).is_err();
+    }
+    expr.children().into_iter().any(|part| constant_fails(part, row))
 }
 
 /// [`evaluate`] for each expression.

@@ -2,7 +2,7 @@
 
 mod ddl;
 mod dialect;
-
+mod types;
 mod windowed;
 
 use super::*;

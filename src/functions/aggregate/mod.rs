@@ -65,7 +65,10 @@ impl Entry {
     /// How the function is written.
     pub(super) fn usage(&self) -> String {
         match self.make {
-            Making::Value(_) | Making::ValueOrOver(..) => format!("{}(value)", self.name.to_uppercase()),
+            Making::Value(make) | Making::ValueOrOver(make, _) => {
+                let takes = if make(&DataType::Utf8).is_some() { "value" } else { "number" };
+                format!("{}({takes})", self.name.to_uppercase())
+            }
             Making::Call(usage, _) => usage.to_owned(),
         }
     }

@@ -179,7 +179,20 @@ fn cast(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
         (DataType::Time32(_) | DataType::Time64(_), DataType::Time32(_) | DataType::Time64(_)) => {
             times(to, call.rows, |row| Ok(moment_at(column, row, call.zone)?.map(|m| m.ms * 1_000_000 + m.nanos)))
         }
-        _ => Err(Error::sql(format!("a value of type \"{}\" cannot be cast to \"{}\"", name(from), name(to))).into()),
+        _ => Err(no_cast(from, to).into()),
+    }
+}
+
+fn no_cast(from: &DataType, to: &DataType) -> Error {
+    let error = Error::sql(format!("a value of type \"{}\" cannot be cast to \"{}\"", name(from), name(to)));
+    match (from, to) {
+        (DataType::Timestamp(..) | DataType::Date32, to) if to.is_numeric() => {
+            error.hint("for seconds since 1970 write UNIX_TIMESTAMP(CAST(… AS STRING))")
+        }
+        (from, DataType::Timestamp(..)) if from.is_numeric() => {
+            error.hint("for a number since 1970 write TO_TIMESTAMP_LTZ(number, 0), in seconds, or with 3 in ms")
+        }
+        _ => error,
     }
 }
 

@@ -288,9 +288,11 @@ impl Catalog {
     fn not_found(&self, what: &str, name: &TableName) -> Error {
         let view = what == "view";
         let names = self.objects.iter().filter(|(_, object)| (object.what() == "view") == view);
-        Error::sql(format!("{what} \"{}\" not found", self.key(name)))
-            .at(name.span)
-            .nearest(&name.value, names.map(|(key, _)| key.as_str()))
+        let error = Error::sql(format!("{what} \"{}\" not found", self.key(name))).at(name.span);
+        match crate::error::nearest(&name.value, names.map(|(key, _)| key.as_str())) {
+            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+            None => error.hint(format!("with IF EXISTS behind {} it may be missing", what.to_uppercase())),
+        }
     }
 }
 

@@ -72,6 +72,10 @@ fn hint(what: &str, tokens: &[TokenWithSpan], index: usize) -> Option<String> {
     if matches!(previous, Some(Token::Comma)) && (*token == Token::RParen || is_keyword(token, "FROM")) {
         return Some(format!("remove the comma before {}", shown(token)));
     }
+    let before = |words: usize| index.checked_sub(words).and_then(|i| tokens.get(i)).map(|t| &t.token);
+    if before(3) == Some(&Token::Mul) && before(2).is_some_and(|t| is_keyword(t, "EXCEPT")) {
+        return Some("write the columns out: there is no * EXCEPT (…)".to_owned());
+    }
     if *token == Token::RArrow {
         return Some("the argument behind \"=>\" cannot be read".to_owned());
     }

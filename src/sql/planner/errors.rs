@@ -13,6 +13,7 @@ use crate::sql::planner::locate::Piece;
 use crate::sql::planner::refuse::TableArguments;
 use crate::sql::planner::scope;
 use crate::sql::planner::wording::{in_sql_types, of_types};
+use crate::sql::rewrite::families::Mismatch;
 
 /// Where a piece of syntax stands, if the parser kept it.
 pub(crate) fn span_of<T: Spanned>(node: &T) -> Option<Span> {
@@ -78,6 +79,10 @@ pub(crate) fn translate<V: Visit + Spanned>(
     };
     let place = missing.or_else(|| piece.and_then(|piece| span_of(&piece.expr))).or(given);
     let whole = || span_of(syntax);
+    if let Some(Mismatch(own)) = mismatch(error) {
+        let told = piece.and_then(|piece| of_types(piece, own.message()));
+        return told.unwrap_or_else(|| own.clone()).or_at(place).or_at(whole());
+    }
     if let Some(own) = ours(error) {
         if own.message().contains("does not take (")
             && let Some(told) = piece.and_then(|piece| of_types(piece, own.message()))
@@ -151,6 +156,14 @@ fn about_types(text: &str, piece: &Piece) -> Option<Error> {
     .any(says)
     .then(|| of_types(piece, text))
     .flatten()
+}
+
+/// Sides that do not go together, as our rewrite of the plan has found.
+fn mismatch(error: &DataFusionError) -> Option<&Mismatch> {
+    match error {
+        DataFusionError::External(e) => e.downcast_ref(),
+        _ => None,
+    }
 }
 
 /// An error of ours that went through DataFusion.

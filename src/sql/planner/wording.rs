@@ -219,11 +219,12 @@ fn of_field(names: &[Ident], column: &DataType) -> Option<Error> {
     let mut holder = first.value.clone();
     for name in rest {
         let DataType::Struct(fields) = known else {
-            return Some(Error::sql(format!(
-                "\"{holder}\" is {}, which has no field \"{}\"",
-                flink_type(known),
-                name.value
-            )));
+            let own = flink_type(known);
+            let error = Error::sql(format!("\"{holder}\" is {own}, which has no field \"{}\"", name.value));
+            return Some(match entry_fields(known) {
+                Some(_) => error.hint(format!("write {holder}['{}'] for the value of a key", name.value)),
+                None => error,
+            });
         };
         match fields.iter().find(|field| *field.name() == name.value) {
             Some(field) => known = field.data_type(),
@@ -245,11 +246,21 @@ fn of_operator(left: &Expr, op: &BinaryOperator, right: &Expr, one: &str, other:
     use BinaryOperator as B;
     match op {
         B::Eq | B::NotEq | B::Lt | B::LtEq | B::Gt | B::GtEq | B::Spaceship => {
-            Error::sql(format!("{one} and {other} cannot be compared")).hint(match (one, other) {
-                ("BOOLEAN", _) => format!("it is a condition by itself: write {left}, or NOT {left}"),
-                (_, "BOOLEAN") => format!("it is a condition by itself: write {right}, or NOT {right}"),
-                _ => format!("convert one side: CAST({left} AS …) {op} {right}"),
-            })
+            let error = Error::sql(format!("{one} and {other} cannot be compared with {op}"));
+            let simple = |of: &str| !of.contains('<');
+            match (one, other) {
+                ("BOOLEAN", _) => error.hint(format!("it is a condition by itself: write {left}, or NOT {left}")),
+                (_, "BOOLEAN") => error.hint(format!("it is a condition by itself: write {right}, or NOT {right}")),
+                ("STRING", to) if simple(to) => error.hint(format!("write CAST({left} AS {to}) {op} {right}")),
+                (to, "STRING") if simple(to) => error.hint(format!("write {left} {op} CAST({right} AS {to})")),
+                ("DATE", to) if to.starts_with("TIMESTAMP") => {
+                    error.hint(format!("write CAST({left} AS {to}) {op} {right}"))
+                }
+                (to, "DATE") if to.starts_with("TIMESTAMP") => {
+                    error.hint(format!("write {left} {op} CAST({right} AS {to})"))
+                }
+                _ => error,
+            }
         }
         B::And | B::Or | B::Xor => {
             let wrong = if one == "BOOLEAN" { other } else { one };
@@ -259,6 +270,12 @@ fn of_operator(left: &Expr, op: &BinaryOperator, right: &Expr, one: &str, other:
             let error = Error::sql(format!("{op} does not take {one} and {other}"));
             let time = |of: &str| of.starts_with("TIMESTAMP") || of.starts_with("DATE") || of.starts_with("TIME(");
             match (one, other) {
+                ("STRING", _) if *op == B::StringConcat => {
+                    error.hint(format!("write {left} || CAST({right} AS STRING)"))
+                }
+                (_, "STRING") if *op == B::StringConcat => {
+                    error.hint(format!("write CAST({left} AS STRING) || {right}"))
+                }
                 _ if time(one) && matches!(op, B::Plus | B::Minus) => {
                     error.hint(format!("add or take away an interval: {left} {op} INTERVAL '1' SECOND"))
                 }

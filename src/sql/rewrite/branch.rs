@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit};
 
 use super::common::least_restrictive;
 use super::converted;
+use super::families::Family;
 use super::operator::{self, approximate, decimal, to_approximate};
 use crate::error::Error;
 use crate::sql::collections;
@@ -76,74 +77,6 @@ pub(super) fn check_conditions(expr: &Expr, schema: &DFSchema) -> DfResult<()> {
     Ok(())
 }
 
-/// What an operand or a branch may not be beside others: DataFusion would make one type of them.
-///
-/// # Errors
-/// `Sql` for branches of different sorts, and for `||` of what is no text.
-pub(super) fn check_types(expr: &Expr, schema: &DFSchema) -> DfResult<()> {
-    let (name, values): (&str, Vec<&Expr>) = match expr {
-        Expr::Case(case) => {
-            let thens = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
-            ("CASE", thens.chain(case.else_expr.as_deref()).collect())
-        }
-        Expr::ScalarFunction(call) if chooses(call.name()) => {
-            (call.name(), call.args.iter().skip(usize::from(call.name() == "if")).collect())
-        }
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => ("||", vec![left, right]),
-        _ => return Ok(()),
-    };
-    let types = values.iter().map(|value| value.get_type(schema)).collect::<DfResult<Vec<_>>>()?;
-    let mut sorts = types.iter().filter(|t| !t.is_null()).map(Sort::of);
-    let first = sorts.next();
-    let fit = match name {
-        // as in Flink, which takes no other ROW there
-        "if" if types.iter().any(|t| matches!(t, DataType::Struct(_))) => {
-            let mut known = types.iter().filter(|t| !t.is_null());
-            known.next().is_none_or(|first| known.all(|t| t == first))
-        }
-        "||" => first.iter().cloned().chain(sorts).all(|sort| matches!(sort, Sort::Text | Sort::Bytes)),
-        _ => sorts.all(|sort| Some(sort) == first),
-    };
-    if fit {
-        return Ok(());
-    }
-    let types: Vec<String> = types.iter().map(flink_type).collect();
-    let what = match name {
-        "CASE" => format!("the branches of CASE have types that do not go together: {}", types.join(", ")),
-        _ => format!("{} does not take {}", name.to_uppercase(), types.join(" and ")),
-    };
-    let to = if name == "||" { "STRING" } else { "type" };
-    Err(Error::sql(what).hint(format!("convert to one type with CAST(… AS {to})")).into())
-}
-
-/// Types of which a common one can be made.
-#[derive(Clone, PartialEq)]
-enum Sort {
-    Number,
-    Text,
-    Bytes,
-    /// Time stamps, with a zone or without.
-    Timestamp,
-    List(Box<Sort>),
-    /// A type that goes with none but itself, whatever is in it.
-    Other(std::mem::Discriminant<DataType>),
-}
-
-impl Sort {
-    fn of(data_type: &DataType) -> Self {
-        match data_type {
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Text,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-                Self::Bytes
-            }
-            DataType::Timestamp(..) => Self::Timestamp,
-            DataType::List(element) => Self::List(Box::new(Self::of(element.data_type()))),
-            number if number.is_numeric() => Self::Number,
-            other => Self::Other(std::mem::discriminant(other)),
-        }
-    }
-}
-
 /// The branches of a CASE; `CASE x WHEN y` compares by Flink's rules.
 pub(super) fn case(mut case: Case, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
     if let Some(operand) = &case.expr
@@ -166,9 +99,9 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, registry: &Registry) -> Df
 fn compared_each(operand: &Expr, case: &Case, schema: &DFSchema) -> DfResult<bool> {
     let data_type = operand.get_type(schema)?;
     let whens = case.when_then_expr.iter().map(|(when, _)| when.get_type(schema)).collect::<DfResult<Vec<_>>>()?;
-    let sorts = whens.iter().chain([&data_type]).filter(|t| !t.is_null()).map(Sort::of);
-    let (texts, others): (Vec<Sort>, Vec<Sort>) = sorts.partition(|sort| *sort == Sort::Text);
-    let mixed = !texts.is_empty() && !others.is_empty() && others.iter().all(|sort| *sort == Sort::Number);
+    let families = whens.iter().chain([&data_type]).filter_map(Family::of);
+    let (texts, others): (Vec<Family>, Vec<Family>) = families.partition(|family| *family == Family::Text);
+    let mixed = !texts.is_empty() && !others.is_empty() && others.iter().all(|family| *family == Family::Number);
     Ok(approximate(&data_type) || mixed)
 }
 

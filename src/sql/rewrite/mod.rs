@@ -7,10 +7,13 @@
 
 mod branch;
 mod common;
+pub(crate) mod families;
+mod names;
 mod operator;
 mod quantified;
 
-use std::collections::HashSet;
+pub(crate) use names::tell_apart;
+
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use datafusion::logical_expr::expr::{Cast, ScalarFunction, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, WindowFunctionDefinition, lit};
-use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, Spanned, Value, ValueWithSpan, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{self, Spanned, Value, ValueWithSpan, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
 use crate::error::Error;
@@ -59,7 +62,7 @@ impl VisitorMut for Preparation<'_> {
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Infallible> {
         unnest::nest(&mut select.from);
         collections::flatten_keys(&mut select.group_by);
-        name_columns(&mut select.projection);
+        names::name_columns(&mut select.projection);
         ControlFlow::Continue(())
     }
 
@@ -306,64 +309,6 @@ fn count_rows(function: &mut ast::Function) {
     }
 }
 
-/// Gives the second `a` of `SELECT x AS a, y AS a` the name `a0`, in the outermost SELECT: only there Flink does. Returns the
-/// names that were given twice.
-pub(crate) fn tell_apart(query: &mut ast::Query) -> Vec<Ident> {
-    let ast::SetExpr::Select(select) = query.body.as_mut() else { return Vec::new() };
-    let (mut seen, mut twice) = (HashSet::new(), Vec::new());
-    for item in &mut select.projection {
-        let alias = match item {
-            SelectItem::ExprWithAlias { alias, .. } => alias,
-            SelectItem::UnnamedExpr(ast::Expr::Identifier(name)) => {
-                seen.insert(name.value.clone());
-                continue;
-            }
-            _ => continue,
-        };
-        if !seen.insert(alias.value.clone()) {
-            twice.push(alias.clone());
-            alias.value = unused(&alias.value, &mut seen);
-        }
-    }
-    twice
-}
-
-/// Gives columns without a name the name Flink gives them: `EXPR$0` by place, and `a0` for a second `a`.
-fn name_columns(items: &mut [SelectItem]) {
-    let mut seen = HashSet::new();
-    for (i, item) in items.iter_mut().enumerate() {
-        let (expr, name) = match item {
-            SelectItem::ExprWithAlias { alias, .. } => {
-                seen.insert(alias.value.clone());
-                continue;
-            }
-            SelectItem::UnnamedExpr(expr) => match expr {
-                ast::Expr::Identifier(ident) if seen.insert(ident.value.clone()) => continue,
-                ast::Expr::Identifier(ident) => {
-                    let name = unused(&ident.value, &mut seen);
-                    (expr, name)
-                }
-                ast::Expr::CompoundIdentifier(idents) => {
-                    let last = idents.last().map(|ident| ident.value.clone()).unwrap_or_default();
-                    let name = if seen.insert(last.clone()) { last } else { unused(&last, &mut seen) };
-                    (expr, name)
-                }
-                _ => (expr, format!("EXPR${i}")),
-            },
-            _ => continue,
-        };
-        let placeholder = ast::Expr::value(Value::Null);
-        *item = SelectItem::ExprWithAlias { expr: std::mem::replace(expr, placeholder), alias: Ident::new(name) };
-    }
-}
-
-fn unused(name: &str, seen: &mut HashSet<String>) -> String {
-    let free = (0..).map(|n| format!("{name}{n}")).find(|candidate| !seen.contains(candidate));
-    let free = free.unwrap_or_else(|| name.to_owned());
-    seen.insert(free.clone());
-    free
-}
-
 /// Rewrites the expressions of every node, from the leaves up. Column names do not change.
 ///
 /// # Errors
@@ -394,11 +339,11 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<L
 }
 
 fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
+    branch::check_conditions(&expr, schema)?;
+    families::check(&expr, schema)?;
     if let Some(compared) = collections::comparison(&expr, schema, registry)? {
         return Ok(Transformed::yes(compared));
     }
-    branch::check_conditions(&expr, schema)?;
-    branch::check_types(&expr, schema)?;
     let expr = match expr {
         Expr::ScalarFunction(call) => match unmarked(call) {
             Ok(inner) => return Ok(Transformed::yes(inner)),
