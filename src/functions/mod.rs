@@ -211,9 +211,14 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     aggregate::functions()
 }
 
-/// An aggregate function as OVER computes it, if that is another one.
-pub fn in_over(function: &AggregateUDF) -> Option<Arc<AggregateUDF>> {
-    aggregate::in_over(function)
+/// An aggregate function as Flink computes it by sums of the argument's type, if that is another one.
+pub fn by_sums(function: &AggregateUDF) -> Option<Arc<AggregateUDF>> {
+    aggregate::by_sums(function)
+}
+
+/// Whether an aggregate is a variance or a standard deviation.
+pub fn is_variance(name: &str) -> bool {
+    aggregate::is_variance(name)
 }
 
 /// What the planner writes for syntax besides operators; no name of Flink.

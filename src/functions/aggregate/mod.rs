@@ -55,8 +55,8 @@ pub(super) struct Entry {
 enum Making {
     /// Of its only argument.
     Value(fn(&DataType) -> Option<Box<dyn Make>>),
-    /// As [`Making::Value`]; in OVER, where Flink computes it otherwise, by the second.
-    ValueOrOver(fn(&DataType) -> Option<Box<dyn Make>>, fn(&DataType) -> Option<Box<dyn Make>>),
+    /// As [`Making::Value`]; by the second where Flink takes it apart into sums, as in OVER.
+    ValueOrSums(fn(&DataType) -> Option<Box<dyn Make>>, fn(&DataType) -> Option<Box<dyn Make>>),
     /// Of what it is called with. The text is how it is written.
     Call(&'static str, fn(&Given<'_>) -> Option<Box<dyn Make>>),
 }
@@ -65,7 +65,7 @@ impl Entry {
     /// How the function is written.
     pub(super) fn usage(&self) -> String {
         match self.make {
-            Making::Value(make) | Making::ValueOrOver(make, _) => {
+            Making::Value(make) | Making::ValueOrSums(make, _) => {
                 let takes = if make(&DataType::Utf8).is_some() { "value" } else { "number" };
                 format!("{}({takes})", self.name.to_uppercase())
             }
@@ -114,7 +114,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "avg",
         aliases: &[],
-        make: Making::ValueOrOver(average::make, average::make_over),
+        make: Making::ValueOrSums(average::make, average::make_by_sums),
         distinct_is_same: false,
         doc: "Mean in the type of the argument: integers are truncated, DECIMAL(p, s) gives DECIMAL(38, max(6, s)). \
               NULL if there is no value.",
@@ -136,7 +136,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "var_pop",
         aliases: &[],
-        make: Making::ValueOrOver(variance::make_var_pop, variance::make_var_pop_over),
+        make: Making::ValueOrSums(variance::make_var_pop, variance::make_var_pop_by_sums),
         distinct_is_same: false,
         doc: "Population variance in the type of the argument (integers truncated, DECIMAL(38, max(6, s))); \
               exactly 0 for equal values, NULL if there is no value.",
@@ -144,21 +144,21 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "var_samp",
         aliases: &["variance"],
-        make: Making::ValueOrOver(variance::make_var_samp, variance::make_var_samp_over),
+        make: Making::ValueOrSums(variance::make_var_samp, variance::make_var_samp_by_sums),
         distinct_is_same: false,
         doc: "Sample variance, typed as VAR_POP; NULL for fewer than two values.",
     },
     Entry {
         name: "stddev_pop",
         aliases: &[],
-        make: Making::ValueOrOver(variance::make_stddev_pop, variance::make_stddev_pop_over),
+        make: Making::ValueOrSums(variance::make_stddev_pop, variance::make_stddev_pop_by_sums),
         distinct_is_same: false,
         doc: "Population standard deviation, the root of VAR_POP, in the same type.",
     },
     Entry {
         name: "stddev_samp",
         aliases: &["stddev"],
-        make: Making::ValueOrOver(variance::make_stddev_samp, variance::make_stddev_samp_over),
+        make: Making::ValueOrSums(variance::make_stddev_samp, variance::make_stddev_samp_by_sums),
         distinct_is_same: false,
         doc: "Sample standard deviation, the root of VAR_SAMP, in the same type; NULL for fewer than two values.",
     },
@@ -224,11 +224,16 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
     others.into_iter().chain(own).chain(ordinal::functions()).collect()
 }
 
-/// The function as OVER computes it, if that is another one.
-pub(super) fn in_over(function: &AggregateUDF) -> Option<Arc<AggregateUDF>> {
+/// The function by sums of the argument's type, if that is another one.
+pub(super) fn by_sums(function: &AggregateUDF) -> Option<Arc<AggregateUDF>> {
     let aggregate = function.inner().downcast_ref::<Aggregate>()?;
-    let differs = !aggregate.over && matches!(aggregate.entry.make, Making::ValueOrOver(..));
+    let differs = !aggregate.by_sums && matches!(aggregate.entry.make, Making::ValueOrSums(..));
     differs.then(|| Arc::new(AggregateUDF::new_from_impl(Aggregate::new(aggregate.entry, true))))
+}
+
+/// Whether an aggregate is a variance or a standard deviation.
+pub(super) fn is_variance(name: &str) -> bool {
+    name != "avg" && ENTRIES.iter().any(|entry| entry.name == name && matches!(entry.make, Making::ValueOrSums(..)))
 }
 
 /// How functions that are no [`Entry`] are written, and what they return.
@@ -239,17 +244,17 @@ pub(super) fn other_docs() -> impl Iterator<Item = (&'static str, &'static str)>
 /// An [`Entry`] as DataFusion sees it.
 struct Aggregate {
     entry: &'static Entry,
-    /// As OVER computes it.
-    over: bool,
+    /// By sums of the argument's type.
+    by_sums: bool,
     aliases: Vec<String>,
     signature: Signature,
 }
 
 impl Aggregate {
-    fn new(entry: &'static Entry, over: bool) -> Self {
+    fn new(entry: &'static Entry, by_sums: bool) -> Self {
         Self {
             entry,
-            over,
+            by_sums,
             aliases: entry.aliases.iter().map(|a| (*a).to_owned()).collect(),
             signature: Signature::user_defined(Volatility::Immutable),
         }
@@ -263,9 +268,9 @@ impl Aggregate {
                 .hint(format!("write {}", self.entry.usage()))
         };
         match (&self.entry.make, given.types) {
-            (Making::Value(make) | Making::ValueOrOver(make, _), [one]) => {
+            (Making::Value(make) | Making::ValueOrSums(make, _), [one]) => {
                 let make = match self.entry.make {
-                    Making::ValueOrOver(_, over) if self.over => over,
+                    Making::ValueOrSums(_, sums) if self.by_sums => sums,
                     _ => *make,
                 };
                 let plain = make(one).ok_or_else(|| {
@@ -274,7 +279,7 @@ impl Aggregate {
                 let distinct = given.distinct && !self.entry.distinct_is_same;
                 Ok(if distinct { together::distinct(plain, one) } else { plain })
             }
-            (Making::Value(_) | Making::ValueOrOver(..), types) => {
+            (Making::Value(_) | Making::ValueOrSums(..), types) => {
                 Err(Error::sql(format!("function \"{name}\" takes one argument, not {}", types.len())).into())
             }
             (Making::Call(_, make), _) => Ok(make(given).ok_or_else(refused)?),
@@ -302,10 +307,10 @@ impl std::fmt::Debug for Aggregate {
     }
 }
 
-/// A function is its name, and where it stands: there is one entry per name.
+/// A function is its name, and how it is computed: there is one entry per name.
 impl PartialEq for Aggregate {
     fn eq(&self, other: &Self) -> bool {
-        (self.entry.name, self.over) == (other.entry.name, other.over)
+        (self.entry.name, self.by_sums) == (other.entry.name, other.by_sums)
     }
 }
 
@@ -313,7 +318,7 @@ impl Eq for Aggregate {}
 
 impl Hash for Aggregate {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.entry.name, self.over).hash(state);
+        (self.entry.name, self.by_sums).hash(state);
     }
 }
 

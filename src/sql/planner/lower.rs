@@ -308,7 +308,10 @@ impl Lowering<'_> {
         let simple = used_columns(std::slice::from_ref(predicate), input.schema())
             .into_iter()
             .all(|i| stream.columns.get(i).is_some_and(is_simple));
-        if !simple {
+        // a step would make rows of sessions whose rows the condition takes out before, if an aggregate follows
+        let session =
+            stream.window.as_ref().is_some_and(|window| matches!(window.spec.kind, WindowKind::Session { .. }));
+        if !simple && !session {
             let read = (0..stream.columns.len()).filter(|i| stream.columns[*i] != stand_in()).collect();
             stream = self.keep(stream, input.schema(), &Used::Some(read))?;
         }

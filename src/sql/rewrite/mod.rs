@@ -11,6 +11,7 @@ pub(crate) mod families;
 mod names;
 mod operator;
 mod quantified;
+mod sums;
 
 pub(crate) use names::tell_apart;
 
@@ -21,10 +22,10 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ExprSchema, Result as DfResult, ScalarValue};
-use datafusion::logical_expr::expr::{Cast, ScalarFunction, WindowFunction};
+use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, WindowFunctionDefinition, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit};
 use datafusion::sql::sqlparser::ast::{self, Spanned, Value, ValueWithSpan, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
@@ -332,6 +333,7 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<L
         })?;
         changed.map_data(LogicalPlan::recompute_schema)?.map_data(|node| match node {
             LogicalPlan::Union(union) => common::union(union, registry),
+            LogicalPlan::Aggregate(aggregate) => sums::beside_variance(aggregate).map(LogicalPlan::Aggregate),
             other => Ok(other),
         })
     })?;
@@ -387,7 +389,7 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         Expr::InList(list) => operator::in_list(list, schema, registry),
         Expr::Like(like) => operator::like("like", like, registry),
         Expr::SimilarTo(like) => operator::like("similar_to", like, registry),
-        Expr::WindowFunction(window) => Ok(in_over(window)),
+        Expr::WindowFunction(window) => Ok(sums::in_over(window)),
         Expr::Case(case) => branch::case(case, schema, registry),
         Expr::ScalarFunction(call) if branch::chooses(call.name()) => branch::function(call, schema, registry),
         Expr::ScalarFunction(call) if call.name() == "overlaps" => operator::overlaps(call, schema, registry),
@@ -405,18 +407,6 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         }
         other => Ok(Transformed::no(other)),
     }
-}
-
-fn in_over(mut window: Box<WindowFunction>) -> Transformed<Expr> {
-    let other = match &window.fun {
-        WindowFunctionDefinition::AggregateUDF(function) => functions::in_over(function),
-        WindowFunctionDefinition::WindowUDF(_) => None,
-    };
-    let changed = other.is_some();
-    if let Some(function) = other {
-        window.fun = WindowFunctionDefinition::AggregateUDF(function);
-    }
-    Transformed::new_transformed(Expr::WindowFunction(window), changed)
 }
 
 /// What TYPEOF says.
