@@ -12,7 +12,8 @@ import org.apache.flink.table.api.TableEnvironment;
 
 /**
  * Runs the scripts of cases on Flink and keeps what their sinks hold: RunCases CASES NAME…
- * The same, with what Flink says in a file "refused" of a case that fails: RunCases --refusals CASES NAME…
+ * The same for scripts that were not tried before, all of whose rows go to a table "o": RunCases --first CASES NAME…
+ * A case gets a file "columns" with the names and types of that table, or "refused" with what Flink says.
  * Or runs one script as it is: RunCases --script FILE
  */
 public final class RunCases {
@@ -23,14 +24,17 @@ public final class RunCases {
       execute(Files.readString(Path.of(args[1])));
       return;
     }
-    boolean refusals = args[0].equals("--refusals");
-    int cases = refusals ? 1 : 0;
+    boolean first = args[0].equals("--first");
+    int cases = first ? 1 : 0;
     for (int i = cases + 1; i < args.length; i++) {
       Path directory = Path.of(args[cases], args[i]);
       try {
-        run(directory);
+        TableEnvironment tables = run(directory);
+        if (first) {
+          Files.write(directory.resolve("columns"), columns(tables));
+        }
       } catch (Exception | Error e) {
-        if (!refusals) {
+        if (!first) {
           throw e;
         }
         Files.writeString(directory.resolve("refused"), rootMessage(e));
@@ -39,20 +43,27 @@ public final class RunCases {
     }
   }
 
+  private static List<String> columns(TableEnvironment tables) {
+    return tables.from("o").getResolvedSchema().getColumns().stream()
+        .map(column -> column.getName() + "\t" + column.getDataType().getLogicalType().copy(true).asSummaryString())
+        .toList();
+  }
+
   private static String rootMessage(Throwable e) {
     return e.getCause() == null ? String.valueOf(e.getMessage()) : rootMessage(e.getCause());
   }
 
-  private static void run(Path directory) throws Exception {
+  private static TableEnvironment run(Path directory) throws Exception {
     Path work = Files.createTempDirectory("streamer-case");
     if (Files.isDirectory(directory.resolve("input"))) {
       copy(directory.resolve("input"), work.resolve("input"));
     }
-    execute(Files.readString(directory.resolve("query.sql")).replace("{{dir}}", work.toString()));
+    TableEnvironment tables = execute(Files.readString(directory.resolve("query.sql")).replace("{{dir}}", work.toString()));
     keep(work.resolve("out"), directory.resolve("expected"));
+    return tables;
   }
 
-  private static void execute(String script) throws Exception {
+  private static TableEnvironment execute(String script) throws Exception {
     Configuration configuration = new Configuration();
     configuration.setString("execution.target", "local");
     configuration.setString("rest.port", "0");
@@ -73,6 +84,7 @@ public final class RunCases {
         tables.executeSql(statement).await();
       }
     }
+    return tables;
   }
 
   /** Statements of a script; those between BEGIN and END are one. Comments are lines of their own here. */

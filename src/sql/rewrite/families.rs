@@ -196,6 +196,7 @@ fn check_branches(name: &str, types: &[DataType]) -> DfResult<()> {
     let types: Vec<String> = types.iter().map(flink_type).collect();
     Err(apart(match name {
         "CASE" => format!("the branches of CASE have types that do not go together: {}", types.join(", ")),
+        "ARRAY" => format!("the elements of ARRAY have types that do not go together: {}", types.join(", ")),
         _ => format!("{} does not take {}", name.to_uppercase(), types.join(" and ")),
     })
     .into())
