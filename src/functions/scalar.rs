@@ -160,6 +160,12 @@ impl Types<'_> {
         self.types.get(index).cloned()
     }
 
+    /// The type of an argument as it was written: DataFusion reads every whole number as BIGINT first.
+    pub(super) fn written(&self, index: usize) -> Option<DataType> {
+        let small = self.integer(index).is_some_and(|n| i32::try_from(n).is_ok());
+        self.get(index).map(|given| if small && given == DataType::Int64 { DataType::Int32 } else { given })
+    }
+
     /// The value of a constant integer.
     pub(super) fn integer(&self, index: usize) -> Option<i64> {
         let value = (*self.constants.get(index)?)?.cast_to(&DataType::Int64).ok()?;

@@ -71,10 +71,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         takes: &[Any],
         optional: &[Any],
-        returns: |_| Some(DataType::Utf8),
+        returns: |types| matches!(types.get(1), None | Some(DataType::Boolean)).then_some(DataType::Utf8),
         ..entry(
             "typeof",
-            "TYPEOF(value)",
+            "TYPEOF(value [, serializable])",
             |_| Err(Error::internal("TYPEOF was not planned").into()),
             "The type's name.",
         )

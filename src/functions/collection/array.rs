@@ -128,7 +128,25 @@ pub(super) const ENTRIES: &[Entry] = &[
 
 /// The array, with elements of the type they share with the second argument.
 fn with_element(types: &Types<'_>) -> Option<DataType> {
-    common([item_of(&types.get(0)?)?, &types.get(1)?]).map(list_of)
+    let (array, element) = (types.get(0)?, types.get(1)?);
+    let item = item_of(&array)?;
+    // a number of a wider kind does not become an element by itself
+    let fits = width(item).zip(width(&types.written(1)?)).is_none_or(|(item, element)| element <= item);
+    common([item, &element]).filter(|_| fits).map(list_of)
+}
+
+/// The place of a number's type among those that take each other without a cast.
+fn width(number: &DataType) -> Option<u8> {
+    Some(match number {
+        DataType::Int8 => 0,
+        DataType::Int16 => 1,
+        DataType::Int32 => 2,
+        DataType::Int64 => 3,
+        DataType::Decimal128(..) => 4,
+        DataType::Float32 => 5,
+        DataType::Float64 => 6,
+        _ => return None,
+    })
 }
 
 fn same_array(types: &Types<'_>) -> Option<DataType> {

@@ -33,7 +33,11 @@ const fn is_each(
     kernel: fn(&Call<'_>) -> Result<ArrayRef>,
     doc: &'static str,
 ) -> Entry {
-    Entry { takes: &[Any], returns: |_| Some(DataType::Boolean), ..text1(name, &[], usage, kernel, doc) }
+    let returns = |types: &Types<'_>| {
+        let of = types.get(0)?;
+        (of.is_string() || of.is_null() || of.is_numeric()).then_some(DataType::Boolean)
+    };
+    Entry { takes: &[Any], returns, ..text1(name, &[], usage, kernel, doc) }
 }
 
 /// The functions of this file.
@@ -174,12 +178,12 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         takes: &[TextOrBytes, TextOrBytes],
-        returns: |_| Some(DataType::Boolean),
+        returns: both_alike,
         ..text1("startswith", &[], "STARTSWITH(text, begin)", starts_with, "Whether the text, or bytes, begin so.")
     },
     Entry {
         takes: &[TextOrBytes, TextOrBytes],
-        returns: |_| Some(DataType::Boolean),
+        returns: both_alike,
         ..text1("endswith", &[], "ENDSWITH(text, end)", ends_with, "Whether the text, or bytes, end so.")
     },
     Entry {
@@ -214,6 +218,12 @@ pub(super) const ENTRIES: &[Entry] = &[
     is_each("is_digit", "IS_DIGIT(text)", is_digit, "Whether there are digits and nothing else."),
     is_each("is_decimal", "IS_DECIMAL(text)", is_decimal, "Whether the text reads as a number."),
 ];
+
+/// BOOLEAN of two texts, or of bytes and bytes.
+fn both_alike(types: &Types<'_>) -> Option<DataType> {
+    let [one, other] = types.types else { return None };
+    (one.is_string() == other.is_string() || one.is_null() || other.is_null()).then_some(DataType::Boolean)
+}
 
 fn a_text(_: &Types<'_>) -> Option<DataType> {
     Some(DataType::Utf8)

@@ -21,7 +21,7 @@ use crate::time::zone::{Twice, Zone};
 pub(in crate::functions) const ENTRIES: &[Entry] = &[
     Entry {
         takes: &[Text, AMoment, AMoment],
-        returns: |_| Some(DataType::Int32),
+        returns: |types| is_difference(&types.get(1)?, &types.get(2)?).then_some(DataType::Int32),
         ..entry(
             "timestampdiff",
             "TIMESTAMPDIFF(unit, from, to)",
@@ -81,7 +81,7 @@ pub(in crate::functions) const ENTRIES: &[Entry] = &[
     },
     Entry {
         takes: &[Any, Any, Any, Any],
-        returns: |_| Some(DataType::Boolean),
+        returns: of_one_kind,
         ..entry(
             "overlaps",
             "(start, end) OVERLAPS (start, end)",
@@ -101,6 +101,29 @@ pub(in crate::functions) const ENTRIES: &[Entry] = &[
 ];
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+
+/// Whether Flink counts between two types: TIMESTAMP_LTZ goes with nothing else, TIME with no day.
+fn is_difference(from: &DataType, to: &DataType) -> bool {
+    is_zoned(from) == is_zoned(to) && is_clock(from) == is_clock(to)
+}
+
+/// BOOLEAN of times that are all dates, all times of the day, or all time stamps of one sort.
+fn of_one_kind(types: &Types<'_>) -> Option<DataType> {
+    let kind = |t: &DataType| (is_zoned(t), is_clock(t), *t == DataType::Date32);
+    // an interval stands for the end that it leads to
+    let length = |t: &&DataType| t.is_null() || matches!(t, DataType::Interval(_));
+    let mut kinds = types.types.iter().filter(|t| !length(t)).map(kind);
+    let first = kinds.next();
+    kinds.all(|kind| Some(kind) == first).then_some(DataType::Boolean)
+}
+
+fn is_zoned(t: &DataType) -> bool {
+    matches!(t, DataType::Timestamp(_, Some(_)))
+}
+
+fn is_clock(t: &DataType) -> bool {
+    matches!(t, DataType::Time32(_) | DataType::Time64(_))
+}
 
 /// The low bits of a difference, as Java narrows a long.
 fn difference(call: &Call<'_>) -> Result<ArrayRef> {

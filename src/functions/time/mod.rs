@@ -35,7 +35,10 @@ const fn entry(
 
 macro_rules! part {
     ($name:literal, $usage:literal, $unit:expr, $doc:literal) => {
-        entry($name, $usage, |call| part_of(call, 0, |_| Ok(Some($unit))), $doc)
+        Entry {
+            returns: |types| $unit.is_part_of(&types.get(0)?).then_some(DataType::Int64),
+            ..entry($name, $usage, |call| part_of(call, 0, |_| Ok(Some($unit))), $doc)
+        }
     };
 }
 
@@ -57,7 +60,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         takes: &[Text, Any],
         returns: |types| {
-            types.get(1).filter(|time| time.is_temporal() || *time == DataType::Null).map(|_| DataType::Int64)
+            let time = types.get(1).filter(|time| time.is_temporal() || *time == DataType::Null)?;
+            let known = types.text(0).and_then(|unit| Unit::parse(unit).ok());
+            known.is_none_or(|unit| unit.is_part_of(&time)).then_some(DataType::Int64)
         },
         ..entry("date_part", "EXTRACT(unit FROM time)", extract, "A part of a time or of an interval, as BIGINT.")
     },
@@ -74,12 +79,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         takes: &[Any, Text],
         returns: |types| match types.get(0)? {
-            DataType::Date32
-            | DataType::Timestamp(_, _)
-            | DataType::Utf8
-            | DataType::LargeUtf8
-            | DataType::Utf8View
-            | DataType::Null => Some(DataType::Utf8),
+            DataType::Timestamp(_, _) | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
+                Some(DataType::Utf8)
+            }
             _ => None,
         },
         ..entry("date_format", "DATE_FORMAT(time, pattern)", date_format, "The text of a time by a Java pattern.")
@@ -150,7 +152,8 @@ fn ltz(types: &Types<'_>) -> Option<DataType> {
         Some(7..) => TimeUnit::Nanosecond,
         _ => TimeUnit::Millisecond,
     };
-    let known = number && types.types.len() < 3 || text || types.get(0)? == DataType::Null;
+    let digits = types.written(1).is_none_or(|digits| digits == DataType::Int32 || digits.is_null());
+    let known = number && digits && types.types.len() < 3 || text || types.get(0)? == DataType::Null;
     known.then(|| DataType::Timestamp(unit, Some(types.zone.name().into())))
 }
 

@@ -2,6 +2,8 @@
 
 use super::calendar::{DAY_MS, Date, months_between, plus_months};
 use super::value::Moment;
+use arrow::datatypes::DataType;
+
 use crate::error::{Error, Result};
 
 /// A unit of time or a field of the calendar.
@@ -65,6 +67,18 @@ impl Unit {
                 .hint(format!("units: {}", names.join(", ")))
                 .nearest(&upper, names.iter().copied())
         })
+    }
+
+    /// Whether values of a type have the unit: a TIME has no day, a DATE and a TIME nothing finer than milliseconds. Intervals
+    /// are told apart where they are read.
+    pub(in crate::functions) fn is_part_of(self, data_type: &DataType) -> bool {
+        match data_type {
+            DataType::Time32(_) | DataType::Time64(_) => {
+                matches!(self, Self::Hour | Self::Minute | Self::Second | Self::Millisecond)
+            }
+            DataType::Date32 => !matches!(self, Self::Microsecond | Self::Nanosecond),
+            _ => true,
+        }
     }
 
     /// Length, if it is always the same.

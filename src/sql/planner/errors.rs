@@ -84,9 +84,9 @@ pub(crate) fn translate<V: Visit + Spanned>(
         return told.unwrap_or_else(|| own.clone()).or_at(place).or_at(whole());
     }
     if let Some(own) = ours(error) {
-        if own.message().contains("does not take (")
-            && let Some(told) = piece.and_then(|piece| of_types(piece, own.message()))
-        {
+        if own.message().contains("does not take (") {
+            let told = piece.and_then(|piece| of_types(piece, own.message()));
+            let told = told.unwrap_or_else(|| own.clone().reworded(in_sql_types));
             return told.or_at(own.span()).or_at(place).or_at(whole());
         }
         return own.clone().or_at(place).or_at(whole());
@@ -244,7 +244,8 @@ fn column_not_found(field: &Column, valid: &[Column]) -> Error {
     }
     let names = || valid.iter().map(|c| c.name.as_str());
     let message = match &relations[..] {
-        [one] => format!("column \"{}\" not found in table \"{one}\"", field.name),
+        // a window function's rows may have no name
+        [one] if !one.starts_with('$') => format!("column \"{}\" not found in table \"{one}\"", field.name),
         _ => format!("column \"{}\" not found", field.name),
     };
     let error = Error::sql(message);

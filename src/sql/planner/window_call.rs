@@ -36,10 +36,19 @@ impl RelationPlanner for WindowTables {
             }
             other => return Ok(RelationPlanning::Original(Box::new(other))),
         };
+        let alias = alias.or_else(|| unnamed(call.span));
         let tvf = call.plan(context)?;
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(tvf) });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
+}
+
+/// The name of a window function's rows that were given none, another for each call: the names of the table in it are not
+/// theirs, and two calls over one table are two.
+fn unnamed(span: Option<Span>) -> Option<ast::TableAlias> {
+    let span = span?;
+    let name = ast::Ident::new(format!("$window_{}_{}", span.line, span.column));
+    Some(ast::TableAlias { explicit: true, name, columns: Vec::new(), at: None })
 }
 
 /// The window table functions.

@@ -5,13 +5,14 @@
 //! literal has a digit before its point, casts with Flink's results, and (in `operator`, `branch`) operators and
 //! branches by Flink's rules of types, aggregates in OVER by their own.
 
+mod aggregate;
 mod branch;
 mod common;
 pub(crate) mod families;
 mod names;
 mod operator;
+mod over;
 mod quantified;
-mod sums;
 
 pub(crate) use names::tell_apart;
 
@@ -69,6 +70,7 @@ impl VisitorMut for Preparation<'_> {
 
     fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Infallible> {
         quantified::spell_out(expr);
+        self.errors.extend(quantified::rows_in(expr));
         ControlFlow::Continue(())
     }
 
@@ -333,7 +335,7 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<L
         })?;
         changed.map_data(LogicalPlan::recompute_schema)?.map_data(|node| match node {
             LogicalPlan::Union(union) => common::union(union, registry),
-            LogicalPlan::Aggregate(aggregate) => sums::beside_variance(aggregate).map(LogicalPlan::Aggregate),
+            LogicalPlan::Aggregate(aggregate) => aggregate::beside_variance(aggregate).map(LogicalPlan::Aggregate),
             other => Ok(other),
         })
     })?;
@@ -343,6 +345,7 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<L
 fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
     branch::check_conditions(&expr, schema)?;
     families::check(&expr, schema)?;
+    aggregate::check(&expr)?;
     if let Some(compared) = collections::comparison(&expr, schema, registry)? {
         return Ok(Transformed::yes(compared));
     }
@@ -389,7 +392,7 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         Expr::InList(list) => operator::in_list(list, schema, registry),
         Expr::Like(like) => operator::like("like", like, registry),
         Expr::SimilarTo(like) => operator::like("similar_to", like, registry),
-        Expr::WindowFunction(window) => Ok(sums::in_over(window)),
+        Expr::WindowFunction(window) => over::window(window, schema),
         Expr::Case(case) => branch::case(case, schema, registry),
         Expr::ScalarFunction(call) if branch::chooses(call.name()) => branch::function(call, schema, registry),
         Expr::ScalarFunction(call) if call.name() == "overlaps" => operator::overlaps(call, schema, registry),

@@ -32,3 +32,6 @@ FROM TABLE(CUMULATE(TABLE e, DESCRIPTOR(ts), INTERVAL '10' SECOND, INTERVAL '20'
 CREATE TABLE j_using_alias WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/j_using_alias', 'format' = 'json') AS
 SELECT device, x.n, y.n m FROM (SELECT window_start, window_end, device, n
 FROM TABLE(TUMBLE(TABLE s, DESCRIPTOR(ts), INTERVAL '10' SECOND))) x JOIN (SELECT window_start, window_end, device, n FROM TABLE(TUMBLE(TABLE e, DESCRIPTOR(ts), INTERVAL '10' SECOND))) y USING (window_start, window_end, device);
+CREATE TABLE j_rows_in WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/j_rows_in', 'format' = 'json') AS
+SELECT device, n, window_start FROM TABLE(TUMBLE(TABLE s, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+WHERE (window_start, window_end, device) IN (SELECT window_start, window_end, device FROM TABLE(TUMBLE(TABLE e, DESCRIPTOR(ts), INTERVAL '10' SECOND)) WHERE q > 1);

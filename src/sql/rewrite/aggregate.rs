@@ -1,25 +1,31 @@
-//! Aggregates that Flink takes apart into sums, which are of the argument's type and so wrap, cut and round: all of AVG,
-//! VAR and STDDEV in OVER, and in a window AVG of integers where a VAR or STDDEV stands in the same SELECT.
+//! Aggregates as Flink takes them: which arguments have to be constants, and AVG of integers beside a variance, which is
+//! taken apart into sums, so that it wraps.
 //!
 //! # Source  Calcite, `AggregateReduceFunctionsRule`, as a Flink 2.3 applies it
 
 use datafusion::common::Result as DfResult;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::expr::WindowFunction;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, WindowFunctionDefinition};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable};
 
+use crate::error::Error;
 use crate::functions;
 
-pub(super) fn in_over(mut window: Box<WindowFunction>) -> Transformed<Expr> {
-    let other = match &window.fun {
-        WindowFunctionDefinition::AggregateUDF(function) => functions::by_sums(function),
-        WindowFunctionDefinition::WindowUDF(_) => None,
+/// Refuses a separator of LISTAGG that is no constant.
+///
+/// # Errors
+/// `Sql`.
+pub(super) fn check(expr: &Expr) -> DfResult<()> {
+    let (name, args) = match expr {
+        Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
+        Expr::WindowFunction(window) => (window.fun.name(), &window.params.args),
+        _ => return Ok(()),
     };
-    let changed = other.is_some();
-    if let Some(function) = other {
-        window.fun = WindowFunctionDefinition::AggregateUDF(function);
+    match (name, &args[..]) {
+        ("listagg", [_, separator]) if !matches!(separator, Expr::Literal(..)) => {
+            Err(Error::sql("the separator of LISTAGG has to be a constant").hint("write LISTAGG(text, ', ')").into())
+        }
+        _ => Ok(()),
     }
-    Transformed::new_transformed(Expr::WindowFunction(window), changed)
 }
 
 /// The aggregate, with what stands beside a variance as Flink computes it.
