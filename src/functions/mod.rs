@@ -186,16 +186,6 @@ fn nature_of(name: &str) -> scalar::Nature {
     scalar_entries().find(|entry| entry.name == name).map_or(scalar::Nature::Usual, |entry| entry.nature)
 }
 
-/// The arguments that a call is NULL for, and for nothing else; `None`: it may be NULL for other reasons, too.
-pub fn strict_arguments<'a, T>(name: &str, args: &'a [T]) -> Option<&'a [T]> {
-    match nature_of(name) {
-        scalar::Nature::Strict => Some(args),
-        scalar::Nature::StrictInType => args.split_last().map(|(_, values)| values),
-        _ if operator_of(name).is_some() => Some(args),
-        _ => None,
-    }
-}
-
 /// Whether what a function says of a wrong argument is about the row, and no mistake of the script.
 pub fn fails_by_row(name: &str) -> bool {
     nature_of(name) == scalar::Nature::FailsByRow

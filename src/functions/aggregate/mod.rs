@@ -119,16 +119,16 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "min",
         aliases: &[],
-        make: Making::Value(extreme::make_min),
+        make: Making::ValueOrOver(extreme::make_min, extreme::make_min_over),
         distinct_is_same: true,
-        doc: "Smallest value; text by its UTF-8 bytes, NaN above every number. NULL if there is no value.",
+        doc: "Smallest value; text by its UTF-8 bytes. NaN counts only as the first value, in OVER it is above every number. NULL if there is no value.",
     },
     Entry {
         name: "max",
         aliases: &[],
-        make: Making::Value(extreme::make_max),
+        make: Making::ValueOrOver(extreme::make_max, extreme::make_max_over),
         distinct_is_same: true,
-        doc: "Largest value; text by its UTF-8 bytes, NaN above every number. NULL if there is no value.",
+        doc: "Largest value; text by its UTF-8 bytes. NaN counts only as the first value, in OVER it is above every number. NULL if there is no value.",
     },
     Entry {
         name: "var_pop",
