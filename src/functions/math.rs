@@ -115,10 +115,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         returns: rounded_type,
         ..number1("truncate", &[], "TRUNCATE(number [, digits])", truncate, "Cut to so many decimals; negative: tens.")
     },
-    Entry {
-        returns: whole_type,
-        ..number1("floor", &[], "FLOOR(number)", floor, "The whole number at or below.")
-    },
+    Entry { returns: whole_type, ..number1("floor", &[], "FLOOR(number)", floor, "The whole number at or below.") },
     Entry {
         returns: whole_type,
         ..number1("ceil", &["ceiling"], "CEIL(number)", ceil, "The whole number at or above.")

@@ -271,7 +271,13 @@ fn hash(value: &Value) -> i32 {
         Value::Integer(value, 64) => folded(*value),
         Value::Integer(value, _) => *value as i32,
         Value::Double(value) => folded(value.to_bits().cast_signed()),
-        Value::Boolean(value) => if *value { 1231 } else { 1237 },
+        Value::Boolean(value) => {
+            if *value {
+                1231
+            } else {
+                1237
+            }
+        }
         Value::Text(text) => bytes_hash(text.as_bytes()),
     }
 }

@@ -144,7 +144,9 @@ impl Groups {
     fn take_keys(&mut self) -> Result<Vec<ArrayRef>> {
         match &mut self.values {
             None => Ok(Vec::new()),
-            Some(values) => Ok(values.emit(EmitTo::All)?.iter().zip(self.spec.keys.fields()).map(key_of_bits).collect()),
+            Some(values) => {
+                Ok(values.emit(EmitTo::All)?.iter().zip(self.spec.keys.fields()).map(key_of_bits).collect())
+            }
         }
     }
 

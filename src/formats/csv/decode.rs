@@ -253,8 +253,10 @@ fn push_row(children: &mut [Column], fields: &Fields, text: &str, style: Style<'
         })?;
     }
     match elements.next() {
-        None => Ok(()),
-        Some(_) => Err(bad(COLUMNS, format!("the row has more than {} elements", fields.len()))),
+        Some(_) if !style.options.ignore_parse_errors => {
+            Err(bad(COLUMNS, format!("the row has more than {} elements", fields.len())))
+        }
+        _ => Ok(()),
     }
 }
 

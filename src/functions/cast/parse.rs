@@ -146,7 +146,8 @@ pub(in crate::functions) fn read_date(text: &str) -> Option<i64> {
         Some(blank) if blank > 0 => text.get(..blank)?,
         _ => text,
     };
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse::<u32>().ok()).flatten();
+    let digits =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse::<u32>().ok()).flatten();
     let mut parts = date.splitn(3, '-').map(|part| digits(part.trim()).map(i64::from));
     let year = parts.next()??;
     let month = parts.next().unwrap_or(Some(1))?;

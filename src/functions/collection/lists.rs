@@ -107,8 +107,12 @@ impl Pool {
 /// DOUBLE or FLOAT values with 0.0 for -0.0, others as they are.
 pub(super) fn with_one_zero(values: &ArrayRef) -> ArrayRef {
     match values.data_type() {
-        DataType::Float32 => Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(|value| value + 0.0)),
-        DataType::Float64 => Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(|value| value + 0.0)),
+        DataType::Float32 => {
+            Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(|value| value + 0.0))
+        }
+        DataType::Float64 => {
+            Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(|value| value + 0.0))
+        }
         _ => Arc::clone(values),
     }
 }

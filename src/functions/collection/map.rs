@@ -149,7 +149,8 @@ fn from_arrays(call: &Call<'_>) -> Result<ArrayRef> {
 fn union(call: &Call<'_>) -> Result<ArrayRef> {
     let (key, value) = entries_of(call.return_type).ok_or_else(|| Error::internal("a map of another type"))?;
     // a map of another type is cast, which changes the order of its entries
-    let maps = call.arguments.iter().map(|map| convert(map, call.return_type, call.zone)).collect::<Result<Vec<_>>>()?;
+    let maps =
+        call.arguments.iter().map(|map| convert(map, call.return_type, call.zone)).collect::<Result<Vec<_>>>()?;
     let maps: Vec<&MapArray> = maps
         .iter()
         .map(|map| map.as_map_opt().ok_or_else(|| Error::internal("MAP_UNION of something else").into()))

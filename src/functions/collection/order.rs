@@ -116,9 +116,8 @@ fn extreme(call: &Call<'_>, better: Ordering) -> Result<ArrayRef> {
     let best = |row: usize| {
         let items = bounds(list.offsets(), row).filter(|item| list.is_valid(row) && list.values().is_valid(*item));
         let nan = |item: usize| is_nan(list.values(), item);
-        let beats = |item: usize, best: usize| {
-            !nan(item) && !nan(best) && rows.row(item).cmp(&rows.row(best)) == better
-        };
+        let beats =
+            |item: usize, best: usize| !nan(item) && !nan(best) && rows.row(item).cmp(&rows.row(best)) == better;
         let best = items.reduce(|best, item| if beats(item, best) { item } else { best });
         best.and_then(|item| u32::try_from(item).ok())
     };

@@ -35,10 +35,10 @@ pub(super) fn common(types: &[DataType], left: bool) -> Option<DataType> {
     })
 }
 
-/// DATE, where there are days and time stamps: COALESCE makes days of them.
+/// DATE, where there are days and time stamps without a zone: COALESCE makes days of them.
 fn day(types: &[DataType]) -> Option<DataType> {
     let is_day = |t: &DataType| *t == DataType::Date32;
-    let is_stamp = |t: &DataType| matches!(t, DataType::Timestamp(..));
+    let is_stamp = |t: &DataType| matches!(t, DataType::Timestamp(_, None));
     let both = types.iter().any(is_day) && types.iter().any(is_stamp);
     (both && types.iter().all(|t| is_day(t) || is_stamp(t) || t.is_null())).then_some(DataType::Date32)
 }

@@ -420,9 +420,8 @@ fn float_keys(mut join: Join) -> DfResult<Join> {
             Expr::ScalarFunction(call) if call.name() == "double_equal" => call.args.first().zip(call.args.get(1)),
             _ => None,
         };
-        let keys = sides.map(|(left, right)| {
-            find_valid_equijoin_key_pair(left, right, join.left.schema(), join.right.schema())
-        });
+        let keys = sides
+            .map(|(left, right)| find_valid_equijoin_key_pair(left, right, join.left.schema(), join.right.schema()));
         parts.push(match keys.transpose()?.flatten() {
             Some((left, right)) => left.eq(right),
             None => part,

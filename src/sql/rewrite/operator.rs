@@ -102,7 +102,8 @@ fn one_family(binary: &BinaryExpr) -> DfResult<()> {
 fn one_kind(left: &DataType, right: &DataType) -> DfResult<()> {
     let day = |t: &DataType| *t == DataType::Date32;
     let stamp = |t: &DataType| matches!(t, DataType::Timestamp(..));
-    let apart = |one: &DataType, other: &DataType| day(one) && stamp(other) || one.is_numeric() && (day(other) || stamp(other));
+    let apart =
+        |one: &DataType, other: &DataType| day(one) && stamp(other) || one.is_numeric() && (day(other) || stamp(other));
     if !apart(left, right) && !apart(right, left) {
         return Ok(());
     }

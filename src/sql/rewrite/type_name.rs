@@ -16,10 +16,39 @@ use crate::table::map::{entry_fields, multiset_element};
 
 /// Functions whose type has no NOT NULL, whatever their arguments; of others it has one where all arguments do.
 const MAY_BE_NULL: &[&str] = &[
-    "nullif", "flink_try_cast", "substring", "left", "right", "reverse", "regexp_extract", "regexp_extract_all",
-    "regexp_substr", "split_index", "str_to_map", "chr", "elt", "decode", "unhex", "parse_url", "url_encode", "url_decode",
-    "to_timestamp", "to_timestamp_ltz", "to_date", "from_unixtime", "convert_tz", "date_format", "json_value",
-    "json_query", "json_exists", "inet_aton", "inet_ntoa", "array_max", "array_min", "__item", "printf",
+    "nullif",
+    "flink_try_cast",
+    "substring",
+    "left",
+    "right",
+    "reverse",
+    "regexp_extract",
+    "regexp_extract_all",
+    "regexp_substr",
+    "split_index",
+    "str_to_map",
+    "chr",
+    "elt",
+    "decode",
+    "unhex",
+    "parse_url",
+    "url_encode",
+    "url_decode",
+    "to_timestamp",
+    "to_timestamp_ltz",
+    "to_date",
+    "from_unixtime",
+    "convert_tz",
+    "date_format",
+    "json_value",
+    "json_query",
+    "json_exists",
+    "inet_aton",
+    "inet_ntoa",
+    "array_max",
+    "array_min",
+    "__item",
+    "printf",
 ];
 
 /// A type, and whether NULL is among its values.
@@ -86,9 +115,7 @@ fn any_nullable<'a>(mut values: impl Iterator<Item = &'a Expr>, schema: &DFSchem
 /// Calls whose type is made of their arguments' types, or has a length.
 fn of_call(call: &ScalarFunction, schema: &DFSchema) -> DfResult<Option<Shown>> {
     let args = || call.args.iter().collect::<Vec<_>>();
-    let own = |name: String| -> DfResult<Option<Shown>> {
-        Ok(Some(Shown { name, nullable: nullable(call, schema)? }))
-    };
+    let own = |name: String| -> DfResult<Option<Shown>> { Ok(Some(Shown { name, nullable: nullable(call, schema)? })) };
     Ok(match call.name() {
         "coalesce" | "ifnull" => {
             let all = call.args.iter().map(|value| Ok(shown(value, schema)?.nullable)).collect::<DfResult<Vec<_>>>()?;
@@ -106,7 +133,11 @@ fn of_call(call: &ScalarFunction, schema: &DFSchema) -> DfResult<Option<Shown>> 
         "sha256" => return own("CHAR(64)".to_owned()),
         "sha384" => return own("CHAR(96)".to_owned()),
         "sha512" => return own("CHAR(128)".to_owned()),
-        "json_object" | "json_array" | "double_distinct" | "double_not_distinct" | "total_distinct"
+        "json_object"
+        | "json_array"
+        | "double_distinct"
+        | "double_not_distinct"
+        | "total_distinct"
         | "total_not_distinct" => {
             let name = quoted(&Expr::ScalarFunction(call.clone()).get_type(schema)?);
             Some(Shown { name, nullable: false })

@@ -9,7 +9,7 @@ CREATE TABLE pairs (i INT, j INT) WITH ('connector' = 'filesystem', 'path' = '{{
 CREATE TABLE pairs_f (i INT, j INT) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/pairs_f', 'format' = 'json');
 CREATE TABLE singles (i INT) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/singles', 'format' = 'json');
 CREATE TABLE compared (i INT, a BOOLEAN, b BOOLEAN, c BOOLEAN, d BOOLEAN, e BOOLEAN, f BOOLEAN, g BOOLEAN) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/compared', 'format' = 'json');
-CREATE TABLE arrays (i INT, a STRING, b BOOLEAN, c INT, d STRING, e STRING, f STRING, g STRING, h STRING, k STRING) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/arrays', 'format' = 'json');
+CREATE TABLE arrays (i INT, a STRING, b BOOLEAN, c INT, d STRING, e STRING, f STRING, g STRING, h STRING) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/arrays', 'format' = 'json');
 CREATE TABLE kept (i INT) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/kept', 'format' = 'json');
 CREATE TABLE turned (i INT) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/turned', 'format' = 'json');
 CREATE TABLE rounded (i INT, a STRING, b STRING, c STRING) WITH ('connector' = 'filesystem', 'path' = '{{dir}}/out/rounded', 'format' = 'json');
@@ -21,7 +21,7 @@ INSERT INTO pairs SELECT a.i, b.i FROM w a JOIN w b ON a.window_start = b.window
 INSERT INTO pairs_f SELECT a.i, b.i FROM w a JOIN w b ON a.window_start = b.window_start AND a.window_end = b.window_end AND a.f = b.f;
 INSERT INTO singles SELECT a.i FROM w a WHERE a.d IN (SELECT e FROM w b WHERE a.window_start = b.window_start AND a.window_end = b.window_end);
 INSERT INTO compared SELECT i, d IN (0E0, 7E0), d NOT IN (0E0, 1E0), d = 0.0, d <> 0.0, d = e, d IS DISTINCT FROM e, d BETWEEN -1E0 AND 0E0 FROM t;
-INSERT INTO arrays SELECT i, CAST(ARRAY_DISTINCT(ARRAY[d, e]) AS STRING), ARRAY_CONTAINS(ARRAY[d], e), ARRAY_POSITION(ARRAY[d], e), CAST(ARRAY_UNION(ARRAY[d], ARRAY[e]) AS STRING), CAST(ARRAY_EXCEPT(ARRAY[d], ARRAY[e]) AS STRING), CAST(ARRAY_REMOVE(ARRAY[d], e) AS STRING), CAST(ARRAY_MAX(ARRAY[d, e]) AS STRING), CAST(ARRAY_MIN(ARRAY[d, e]) AS STRING), MAP[d, 'a'][e] FROM t;
+INSERT INTO arrays SELECT i, CAST(ARRAY_DISTINCT(ARRAY[d, e]) AS STRING), ARRAY_CONTAINS(ARRAY[d], e), ARRAY_POSITION(ARRAY[d], e), CAST(ARRAY_UNION(ARRAY[d], ARRAY[e]) AS STRING), CAST(ARRAY_EXCEPT(ARRAY[d], ARRAY[e]) AS STRING), CAST(ARRAY_REMOVE(ARRAY[d], e) AS STRING), CAST(ARRAY_MAX(ARRAY[d, e]) AS STRING), CAST(ARRAY_MIN(ARRAY[d, e]) AS STRING) FROM t;
 INSERT INTO kept SELECT i FROM t WHERE d = d;
 INSERT INTO turned SELECT i FROM t WHERE NOT (d <= 1E0);
 INSERT INTO rounded SELECT i, CAST(ROUND(d, 0) AS STRING), CAST(ROUND(d, 1) AS STRING), CAST(TRUNCATE(f, 1) AS STRING) FROM t WHERE d BETWEEN -2E0 AND 8E0;
