@@ -21,10 +21,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ExprSchema, Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::{
-    conjunction, find_valid_equijoin_key_pair, merge_schema, split_conjunction_owned,
-};
-use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, ScalarUDF, WindowFunctionDefinition, lit};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, WindowFunctionDefinition, lit};
 use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, Spanned, Value, ValueWithSpan, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
@@ -404,31 +402,11 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<L
         })?;
         changed.map_data(LogicalPlan::recompute_schema)?.map_data(|node| match node {
             LogicalPlan::Union(union) => common::union(union, registry),
-            LogicalPlan::Join(join) => Ok(LogicalPlan::Join(float_keys(join)?)),
+            LogicalPlan::Join(join) => Ok(LogicalPlan::Join(operator::float_keys(join)?)),
             other => Ok(other),
         })
     })?;
     Ok(rewritten.data)
-}
-
-/// Keys of a join that are DOUBLEs: `=`, to which 0.0 is not -0.0 and NaN is NaN, as of keys in Flink; in other places the
-/// comparison is that of Java's operators.
-fn float_keys(mut join: Join) -> DfResult<Join> {
-    let mut parts = Vec::new();
-    for part in join.filter.take().map(split_conjunction_owned).unwrap_or_default() {
-        let sides = match &part {
-            Expr::ScalarFunction(call) if call.name() == "double_equal" => call.args.first().zip(call.args.get(1)),
-            _ => None,
-        };
-        let keys = sides
-            .map(|(left, right)| find_valid_equijoin_key_pair(left, right, join.left.schema(), join.right.schema()));
-        parts.push(match keys.transpose()?.flatten() {
-            Some((left, right)) => left.eq(right),
-            None => part,
-        });
-    }
-    join.filter = conjunction(parts);
-    Ok(join)
 }
 
 fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
