@@ -3,6 +3,7 @@
 //! `sql` fills it, `connectors` and `formats` read it, the plan carries it.
 
 pub mod float;
+pub mod java_map;
 pub mod map;
 
 use std::collections::BTreeMap;

@@ -12,6 +12,7 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::formats::text::time::per_second;
+use crate::table::java_map::{BUCKETS, bytes_hash, order};
 use crate::table::map::{entry_fields, map_array, map_type};
 use crate::table::{OptionValue, Options};
 
@@ -184,7 +185,14 @@ fn nested(data_type: &DataType, rows: usize, random: &mut Random) -> ArrayRef {
         DataType::Map(..) => {
             let (_, value) = entry_fields(data_type).unwrap();
             // the number keeps the keys apart
-            let keys: StringArray = (0..children).map(|i| Some(format!("{i}{}", random.text(LETTERS)))).collect();
+            let names: Vec<String> = (0..children).map(|i| format!("{i}{}", random.text(LETTERS))).collect();
+            // in the order in which they are read back
+            let row = |bounds: &[i32]| {
+                let names = &names[usize::try_from(bounds[0]).unwrap()..usize::try_from(bounds[1]).unwrap()];
+                let hashes: Vec<i32> = names.iter().map(|name| bytes_hash(name.as_bytes())).collect();
+                order(&hashes, BUCKETS).into_iter().map(|place| names[place].clone()).collect::<Vec<_>>()
+            };
+            let keys: StringArray = offsets.windows(2).flat_map(row).map(Some).collect();
             let values = array(value.data_type(), children, random);
             Arc::new(map_array(data_type, offsets, Arc::new(keys), values, nulls).unwrap())
         }

@@ -14,8 +14,9 @@ use super::cast::number::{Number, divide_half_up, number_at, power_of_ten, resca
 use super::cast::text::double_text;
 use super::decimal;
 use super::scalar::Takes::{Any, Double, Integer, Number as ANumber};
-use super::scalar::{At, Call, Entry, Nature, Types};
+use super::scalar::{At, Call, Entry, Types};
 use crate::error::Error;
+use crate::table::float;
 
 /// A function from DOUBLE to DOUBLE.
 macro_rules! double {
@@ -48,6 +49,9 @@ const fn number1(
     Entry { name, aliases, usage, takes: &[ANumber], returns, kernel, doc, ..Entry::BASE }
 }
 
+/// One degree in radians, as `Math.toRadians` has it.
+const RADIANS: f64 = 0.017_453_292_519_943_295;
+
 /// The functions of this file.
 pub(super) const ENTRIES: &[Entry] = &[
     double!("sqrt", "SQRT(number)", |x| x.powf(0.5), "Square root, as Flink computes it: a power of one half."),
@@ -66,7 +70,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     double!("cosh", "COSH(number)", f64::cosh, "Hyperbolic cosine."),
     double!("tanh", "TANH(number)", f64::tanh, "Hyperbolic tangent."),
     double!("degrees", "DEGREES(radians)", |x| x * (180.0 / std::f64::consts::PI), "Radians as degrees."),
-    double!("radians", "RADIANS(degrees)", |x| x / 180.0 * std::f64::consts::PI, "Degrees as radians."),
+    double!("radians", "RADIANS(degrees)", |x| x * RADIANS, "Degrees as radians."),
     Entry {
         takes: &[Double],
         optional: &[Double],
@@ -93,12 +97,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         returns: a_double,
         ..number1("e", &[], "E()", |call| constant(call, std::f64::consts::E), "Euler's number.")
     },
-    number1("abs", &[], "ABS(number)", abs, "Without the sign; the smallest integer of a type stays as it is.")
-        .of(Nature::Strict),
+    number1("abs", &[], "ABS(number)", abs, "Without the sign; the smallest integer of a type stays as it is."),
     number1("sign", &[], "SIGN(number)", sign, "−1, 0 or 1 in the type of the number."),
     Entry {
         optional: &[Integer],
-        nature: Nature::Strict,
         returns: rounded_type,
         ..number1(
             "round",
@@ -113,13 +115,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         returns: rounded_type,
         ..number1("truncate", &[], "TRUNCATE(number [, digits])", truncate, "Cut to so many decimals; negative: tens.")
     },
+    Entry { returns: whole_type, ..number1("floor", &[], "FLOOR(number)", floor, "The whole number at or below.") },
     Entry {
-        nature: Nature::Strict,
-        returns: whole_type,
-        ..number1("floor", &[], "FLOOR(number)", floor, "The whole number at or below.")
-    },
-    Entry {
-        nature: Nature::Strict,
         returns: whole_type,
         ..number1("ceil", &["ceiling"], "CEIL(number)", ceil, "The whole number at or above.")
     },
@@ -268,6 +265,13 @@ fn rounded(call: &Call<'_>, cut: Cut) -> Result<ArrayRef> {
     let digits = if call.count() > 1 { Some(call.integers(1)?) } else { None };
     build(call, |row| {
         let number = number_at(values, row).zip(digits.map_or(Some(0), |digits| digits.at(row)));
+        if let Some((Number::Double(value), _)) = number
+            && !value.is_finite()
+        {
+            return Err(Error::data(format!("{} cannot be rounded", float::not_finite(value)))
+                .hint("round only what is finite: CASE WHEN ABS(x) < CAST('Infinity' AS DOUBLE) THEN ROUND(x, 2) END")
+                .into());
+        }
         Ok(number.and_then(|(number, digits)| round_number(number, digits.clamp(-400, 400) as i32, cut)))
     })
 }
@@ -300,6 +304,10 @@ fn round_number(number: Number, digits: i32, cut: Cut) -> Option<Number> {
 /// A DOUBLE rounded by its decimal text, as Java's `BigDecimal.valueOf(x).setScale(n)`: 2.345 is 2.35
 /// although the double is below it.
 fn round_double(value: f64, digits: i32, cut: Cut) -> f64 {
+    if value == 0.0 {
+        // a BigDecimal has no -0.0
+        return 0.0;
+    }
     let text = double_text(value);
     let (mantissa, exponent) = text.split_once('E').unwrap_or((&text, "0"));
     let Some((whole, fraction)) = mantissa.split_once('.') else { return value };

@@ -186,16 +186,6 @@ fn nature_of(name: &str) -> scalar::Nature {
     scalar_entries().find(|entry| entry.name == name).map_or(scalar::Nature::Usual, |entry| entry.nature)
 }
 
-/// The arguments that a call is NULL for, and for nothing else; `None`: it may be NULL for other reasons, too.
-pub fn strict_arguments<'a, T>(name: &str, args: &'a [T]) -> Option<&'a [T]> {
-    match nature_of(name) {
-        scalar::Nature::Strict => Some(args),
-        scalar::Nature::StrictInType => args.split_last().map(|(_, values)| values),
-        _ if operator_of(name).is_some() => Some(args),
-        _ => None,
-    }
-}
-
 /// Whether what a function says of a wrong argument is about the row, and no mistake of the script.
 pub fn fails_by_row(name: &str) -> bool {
     nature_of(name) == scalar::Nature::FailsByRow
@@ -211,9 +201,9 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     aggregate::functions()
 }
 
-/// An aggregate function as Flink computes it by sums of the argument's type, if that is another one.
-pub fn by_sums(function: &AggregateUDF) -> Option<Arc<AggregateUDF>> {
-    aggregate::by_sums(function)
+/// An aggregate function as OVER computes it, if that is another one.
+pub fn in_over(function: &AggregateUDF) -> Option<Arc<AggregateUDF>> {
+    aggregate::in_over(function)
 }
 
 /// Whether an aggregate is a variance or a standard deviation.

@@ -6,10 +6,11 @@ use datafusion::error::Result;
 
 use super::bounded::Bounded;
 use super::cast::number::{Number, number_at};
-use super::cast::text::text_at;
+use super::cast::text::{text_at, text_with_digits};
 use super::scalar::Takes::{Any, Text};
 use super::scalar::{At, Call, Entry, entry};
 use super::time::value::moment_at;
+use crate::table::java_map::bytes_hash;
 
 /// The functions of this file.
 pub(super) const ENTRIES: &[Entry] = &[Entry {
@@ -55,18 +56,34 @@ fn value_at(call: &Call<'_>, index: usize, row: usize) -> Result<Value> {
             Value::Integer(moment_at(column, row, call.zone)?.map_or(0, |moment| moment.ms), 32)
         }
         (DataType::Timestamp(_, zone), _) => {
-            let text = text_at(column, row, call.zone)?.unwrap_or_default().replacen(' ', "T", 1);
-            let text = text.trim_end_matches('0').trim_end_matches('.').to_owned();
+            let text = text_with_digits(column, row, call.zone, 9)?.unwrap_or_default();
+            let text = java_local_time(&text);
             Value::Text(if zone.is_some() { format!("{text}Z") } else { text })
         }
         _ => Value::Text(text_at(column, row, call.zone)?.unwrap_or_default()),
     })
 }
 
+/// `2024-01-02 03:04:05.600000000` as `LocalDateTime.toString`: with three, six or nine digits behind the seconds, or none,
+/// and without seconds that are zero.
+fn java_local_time(text: &str) -> String {
+    let (clock, mut fraction) = text.split_once('.').unwrap_or((text, ""));
+    while let Some(shorter) = fraction.strip_suffix("000") {
+        fraction = shorter;
+    }
+    let clock = clock.replacen(' ', "T", 1);
+    match fraction {
+        "" => clock.strip_suffix(":00").map_or_else(|| clock.clone(), str::to_owned),
+        _ => format!("{clock}.{fraction}"),
+    }
+}
+
 /// `%[index$][flags][width][.precision]conversion`.
 #[derive(Debug, Default)]
 struct Directive {
     index: Option<usize>,
+    /// `%<s`: the argument of the directive before.
+    again: bool,
     flags: String,
     width: usize,
     precision: Option<usize>,
@@ -89,7 +106,8 @@ impl Directive {
             directive.index = Some(rest.get(..count)?.parse().ok()?);
             rest = after;
         }
-        while let Some(flag) = rest.chars().next().filter(|c| "-#+ 0,(".contains(*c)) {
+        while let Some(flag) = rest.chars().next().filter(|c| "-#+ 0,(<".contains(*c)) {
+            directive.again |= flag == '<';
             if directive.flags.contains(flag) {
                 return None;
             }
@@ -131,9 +149,13 @@ impl Directive {
                 Value::Boolean(value) => value.to_string(),
                 _ => "true".to_owned(),
             }),
-            (_, Value::Null) => "null".to_owned(),
+            ('d' | 'x' | 'o' | 'f' | 'e' | 'g' | 'c' | 'h', Value::Null) => {
+                let text = self.cut("null".to_owned());
+                return Some(self.blank_padded(if upper { text.to_uppercase() } else { text }));
+            }
+            ('h', value) => self.cut(format!("{:x}", hash(value))),
             ('c', Value::Text(text)) if text.chars().count() == 1 => text.clone(),
-            ('c', Value::Integer(code, _)) => char::from_u32(u32::try_from(*code).ok()?)?.to_string(),
+            ('c', Value::Integer(code, ..=32)) => char::from_u32(u32::try_from(*code).ok()?)?.to_string(),
             ('d', Value::Integer(value, _)) if !upper && self.precision.is_none() => {
                 return self.signed(*value < 0, &self.grouped(&value.unsigned_abs().to_string()));
             }
@@ -161,6 +183,9 @@ impl Directive {
     fn double(&self, value: f64, upper: bool) -> Option<String> {
         if !value.is_finite() {
             let name = if value.is_nan() { "NaN" } else { "Infinity" };
+            if value < 0.0 && self.has('(') {
+                return Some(self.blank_padded(format!("({name})")));
+            }
             let sign = if value < 0.0 {
                 "-"
             } else if self.has('+') && !value.is_nan() {
@@ -168,7 +193,7 @@ impl Directive {
             } else {
                 ""
             };
-            return Some(self.padded(format!("{sign}{name}")));
+            return Some(self.blank_padded(format!("{sign}{name}")));
         }
         let digits = self.precision.unwrap_or(6);
         let size = value.abs();
@@ -228,9 +253,32 @@ impl Directive {
     }
 
     fn padded(&self, text: String) -> String {
+        if self.has('0') { text } else { self.blank_padded(text) }
+    }
+
+    fn blank_padded(&self, text: String) -> String {
         let missing = self.width.saturating_sub(text.encode_utf16().count());
-        let blanks = if self.has('0') { String::new() } else { " ".repeat(missing) };
+        let blanks = " ".repeat(missing);
         if self.has('-') { text + &blanks } else { blanks + &text }
+    }
+}
+
+/// `hashCode` of the argument as Flink hands it over.
+fn hash(value: &Value) -> i32 {
+    let folded = |bits: i64| (bits ^ (bits.cast_unsigned() >> 32).cast_signed()) as i32;
+    match value {
+        Value::Null => 0,
+        Value::Integer(value, 64) => folded(*value),
+        Value::Integer(value, _) => *value as i32,
+        Value::Double(value) => folded(value.to_bits().cast_signed()),
+        Value::Boolean(value) => {
+            if *value {
+                1231
+            } else {
+                1237
+            }
+        }
+        Value::Text(text) => bytes_hash(text.as_bytes()),
     }
 }
 
@@ -281,7 +329,7 @@ fn scientific(size: f64, digits: usize) -> String {
 fn formatted(format: &str, count: usize, mut value: impl FnMut(usize) -> Result<Value>) -> Result<Option<String>> {
     let mut out = Bounded::new("PRINTF");
     let mut rest = format;
-    let mut ordinary = 0;
+    let (mut ordinary, mut last) = (0, 0);
     while let Some((before, after)) = rest.split_once('%') {
         out.push(before)?;
         let Some((directive, after)) = Directive::parse(after) else { return Ok(None) };
@@ -290,10 +338,15 @@ fn formatted(format: &str, count: usize, mut value: impl FnMut(usize) -> Result<
             '%' => out.push(&directive.padded("%".to_owned()))?,
             'n' => out.push("\n")?,
             _ => {
-                let index = directive.index.unwrap_or_else(|| {
-                    ordinary += 1;
-                    ordinary
-                });
+                let index = match directive.index {
+                    Some(index) => index,
+                    None if directive.again => last,
+                    None => {
+                        ordinary += 1;
+                        ordinary
+                    }
+                };
+                last = index;
                 if index == 0 || index > count {
                     return Ok(None);
                 }
@@ -340,8 +393,21 @@ mod tests {
             ("%b %%%n", || Value::Boolean(true), Some("true %\n")),
             ("%", || Value::Null, None),
             ("%(d", || Value::Integer(-5, 32), Some("(5)")),
+            ("%.2f|%05d|%8.3s|", || Value::Null, None),
+            ("%.2f|%<05d|%<8.3s|", || Value::Null, Some("nu| null|     nul|")),
+            ("%s %<s %h", || Value::Text("abcdef".into()), None),
+            ("%s %<h", || Value::Text("abcdef".into()), Some("abcdef 2b2b4415")),
+            ("%(.1f", || Value::Double(f64::NEG_INFINITY), Some("(Infinity)")),
+            ("%c", || Value::Integer(65, 64), None),
         ] {
             assert_eq!(one(format, value).as_deref(), text, "{format}");
+        }
+        for (text, java) in [
+            ("2024-01-02 03:04:05.600000000", "2024-01-02T03:04:05.600"),
+            ("2024-01-02 03:04:05.000100000", "2024-01-02T03:04:05.000100"),
+            ("2024-01-02 03:04:00.000000000", "2024-01-02T03:04"),
+        ] {
+            assert_eq!(java_local_time(text), java);
         }
     }
 }

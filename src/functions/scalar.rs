@@ -69,19 +69,8 @@ impl Entry {
 pub(super) enum Nature {
     /// Nothing.
     Usual,
-    /// NULL for nothing but a NULL argument.
-    Strict,
-    /// As [`Nature::Strict`], the last argument standing for a type.
-    StrictInType,
     /// What it says of a wrong argument is about the row, as its own ON ERROR and ON EMPTY ask for it.
     FailsByRow,
-}
-
-impl Entry {
-    /// The same function, of another nature.
-    pub(super) const fn of(self, nature: Nature) -> Self {
-        Self { nature, ..self }
-    }
 }
 
 /// An entry of one text argument that returns a text; others are written as `Entry { …, ..entry(…) }`.

@@ -16,6 +16,7 @@ use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
 use super::columns::Arguments;
+use super::keys::{bits_of_key, key_of_bits, schema_of_bits};
 use crate::error::{Error, Result};
 use crate::plan::PlanAggregate;
 
@@ -71,7 +72,7 @@ pub(super) type Partial = (Vec<ArrayRef>, usize);
 /// Groups in the order of their first rows, each with its accumulators.
 pub(super) struct Groups {
     spec: Arc<GroupSpec>,
-    /// `None` if there are no keys: one group.
+    /// `None` if there are no keys: one group. FLOAT and DOUBLE keys are here as their bits.
     values: Option<Box<dyn GroupValues>>,
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
     ids: Vec<usize>,
@@ -82,7 +83,7 @@ impl Groups {
     pub(super) fn new(spec: &Arc<GroupSpec>) -> Result<Self> {
         let values = match spec.keys.fields().is_empty() {
             true => None,
-            false => Some(new_group_values(Arc::clone(&spec.keys), &GroupOrdering::None)?),
+            false => Some(new_group_values(Arc::new(schema_of_bits(&spec.keys)), &GroupOrdering::None)?),
         };
         Ok(Self { spec: Arc::clone(spec), values, accumulators: spec.accumulators()?, ids: Vec::new(), count: 0 })
     }
@@ -132,7 +133,8 @@ impl Groups {
                 self.count = self.count.max(usize::from(rows > 0));
             }
             Some(values) => {
-                values.intern(keys, &mut self.ids)?;
+                let keys: Vec<ArrayRef> = keys.iter().map(bits_of_key).collect();
+                values.intern(&keys, &mut self.ids)?;
                 self.count = values.len();
             }
         }
@@ -142,7 +144,9 @@ impl Groups {
     fn take_keys(&mut self) -> Result<Vec<ArrayRef>> {
         match &mut self.values {
             None => Ok(Vec::new()),
-            Some(values) => Ok(values.emit(EmitTo::All)?),
+            Some(values) => {
+                Ok(values.emit(EmitTo::All)?.iter().zip(self.spec.keys.fields()).map(key_of_bits).collect())
+            }
         }
     }
 

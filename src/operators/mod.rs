@@ -14,6 +14,7 @@
 
 mod accumulate;
 mod columns;
+mod keys;
 mod lateness;
 #[cfg(test)]
 mod testing;
@@ -160,7 +161,8 @@ pub fn hash_keys(columns: &[arrow::array::ArrayRef], rows: usize) -> Result<Vec<
     use datafusion::common::hash_utils::{RandomState, create_hashes};
     let mut hashes = vec![0; rows];
     if !columns.is_empty() {
-        create_hashes(columns, &RandomState::with_seed(0x5eed), &mut hashes)?;
+        let columns: Vec<_> = columns.iter().map(keys::bits_of_key).collect();
+        create_hashes(&columns, &RandomState::with_seed(0x5eed), &mut hashes)?;
     }
     Ok(hashes)
 }

@@ -78,7 +78,7 @@ fn values_of_a_window_stand_in_the_order_of_its_slices() {
     assert_eq!(lines[0], "[1.0, NULL] 1.0 a,a {{key: 1.0}: 1} 1.0 1.0");
     assert_eq!(lines[1], "[1.0, NULL, 3.0, 3.0] 4.0 a,a,a,a {{key: 1.0}: 1, {key: 3.0}: 2} 1.0 3.0");
     assert_eq!(lines[2], "[3.0, 3.0] 3.0 a,a {{key: 3.0}: 2} 3.0 3.0");
-    assert_eq!(hop(4)[1], "[3.0, 3.0, 1.0, NULL] 4.0 a,a,a,a {{key: 3.0}: 2, {key: 1.0}: 1}");
+    assert_eq!(hop(4)[1], "[3.0, 3.0, 1.0, NULL] 4.0 a,a,a,a {{key: 1.0}: 1, {key: 3.0}: 2}");
 }
 
 proptest! {

@@ -200,7 +200,13 @@ struct Style<'a> {
 
 /// Appends the value of a field; one that is missing is NULL, as is a bad one where errors are ignored.
 fn push(column: &mut Column, data_type: &DataType, field: Option<&str>, style: Style<'_>) -> Result<(), BadValue> {
-    let Some(text) = field.filter(|text| style.null_literal != Some(*text)) else { return push_null(column) };
+    // the elements of an array are what may be NULL, as in Flink; an empty field is no row
+    let null = |text: &&str| match data_type {
+        DataType::List(_) => false,
+        DataType::Struct(_) => text.is_empty() || style.null_literal == Some(*text),
+        _ => style.null_literal == Some(*text),
+    };
+    let Some(text) = field.filter(|text| !null(text)) else { return push_null(column) };
     let len = column.len();
     match push_value(column, data_type, text, style) {
         Ok(false) => Ok(()),
@@ -247,8 +253,10 @@ fn push_row(children: &mut [Column], fields: &Fields, text: &str, style: Style<'
         })?;
     }
     match elements.next() {
-        None => Ok(()),
-        Some(_) => Err(bad(COLUMNS, format!("the row has more than {} elements", fields.len()))),
+        Some(_) if !style.options.ignore_parse_errors => {
+            Err(bad(COLUMNS, format!("the row has more than {} elements", fields.len())))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -252,3 +252,16 @@ proptest! {
         prop_assert!(places.iter().all(|place| read.slice(*place, 1) == good));
     }
 }
+
+/// What Flink 2.3 makes of them: an empty field is no row, and an array is never NULL as a whole.
+#[test]
+fn empty_fields_of_rows_and_arrays() {
+    let columns = [("r", row(&[("x", DataType::Int32), ("y", DataType::Utf8)])), ("a", list(DataType::Utf8))];
+    let null = [("csv.null-literal", "NULL"), ("csv.ignore-parse-errors", "true")];
+    let lines = [",", "NULL,NULL", "1;a;b,NULL;x"];
+    assert_eq!(
+        rows(&columns, &null, &lines),
+        [r#"{"r":null,"a":[]}"#, r#"{"r":null,"a":[null]}"#, r#"{"r":{"x":1,"y":"a"},"a":[null,"x"]}"#]
+    );
+    assert_eq!(rows(&columns, &[("csv.null-literal", "")], &[","]), [r#"{"r":null,"a":[]}"#]);
+}

@@ -21,6 +21,7 @@ use crate::formats::text::{EXCERPT_CHARS_MAX, Wrong, WrongKind, excerpt, number}
 use crate::formats::{BadValue, Decoder};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::table::Options;
+use crate::table::java_map::{BUCKETS, bytes_hash, order};
 use crate::table::map::entry_fields;
 
 const EMPTY: &str = "JSON_EMPTY";
@@ -323,7 +324,7 @@ fn string(span: Span, text: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8(out).unwrap_or_default()) // whole characters in, whole characters out
 }
 
-/// Names and values of an object that is read as a map, each name once with its last value.
+/// Names and values of an object that is read as a map, each name once with its last value, in the order of Flink's map.
 fn entries(object: Span, text: &str) -> Result<Vec<(Cow<'_, str>, Span)>, Fault> {
     let mut entries: Vec<(Cow<'_, str>, Span)> = Vec::new();
     let mut places: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
@@ -341,7 +342,8 @@ fn entries(object: Span, text: &str) -> Result<Vec<(Cow<'_, str>, Span)>, Fault>
             None => entries.push((name, value)),
         }
     }
-    Ok(entries)
+    let hashes: Vec<i32> = entries.iter().map(|(name, _)| bytes_hash(name.as_bytes())).collect();
+    Ok(order(&hashes, BUCKETS).into_iter().filter_map(|place| entries.get(place).cloned()).collect())
 }
 
 /// Appends a checked value as Jackson prints a tree: without blanks, numbers and strings in one form.

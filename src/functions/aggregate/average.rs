@@ -159,7 +159,7 @@ pub(super) fn make(argument: &DataType) -> Option<Box<dyn Make>> {
 }
 
 /// `AVG(…) OVER` an argument type.
-pub(super) fn make_by_sums(argument: &DataType) -> Option<Box<dyn Make>> {
+pub(super) fn make_over(argument: &DataType) -> Option<Box<dyn Make>> {
     average(argument, true)
 }
 

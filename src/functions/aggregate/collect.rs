@@ -22,6 +22,7 @@ use datafusion::scalar::ScalarValue;
 use super::Make;
 use crate::error::Error;
 use crate::functions::bounded::Room;
+use crate::functions::cast::nested::in_java_order;
 use crate::functions::collection::lists::{bounds, comparable};
 use crate::functions::collection::types::list_of;
 use crate::functions::json::{Json, item as json_item};
@@ -304,7 +305,7 @@ fn multiset(values: &ArrayRef, offsets: &OffsetBuffer<i32>) -> Result<ArrayRef> 
     }
     let (keys, counts) = (take(values, &UInt32Array::from(picks), None)?, Arc::new(Int32Array::from(counts)));
     let multiset = multiset_type(values.data_type().clone());
-    Ok(Arc::new(map_array(&multiset, OffsetBuffer::new(ScalarBuffer::from(ends)), keys, counts, None)?))
+    in_java_order(&map_array(&multiset, OffsetBuffer::new(ScalarBuffer::from(ends)), keys, counts, None)?)
 }
 
 fn joined(values: &ArrayRef, offsets: &OffsetBuffer<i32>, separator: &str) -> Result<ArrayRef> {

@@ -1,5 +1,5 @@
-//! `MIN` and `MAX`: one total order for every type, so the result does not depend on the order of the rows.
-//! Among DOUBLEs −0.0 is below 0.0 and NaN above everything.
+//! `MIN` and `MAX`. FLOAT and DOUBLE are compared as Java's operators do, so that of 0.0 and −0.0 the first one stays, and
+//! a NaN only if it is the first value; in OVER as `Double.compare` does: −0.0 is below 0.0 and NaN above everything.
 
 use std::cmp::Ordering;
 use std::marker::PhantomData;
@@ -17,22 +17,31 @@ use super::Make;
 use super::fold::{Fold, Folded, column};
 use super::pick::{Pick, picked};
 
-/// A total order.
+/// Values with an order.
 trait Ranked: Copy {
-    fn rank(&self, other: &Self) -> Ordering;
+    /// As Java's operators have it; `None` beside a NaN.
+    fn rank(&self, other: &Self) -> Option<Ordering>;
+    /// A total order.
+    fn total(&self, other: &Self) -> Ordering;
 }
 
 macro_rules! ranked {
     ($($t:ty),*) => {$(
         impl Ranked for $t {
-            fn rank(&self, other: &Self) -> Ordering {
+            fn rank(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+            fn total(&self, other: &Self) -> Ordering {
                 self.cmp(other)
             }
         }
     )*};
     (float $($t:ty),*) => {$(
         impl Ranked for $t {
-            fn rank(&self, other: &Self) -> Ordering {
+            fn rank(&self, other: &Self) -> Option<Ordering> {
+                self.partial_cmp(other)
+            }
+            fn total(&self, other: &Self) -> Ordering {
                 // the sign of a NaN says nothing
                 self.is_nan().cmp(&other.is_nan()).then_with(|| self.total_cmp(other))
             }
@@ -46,6 +55,8 @@ ranked!(float f32, f64);
 struct Extreme<T> {
     /// What a better value is, compared with the best so far.
     better: Ordering,
+    /// Whether NaN has a place in the order.
+    total: bool,
     data_type: DataType,
     of: PhantomData<fn() -> T>,
 }
@@ -68,7 +79,11 @@ where
     }
 
     fn add(&self, state: &mut Self::State, value: T::Native) {
-        if state.is_none_or(|best| value.rank(&best) == self.better) {
+        let better = |best: T::Native| match self.total {
+            true => value.total(&best) == self.better,
+            false => value.rank(&best) == Some(self.better),
+        };
+        if state.is_none_or(better) {
             *state = Some(value);
         }
     }
@@ -93,31 +108,32 @@ where
     }
 }
 
-fn make(better: Ordering, argument: &DataType) -> Option<Box<dyn Make>> {
-    fn of<T>(better: Ordering, argument: &DataType) -> Option<Box<dyn Make>>
+fn make(better: Ordering, total: bool, argument: &DataType) -> Option<Box<dyn Make>> {
+    fn of<T>((better, total): (Ordering, bool), argument: &DataType) -> Option<Box<dyn Make>>
     where
         T: ArrowPrimitiveType,
         T::Native: Ranked,
     {
-        Some(Box::new(Folded::new(Extreme::<T> { better, data_type: argument.clone(), of: PhantomData })))
+        Some(Box::new(Folded::new(Extreme::<T> { better, total, data_type: argument.clone(), of: PhantomData })))
     }
+    let how = (better, total);
     match argument {
-        DataType::Int8 => of::<Int8Type>(better, argument),
-        DataType::Int16 => of::<Int16Type>(better, argument),
-        DataType::Int32 => of::<Int32Type>(better, argument),
-        DataType::Int64 => of::<Int64Type>(better, argument),
-        DataType::Float32 => of::<Float32Type>(better, argument),
-        DataType::Float64 => of::<Float64Type>(better, argument),
-        DataType::Decimal128(_, _) => of::<Decimal128Type>(better, argument),
-        DataType::Date32 => of::<Date32Type>(better, argument),
-        DataType::Time32(TimeUnit::Second) => of::<Time32SecondType>(better, argument),
-        DataType::Time32(TimeUnit::Millisecond) => of::<Time32MillisecondType>(better, argument),
-        DataType::Time64(TimeUnit::Microsecond) => of::<Time64MicrosecondType>(better, argument),
-        DataType::Time64(TimeUnit::Nanosecond) => of::<Time64NanosecondType>(better, argument),
-        DataType::Timestamp(TimeUnit::Second, _) => of::<TimestampSecondType>(better, argument),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => of::<TimestampMillisecondType>(better, argument),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => of::<TimestampMicrosecondType>(better, argument),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => of::<TimestampNanosecondType>(better, argument),
+        DataType::Int8 => of::<Int8Type>(how, argument),
+        DataType::Int16 => of::<Int16Type>(how, argument),
+        DataType::Int32 => of::<Int32Type>(how, argument),
+        DataType::Int64 => of::<Int64Type>(how, argument),
+        DataType::Float32 => of::<Float32Type>(how, argument),
+        DataType::Float64 => of::<Float64Type>(how, argument),
+        DataType::Decimal128(_, _) => of::<Decimal128Type>(how, argument),
+        DataType::Date32 => of::<Date32Type>(how, argument),
+        DataType::Time32(TimeUnit::Second) => of::<Time32SecondType>(how, argument),
+        DataType::Time32(TimeUnit::Millisecond) => of::<Time32MillisecondType>(how, argument),
+        DataType::Time64(TimeUnit::Microsecond) => of::<Time64MicrosecondType>(how, argument),
+        DataType::Time64(TimeUnit::Nanosecond) => of::<Time64NanosecondType>(how, argument),
+        DataType::Timestamp(TimeUnit::Second, _) => of::<TimestampSecondType>(how, argument),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => of::<TimestampMillisecondType>(how, argument),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => of::<TimestampMicrosecondType>(how, argument),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => of::<TimestampNanosecondType>(how, argument),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Boolean => {
             picked(if better == Ordering::Less { Pick::Min } else { Pick::Max }, argument)
         }
@@ -127,10 +143,20 @@ fn make(better: Ordering, argument: &DataType) -> Option<Box<dyn Make>> {
 
 /// `MIN` over an argument type.
 pub(super) fn make_min(argument: &DataType) -> Option<Box<dyn Make>> {
-    make(Ordering::Less, argument)
+    make(Ordering::Less, false, argument)
+}
+
+/// `MIN` in OVER.
+pub(super) fn make_min_over(argument: &DataType) -> Option<Box<dyn Make>> {
+    make(Ordering::Less, true, argument)
 }
 
 /// `MAX` over an argument type.
 pub(super) fn make_max(argument: &DataType) -> Option<Box<dyn Make>> {
-    make(Ordering::Greater, argument)
+    make(Ordering::Greater, false, argument)
+}
+
+/// `MAX` in OVER.
+pub(super) fn make_max_over(argument: &DataType) -> Option<Box<dyn Make>> {
+    make(Ordering::Greater, true, argument)
 }

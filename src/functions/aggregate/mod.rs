@@ -55,8 +55,8 @@ pub(super) struct Entry {
 enum Making {
     /// Of its only argument.
     Value(fn(&DataType) -> Option<Box<dyn Make>>),
-    /// As [`Making::Value`]; by the second where Flink takes it apart into sums, as in OVER.
-    ValueOrSums(fn(&DataType) -> Option<Box<dyn Make>>, fn(&DataType) -> Option<Box<dyn Make>>),
+    /// As [`Making::Value`]; in OVER, where Flink computes it otherwise, by the second.
+    ValueOrOver(fn(&DataType) -> Option<Box<dyn Make>>, fn(&DataType) -> Option<Box<dyn Make>>),
     /// Of what it is called with. The text is how it is written.
     Call(&'static str, fn(&Given<'_>) -> Option<Box<dyn Make>>),
 }
@@ -65,7 +65,7 @@ impl Entry {
     /// How the function is written.
     pub(super) fn usage(&self) -> String {
         match self.make {
-            Making::Value(make) | Making::ValueOrSums(make, _) => {
+            Making::Value(make) | Making::ValueOrOver(make, _) => {
                 let takes = if make(&DataType::Utf8).is_some() { "value" } else { "number" };
                 format!("{}({takes})", self.name.to_uppercase())
             }
@@ -114,7 +114,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "avg",
         aliases: &[],
-        make: Making::ValueOrSums(average::make, average::make_by_sums),
+        make: Making::ValueOrOver(average::make, average::make_over),
         distinct_is_same: false,
         doc: "Mean in the type of the argument: integers are truncated, DECIMAL(p, s) gives DECIMAL(38, max(6, s)). \
               NULL if there is no value.",
@@ -122,21 +122,21 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "min",
         aliases: &[],
-        make: Making::Value(extreme::make_min),
+        make: Making::ValueOrOver(extreme::make_min, extreme::make_min_over),
         distinct_is_same: true,
-        doc: "Smallest value; text by its UTF-8 bytes, NaN above every number. NULL if there is no value.",
+        doc: "Smallest value; text by its UTF-8 bytes. NaN counts only as the first value, in OVER it is above every number. NULL if there is no value.",
     },
     Entry {
         name: "max",
         aliases: &[],
-        make: Making::Value(extreme::make_max),
+        make: Making::ValueOrOver(extreme::make_max, extreme::make_max_over),
         distinct_is_same: true,
-        doc: "Largest value; text by its UTF-8 bytes, NaN above every number. NULL if there is no value.",
+        doc: "Largest value; text by its UTF-8 bytes. NaN counts only as the first value, in OVER it is above every number. NULL if there is no value.",
     },
     Entry {
         name: "var_pop",
         aliases: &[],
-        make: Making::ValueOrSums(variance::make_var_pop, variance::make_var_pop_by_sums),
+        make: Making::ValueOrOver(variance::make_var_pop, variance::make_var_pop_over),
         distinct_is_same: false,
         doc: "Population variance in the type of the argument (integers truncated, DECIMAL(38, max(6, s))); \
               exactly 0 for equal values, NULL if there is no value.",
@@ -144,21 +144,21 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "var_samp",
         aliases: &["variance"],
-        make: Making::ValueOrSums(variance::make_var_samp, variance::make_var_samp_by_sums),
+        make: Making::ValueOrOver(variance::make_var_samp, variance::make_var_samp_over),
         distinct_is_same: false,
         doc: "Sample variance, typed as VAR_POP; NULL for fewer than two values.",
     },
     Entry {
         name: "stddev_pop",
         aliases: &[],
-        make: Making::ValueOrSums(variance::make_stddev_pop, variance::make_stddev_pop_by_sums),
+        make: Making::ValueOrOver(variance::make_stddev_pop, variance::make_stddev_pop_over),
         distinct_is_same: false,
         doc: "Population standard deviation, the root of VAR_POP, in the same type.",
     },
     Entry {
         name: "stddev_samp",
         aliases: &["stddev"],
-        make: Making::ValueOrSums(variance::make_stddev_samp, variance::make_stddev_samp_by_sums),
+        make: Making::ValueOrOver(variance::make_stddev_samp, variance::make_stddev_samp_over),
         distinct_is_same: false,
         doc: "Sample standard deviation, the root of VAR_SAMP, in the same type; NULL for fewer than two values.",
     },
@@ -224,16 +224,16 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
     others.into_iter().chain(own).chain(ordinal::functions()).collect()
 }
 
-/// The function by sums of the argument's type, if that is another one.
-pub(super) fn by_sums(function: &AggregateUDF) -> Option<Arc<AggregateUDF>> {
+/// The function as OVER computes it, if that is another one.
+pub(super) fn in_over(function: &AggregateUDF) -> Option<Arc<AggregateUDF>> {
     let aggregate = function.inner().downcast_ref::<Aggregate>()?;
-    let differs = !aggregate.by_sums && matches!(aggregate.entry.make, Making::ValueOrSums(..));
+    let differs = !aggregate.over && matches!(aggregate.entry.make, Making::ValueOrOver(..));
     differs.then(|| Arc::new(AggregateUDF::new_from_impl(Aggregate::new(aggregate.entry, true))))
 }
 
 /// Whether an aggregate is a variance or a standard deviation.
 pub(super) fn is_variance(name: &str) -> bool {
-    name != "avg" && ENTRIES.iter().any(|entry| entry.name == name && matches!(entry.make, Making::ValueOrSums(..)))
+    matches!(name, "var_pop" | "var_samp" | "stddev_pop" | "stddev_samp")
 }
 
 /// How functions that are no [`Entry`] are written, and what they return.
@@ -244,17 +244,17 @@ pub(super) fn other_docs() -> impl Iterator<Item = (&'static str, &'static str)>
 /// An [`Entry`] as DataFusion sees it.
 struct Aggregate {
     entry: &'static Entry,
-    /// By sums of the argument's type.
-    by_sums: bool,
+    /// As OVER computes it.
+    over: bool,
     aliases: Vec<String>,
     signature: Signature,
 }
 
 impl Aggregate {
-    fn new(entry: &'static Entry, by_sums: bool) -> Self {
+    fn new(entry: &'static Entry, over: bool) -> Self {
         Self {
             entry,
-            by_sums,
+            over,
             aliases: entry.aliases.iter().map(|a| (*a).to_owned()).collect(),
             signature: Signature::user_defined(Volatility::Immutable),
         }
@@ -268,9 +268,9 @@ impl Aggregate {
                 .hint(format!("write {}", self.entry.usage()))
         };
         match (&self.entry.make, given.types) {
-            (Making::Value(make) | Making::ValueOrSums(make, _), [one]) => {
+            (Making::Value(make) | Making::ValueOrOver(make, _), [one]) => {
                 let make = match self.entry.make {
-                    Making::ValueOrSums(_, sums) if self.by_sums => sums,
+                    Making::ValueOrOver(_, over) if self.over => over,
                     _ => *make,
                 };
                 let plain = make(one).ok_or_else(|| {
@@ -279,7 +279,7 @@ impl Aggregate {
                 let distinct = given.distinct && !self.entry.distinct_is_same;
                 Ok(if distinct { together::distinct(plain, one) } else { plain })
             }
-            (Making::Value(_) | Making::ValueOrSums(..), types) => {
+            (Making::Value(_) | Making::ValueOrOver(..), types) => {
                 Err(Error::sql(format!("function \"{name}\" takes one argument, not {}", types.len())).into())
             }
             (Making::Call(_, make), _) => Ok(make(given).ok_or_else(refused)?),
@@ -310,7 +310,7 @@ impl std::fmt::Debug for Aggregate {
 /// A function is its name, and how it is computed: there is one entry per name.
 impl PartialEq for Aggregate {
     fn eq(&self, other: &Self) -> bool {
-        (self.entry.name, self.by_sums) == (other.entry.name, other.by_sums)
+        (self.entry.name, self.over) == (other.entry.name, other.over)
     }
 }
 
@@ -318,7 +318,7 @@ impl Eq for Aggregate {}
 
 impl Hash for Aggregate {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.entry.name, self.by_sums).hash(state);
+        (self.entry.name, self.over).hash(state);
     }
 }
 

@@ -177,7 +177,7 @@ fn make(spread: Spread, argument: &DataType) -> Option<Box<dyn Make>> {
     }
 }
 
-fn make_by_sums(spread: Spread, argument: &DataType) -> Option<Box<dyn Make>> {
+fn make_over(spread: Spread, argument: &DataType) -> Option<Box<dyn Make>> {
     squares::make(spread, argument).or_else(|| make(spread, argument))
 }
 
@@ -187,8 +187,8 @@ pub(super) fn make_var_pop(argument: &DataType) -> Option<Box<dyn Make>> {
 }
 
 /// `VAR_POP(…) OVER` an argument type.
-pub(super) fn make_var_pop_by_sums(argument: &DataType) -> Option<Box<dyn Make>> {
-    make_by_sums(Spread { sample: false, root: false }, argument)
+pub(super) fn make_var_pop_over(argument: &DataType) -> Option<Box<dyn Make>> {
+    make_over(Spread { sample: false, root: false }, argument)
 }
 
 /// `VAR_SAMP` over an argument type.
@@ -197,8 +197,8 @@ pub(super) fn make_var_samp(argument: &DataType) -> Option<Box<dyn Make>> {
 }
 
 /// `VAR_SAMP(…) OVER` an argument type.
-pub(super) fn make_var_samp_by_sums(argument: &DataType) -> Option<Box<dyn Make>> {
-    make_by_sums(Spread { sample: true, root: false }, argument)
+pub(super) fn make_var_samp_over(argument: &DataType) -> Option<Box<dyn Make>> {
+    make_over(Spread { sample: true, root: false }, argument)
 }
 
 /// `STDDEV_POP` over an argument type.
@@ -207,8 +207,8 @@ pub(super) fn make_stddev_pop(argument: &DataType) -> Option<Box<dyn Make>> {
 }
 
 /// `STDDEV_POP(…) OVER` an argument type.
-pub(super) fn make_stddev_pop_by_sums(argument: &DataType) -> Option<Box<dyn Make>> {
-    make_by_sums(Spread { sample: false, root: true }, argument)
+pub(super) fn make_stddev_pop_over(argument: &DataType) -> Option<Box<dyn Make>> {
+    make_over(Spread { sample: false, root: true }, argument)
 }
 
 /// `STDDEV_SAMP` over an argument type.
@@ -217,6 +217,6 @@ pub(super) fn make_stddev_samp(argument: &DataType) -> Option<Box<dyn Make>> {
 }
 
 /// `STDDEV_SAMP(…) OVER` an argument type.
-pub(super) fn make_stddev_samp_by_sums(argument: &DataType) -> Option<Box<dyn Make>> {
-    make_by_sums(Spread { sample: true, root: true }, argument)
+pub(super) fn make_stddev_samp_over(argument: &DataType) -> Option<Box<dyn Make>> {
+    make_over(Spread { sample: true, root: true }, argument)
 }

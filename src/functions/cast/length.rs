@@ -28,7 +28,7 @@ const fn entry(
         takes: &[Any, Integer],
         optional: &[],
         repeated: None,
-        nature: Nature::Strict,
+        nature: Nature::Usual,
         returns,
         kernel,
         doc,

@@ -4,7 +4,7 @@
 //! TRY_CAST; time stamps lose digits by cutting, and go between zones on the session's clock.
 
 pub(in crate::functions) mod length;
-mod nested;
+pub(in crate::functions) mod nested;
 pub(in crate::functions) mod number;
 pub(in crate::functions) mod parse;
 pub(in crate::functions) mod text;
@@ -20,7 +20,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
 
 use super::scalar::Takes::{Any, Integer};
-use super::scalar::{At, Call, Entry, Nature, Types};
+use super::scalar::{At, Call, Entry, Types};
 use super::time::calendar::DAY_MS;
 use super::time::value::{dates, from_local, moment_at, timestamps};
 use crate::error::Error;
@@ -44,8 +44,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         "CAST(value AS type)",
         |call| cast(call, false),
         "The value in the type of the second argument.",
-    )
-    .of(Nature::StrictInType),
+    ),
     entry("flink_try_cast", "TRY_CAST(value AS type)", |call| cast(call, true), "As CAST, NULL where that fails."),
     Entry {
         optional: &[Integer],
@@ -59,7 +58,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         takes: &[Any, Integer],
         optional: &[Any],
-        nature: Nature::Strict,
         returns: |types| types.get(0),
         ..entry(
             "flink_digits",
@@ -146,6 +144,9 @@ fn cast(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
     }
     if let Some(nested) = nested::nested(column, to, call.zone, lenient) {
         return nested;
+    }
+    if matches!(to, DataType::Decimal128(..)) {
+        number::check_finite(column)?;
     }
     if let Some(numbers) = number::cast(column, to) {
         return Ok(numbers);

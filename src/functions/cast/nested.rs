@@ -1,16 +1,19 @@
 //! CAST between collections: ARRAY to ARRAY, MAP to MAP, ROW to ROW by place, each with the casts of what is inside.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray};
-use arrow::buffer::NullBuffer;
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Field};
 use datafusion::error::Result;
 
 use super::cast;
 use crate::error::Error;
-use crate::functions::collection::lists::bounds;
+use crate::functions::collection::lists::{bounds, comparable};
 use crate::functions::scalar::Call;
+use crate::table::java_map::{BUCKETS, hashes, order};
 use crate::table::map::{entry_fields, keys, map_array};
 use crate::time::zone::Zone;
 
@@ -79,7 +82,44 @@ fn map(map: &MapArray, entries: &Arc<Field>, zone: &Zone, lenient: bool) -> Resu
     let pairs = [(keys(map), &to_keys), (map.values(), &to_values)];
     let parts = |row| bounds(map.offsets(), row);
     let nulls = nulls_with_failures(map.nulls(), map.len(), &pairs, parts);
-    Ok(Arc::new(map_array(&to, map.offsets().clone(), to_keys, to_values, nulls)?))
+    in_java_order(&map_array(&to, map.offsets().clone(), to_keys, to_values, nulls)?)
+}
+
+/// The same maps with each key once, its last value at the place of the first, in the order of a `HashMap` of Java, into
+/// which Flink casts; of keys without a known hash in the order they have.
+///
+/// # Errors
+/// `Sql` for keys without an order.
+pub(in crate::functions) fn in_java_order(map: &MapArray) -> Result<ArrayRef> {
+    let rows = comparable(keys(map))?;
+    let hashes = hashes(keys(map));
+    let (mut picked_keys, mut picked_values) = (Vec::<u32>::new(), Vec::<u32>::new());
+    let mut lengths = Vec::with_capacity(map.len());
+    for row in 0..map.len() {
+        let mut places = HashMap::new();
+        let mut entries: Vec<(usize, usize)> = Vec::new();
+        for entry in bounds(map.offsets(), row) {
+            let place = *places.entry(rows.row(entry)).or_insert(entries.len());
+            match entries.get_mut(place) {
+                Some(known) => known.1 = entry,
+                None => entries.push((entry, entry)),
+            }
+        }
+        let hash = |(key, _): &(usize, usize)| hashes.as_ref().and_then(|hashes| hashes.get(*key).copied());
+        let ordered = match entries.iter().map(hash).collect::<Option<Vec<i32>>>() {
+            Some(hashes) => order(&hashes, BUCKETS),
+            None => (0..entries.len()).collect(),
+        };
+        lengths.push(entries.len());
+        for (key, value) in ordered.into_iter().filter_map(|place| entries.get(place)) {
+            picked_keys.push(u32::try_from(*key).unwrap_or(u32::MAX));
+            picked_values.push(u32::try_from(*value).unwrap_or(u32::MAX));
+        }
+    }
+    let keys = take(keys(map), &UInt32Array::from(picked_keys), None)?;
+    let values = take(map.values(), &UInt32Array::from(picked_values), None)?;
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(map_array(map.data_type(), offsets, keys, values, map.nulls().cloned())?))
 }
 
 fn row(row: &StructArray, to: &DataType, zone: &Zone, lenient: bool) -> Result<ArrayRef> {

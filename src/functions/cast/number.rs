@@ -1,4 +1,4 @@
-//! Numbers to numbers as Flink casts them: nothing fails. Integers keep their low bits, DOUBLE saturates (NaN is 0)
+//! Numbers to numbers as Flink casts them: nothing fails. Integers keep their low bits, DOUBLE saturates (NaN is 0; of DECIMAL it is an error)
 //! and reaches TINYINT and SMALLINT through INT, DECIMAL rounds half up and is NULL where it does not fit.
 
 use std::sync::Arc;
@@ -9,7 +9,11 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 
+use datafusion::error::Result;
+
 use super::text::double_text;
+use crate::error::Error;
+use crate::table::float;
 
 /// A value of any numeric type; booleans count as 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,6 +110,26 @@ fn round_digits(whole: &str, fraction: &str, exponent: i32, precision: u8, scale
     let next = if kept < 0 { 0 } else { digits.next().unwrap_or(0) };
     units += i128::from(next >= 5);
     (units < limit).then_some(units)
+}
+
+/// Refuses NaN and the infinities, which no DECIMAL is: in Flink a job fails at them, under TRY_CAST, too.
+///
+/// # Errors
+/// `Data` for the first of them.
+pub(super) fn check_finite(column: &ArrayRef) -> Result<()> {
+    let wrong = match column.data_type() {
+        DataType::Float32 => {
+            column.as_primitive::<Float32Type>().iter().flatten().map(f64::from).find(|value| !value.is_finite())
+        }
+        DataType::Float64 => column.as_primitive::<Float64Type>().iter().flatten().find(|value| !value.is_finite()),
+        _ => None,
+    };
+    match wrong {
+        Some(value) => Err(Error::data(format!("{} cannot be cast to DECIMAL", float::not_finite(value)))
+            .hint("leave such values out: CASE WHEN ABS(x) < CAST('Infinity' AS DOUBLE) THEN CAST(x AS …) END")
+            .into()),
+        None => Ok(()),
+    }
 }
 
 /// The number at a row of a numeric or boolean column.

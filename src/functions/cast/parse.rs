@@ -146,7 +146,9 @@ pub(in crate::functions) fn read_date(text: &str) -> Option<i64> {
         Some(blank) if blank > 0 => text.get(..blank)?,
         _ => text,
     };
-    let mut parts = date.splitn(3, '-').map(|part| part.trim().parse::<u32>().ok().map(i64::from));
+    let digits =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse::<u32>().ok()).flatten();
+    let mut parts = date.splitn(3, '-').map(|part| digits(part.trim()).map(i64::from));
     let year = parts.next()??;
     let month = parts.next().unwrap_or(Some(1))?;
     let day = parts.next().unwrap_or(Some(1))?;
@@ -181,35 +183,68 @@ fn read_timestamp_by(text: &str, days_of: impl Fn(Date) -> i64) -> Option<(i64, 
     let (year, rest) = number(text, 4, 4)?;
     let (month, rest) = number(rest.strip_prefix('-')?, 1, 2)?;
     let (day, rest) = number(rest.strip_prefix('-')?, 1, 2)?;
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+    // the years of the formatter begin with 1
+    if year == 0 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
     let days = days_of(Date { year, month, day });
     match rest.strip_prefix(' ') {
-        Some(clock) => Some((days, read_clock(clock, true)?)),
+        Some(clock) => Some((days, read_clock(clock)?)),
         None => rest.is_empty().then_some((days, 0)),
     }
 }
 
-/// Nanoseconds of the day of a TIME: `H:m:s[.fraction]`, `H:m` or `H`.
+/// Nanoseconds of a TIME: `H:m:s[.fraction]`, `H:m` or `H`, with a distance `+H[:m]` or `-H[:m]` that is added; it may
+/// lead out of the day.
+///
+/// # Source  Flink, `DateTimeUtils.parseTime`
 pub(in crate::functions) fn read_time(text: &str) -> Option<i64> {
-    read_clock(text.trim(), false)
+    const SECOND_NS: i64 = 1_000_000_000;
+    let text = text.trim();
+    let sign = text.find('+').or_else(|| text.find('-'));
+    let (clock, distance) = match sign {
+        Some(at) => (text.get(..at)?, text.get(at..)?),
+        None => (text, ""),
+    };
+    let parsed = |part: &str| -> Option<i64> {
+        let part = part.trim();
+        (part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse().ok()).flatten()
+    };
+    let mut parts = clock.splitn(3, ':');
+    let hour = parsed(parts.next()?)?;
+    let minute = parts.next().map_or(Some(0), parsed)?;
+    let (second, fraction) = match parts.next().map(|last| last.split_once('.').unwrap_or((last, ""))) {
+        Some((second, fraction)) => (parsed(second)?, nanoseconds(fraction)),
+        None => (0, 0),
+    };
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let local = (hour * 3600 + minute * 60 + second) * SECOND_NS + fraction;
+    let Some(length) = distance.get(1..) else { return Some(local) };
+    let (hours, minutes) = length.split_once(':').map_or((length, Some("0")), |(hours, rest)| (hours, Some(rest)));
+    let seconds = parsed(hours)?.checked_mul(3600)?.checked_add(parsed(minutes?)?.checked_mul(60)?)?;
+    let away = seconds.checked_mul(SECOND_NS)?;
+    local.checked_add(if distance.starts_with('-') { -away } else { away })
 }
 
-fn read_clock(text: &str, whole: bool) -> Option<i64> {
+/// Nanoseconds of the digits behind the point: as many as there are up to nine, the tenth rounds.
+fn nanoseconds(fraction: &str) -> i64 {
+    let digits = fraction.trim().bytes().take_while(u8::is_ascii_digit).map(|byte| i64::from(byte - b'0'));
+    let mut unit = 100_000_000;
+    let mut sum = 0;
+    for (place, digit) in digits.take(10).enumerate() {
+        sum += if place < 9 { digit * unit } else { i64::from(digit >= 5) };
+        unit /= 10;
+    }
+    sum
+}
+
+/// Nanoseconds of the day of `H:m:s[.fraction]`; 24:00:00 is the end of the day.
+fn read_clock(text: &str) -> Option<i64> {
     let (hour, rest) = number(text, 1, 2)?;
-    let part = |rest: &mut &str| -> Option<i64> {
-        match rest.strip_prefix(':') {
-            Some(after) => {
-                let (value, after) = number(after, 1, 2)?;
-                *rest = after;
-                Some(value)
-            }
-            None => (!whole && rest.is_empty()).then_some(0),
-        }
-    };
-    let mut rest = rest;
-    let (minute, second) = (part(&mut rest)?, part(&mut rest)?);
+    let (minute, rest) = number(rest.strip_prefix(':')?, 1, 2)?;
+    let (second, rest) = number(rest.strip_prefix(':')?, 1, 2)?;
     let fraction = match rest.strip_prefix('.') {
         Some(digits) if digits.len() <= 9 && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
             format!("{digits:0<9}").parse().ok()?
@@ -218,7 +253,7 @@ fn read_clock(text: &str, whole: bool) -> Option<i64> {
         _ => return None,
     };
     let ns = (hour * 3600 + minute * 60 + second) * 1_000_000_000 + fraction;
-    let fits = hour < 24 && minute < 60 && second < 60 || whole && ns == 86_400_000_000_000 && hour == 24;
+    let fits = hour < 24 && minute < 60 && second < 60 || ns == 86_400_000_000_000 && hour == 24;
     fits.then_some(ns)
 }
 
@@ -279,6 +314,24 @@ mod tests {
         {
             assert_eq!(read_timestamp(text), None, "{text}");
         }
-        assert_eq!(read_time("1:02"), Some(3_720_000_000_000));
+        for (text, clock) in [
+            ("1:02", Some(3_720_000_000_000)),
+            ("12: 34:056.1234567891", Some(45_296_123_456_789)),
+            ("12:34:56.x", Some(45_296_000_000_000)),
+            ("12-1", Some(39_600_000_000_000)),
+            ("00:00:00-00:01", Some(-60_000_000_000)),
+            ("23:30:00+01:00", Some(88_200_000_000_000)),
+            ("24:00:00", None),
+            ("12:60", None),
+            ("+1:00:00", None),
+            ("12:34:56Z", None),
+            ("12:34:56+01:30:15", None),
+        ] {
+            assert_eq!(read_time(text), clock, "{text}");
+        }
+        for text in ["+5", "+2024-01-01", "2024-+01-01"] {
+            assert_eq!(read_date(text), None, "{text}");
+        }
+        assert_eq!(read_timestamp("0000-12-31 23:59:59"), None);
     }
 }

@@ -118,23 +118,31 @@ fn clock_text(day_ns: i64, digits: usize) -> String {
     }
 }
 
-/// Without a precision a fraction is written if there is one: TIME means TIME(0), but the column may be TIME(3).
+/// Behind the point one digit stays, and no zeros after it; TIME(0), which TIME means, has no point. Without a known
+/// precision there is one if there is a fraction.
 fn time_text(array: &ArrayRef, row: usize, digits: Option<usize>) -> String {
-    let (day_ns, most) = match array.data_type() {
+    let day_ns = match array.data_type() {
         DataType::Time32(TimeUnit::Second) => {
-            (i64::from(array.as_primitive::<Time32SecondType>().value(row)).saturating_mul(1_000_000_000), 0)
+            i64::from(array.as_primitive::<Time32SecondType>().value(row)).saturating_mul(1_000_000_000)
         }
         DataType::Time32(_) => {
-            (i64::from(array.as_primitive::<Time32MillisecondType>().value(row)).saturating_mul(1_000_000), 3)
+            i64::from(array.as_primitive::<Time32MillisecondType>().value(row)).saturating_mul(1_000_000)
         }
         DataType::Time64(TimeUnit::Microsecond) => {
-            (array.as_primitive::<Time64MicrosecondType>().value(row).saturating_mul(1000), 6)
+            array.as_primitive::<Time64MicrosecondType>().value(row).saturating_mul(1000)
         }
-        _ => (array.as_primitive::<Time64NanosecondType>().value(row), 9),
+        _ => array.as_primitive::<Time64NanosecondType>().value(row),
     };
     let whole = day_ns % 1_000_000_000 == 0;
-    let digits = digits.unwrap_or(if whole { 0 } else { most });
-    clock_text(day_ns.clamp(0, DAY_MS * 1_000_000 - 1), digits)
+    let digits = digits.unwrap_or(if whole { 0 } else { 9 });
+    let text = clock_text(day_ns.clamp(0, DAY_MS * 1_000_000 - 1), digits);
+    match text.split_once('.') {
+        Some((clock, fraction)) => {
+            let kept = fraction.trim_end_matches('0');
+            format!("{clock}.{}", if kept.is_empty() { "0" } else { kept })
+        }
+        None => text,
+    }
 }
 
 /// The exact text of a DECIMAL, with all digits of its scale.

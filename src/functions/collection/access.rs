@@ -117,7 +117,7 @@ fn found(map: &MapArray, wanted: &ArrayRef, call: &Call<'_>) -> Result<UInt32Arr
     let keys = pool.comparable()?;
     let find = |row: usize| {
         let asked = pool.number(1, row);
-        if map.is_null(row) || pool.is_null(asked) {
+        if map.is_null(row) || pool.is_null(asked) || pool.is_nan(asked) {
             return None;
         }
         let asked = keys.row(asked as usize);

@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 use arrow::row::{Row, Rows};
 use datafusion::error::Result;
 
-use super::lists::{Picks, Pool, bounds, list};
+use super::lists::{Picks, Pool, bounds, comparable, list};
 use super::types::{common, item_of, list_of};
 use crate::error::Error;
 use crate::functions::scalar::Takes::{Any, Integer};
@@ -180,7 +180,8 @@ impl<'a> Search<'a> {
     }
 
     fn is_wanted(&self, row: usize, item: usize) -> bool {
-        self.rows.row(item) == self.rows.row(self.wanted(row) as usize)
+        let wanted = self.wanted(row);
+        !self.pool.is_nan(wanted) && self.rows.row(item) == self.rows.row(wanted as usize)
     }
 }
 
@@ -262,27 +263,40 @@ fn slice(call: &Call<'_>) -> Result<ArrayRef> {
 /// The items of one array of one row, by number, with what tells whether two are equal.
 struct Items<'a> {
     items: Vec<u32>,
+    known: Known<'a>,
+}
+
+/// What is known of all items.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    pool: &'a Pool,
+    /// Equal items are equal rows, but for NaN.
     rows: &'a Rows,
+    /// As `rows`, with 0.0 and -0.0 apart: in a hash of Java they are.
+    exact: &'a Rows,
 }
 
 impl<'a> Items<'a> {
     fn row(&self, item: u32) -> Row<'a> {
-        self.rows.row(item as usize)
+        self.known.rows.row(item as usize)
     }
 
     fn distinct(&self) -> Vec<u32> {
         let mut seen = HashSet::new();
-        self.items.iter().copied().filter(|item| seen.insert(self.row(*item))).collect()
+        let first = |item: &u32| self.known.pool.is_nan(*item) || seen.insert(self.row(*item));
+        self.items.iter().copied().filter(first).collect()
     }
 
     fn followed_by(&self, other: &Self) -> Self {
-        Self { items: self.items.iter().chain(&other.items).copied().collect(), rows: self.rows }
+        Self { items: self.items.iter().chain(&other.items).copied().collect(), known: self.known }
     }
 
     /// The distinct items that are, or are not, in `other`.
     fn filtered(&self, other: &Self, wanted: bool) -> Vec<u32> {
-        let there: HashSet<Row<'_>> = other.items.iter().map(|item| self.row(*item)).collect();
-        self.distinct().into_iter().filter(|item| there.contains(&self.row(*item)) == wanted).collect()
+        let exact = |item: &u32| self.known.exact.row(*item as usize);
+        let there: HashSet<Row<'_>> = other.items.iter().map(exact).collect();
+        let found = |item: &u32| !self.known.pool.is_nan(*item) && there.contains(&exact(item));
+        self.distinct().into_iter().filter(|item| found(item) == wanted).collect()
     }
 }
 
@@ -294,21 +308,22 @@ fn combine(call: &Call<'_>, fold: impl Fn(&Items<'_>, &Items<'_>) -> Vec<u32>) -
     }
     let lists = (0..call.count()).map(|index| list(call, index)).collect::<Result<Vec<_>>>()?;
     let pool = Pool::new(&lists.iter().map(|list| list.values()).collect::<Vec<_>>(), item, call)?;
-    let rows = pool.comparable()?;
+    let (rows, exact) = (pool.comparable()?, comparable(&pool.items)?);
+    let known = Known { pool: &pool, rows: &rows, exact: &exact };
     let mut picks = Picks::new(call.rows);
     for row in 0..call.rows {
         let valid = lists.iter().all(|list| list.is_valid(row));
         if valid {
             let mut arrays = lists.iter().enumerate().map(|(place, list)| Items {
                 items: bounds(list.offsets(), row).map(|item| pool.number(place, item)).collect(),
-                rows: &rows,
+                known,
             });
-            let nothing = Items { items: Vec::new(), rows: &rows };
-            let first = arrays.next().unwrap_or(Items { items: Vec::new(), rows: &rows });
+            let nothing = Items { items: Vec::new(), known };
+            let first = arrays.next().unwrap_or(Items { items: Vec::new(), known });
             let second = arrays.next();
             let mut result = fold(&first, second.as_ref().unwrap_or(&nothing));
             for array in arrays {
-                result = fold(&Items { items: result, rows: &rows }, &array);
+                result = fold(&Items { items: result, known }, &array);
             }
             result.into_iter().for_each(|item| picks.push(item));
         }

@@ -11,7 +11,7 @@ use arrow::compute::{and_kleene, not};
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
 
-use super::lists::{Pool, bounds, comparable};
+use super::lists::{Pool, bounds, comparable, is_nan, with_one_zero};
 use super::types::common;
 use crate::error::Error;
 use crate::functions::cast::convert;
@@ -79,6 +79,11 @@ fn equal(left: &ArrayRef, right: &ArrayRef, by_field: bool, call: &Call<'_>) -> 
             Ok((0..left.len()).map(same).collect())
         }
         DataType::Map(..) => equal_maps(left.as_map(), right.as_map(), call),
+        DataType::Float32 | DataType::Float64 => {
+            let same = eq(&with_one_zero(left), &with_one_zero(right))?;
+            let nan = (0..left.len()).map(|row| Some(!is_nan(left, row))).collect::<BooleanArray>();
+            Ok(and_kleene(&same, &nan)?)
+        }
         _ => Ok(eq(left, right)?),
     }
 }

@@ -22,7 +22,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         takes: &[],
         optional: &[],
         repeated: Some(Any),
-        nature: Nature::Strict,
+        nature: Nature::Usual,
         returns: |types| common(types.types).map(list_of),
         kernel: array,
         doc: "The array of the values, in the type they share.",
@@ -34,7 +34,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         repeated: Some(Any),
         returns: map_type,
         kernel: map,
-        doc: "The map of the pairs; of equal keys the last one counts.",
+        doc: "The map of the pairs. Of keys that are written alike the last one counts; keys that turn out equal are all \
+              there, and map[key] finds the first.",
         ..Entry::BASE
     },
     Entry {
@@ -78,10 +79,10 @@ fn map(call: &Call<'_>) -> Result<ArrayRef> {
     let (keys, values) = (side(0), side(1));
     let pairs = keys.len();
     let (keys, values) = (Pool::new(&keys, key, call)?, Pool::new(&values, value, call)?);
-    let mut picks = MapPicks::new(keys, values, call.rows)?;
+    let mut picks = MapPicks::new(keys, values, call.rows);
     for row in 0..call.rows {
         for pair in 0..pairs {
-            picks.put((pair, row), (pair, row))?;
+            picks.push((pair, row), (pair, row));
         }
         picks.end(true)?;
     }

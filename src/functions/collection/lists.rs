@@ -8,13 +8,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{concat, take};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::error::{DataFusionError, Result};
 
 use crate::error::Error;
 use crate::functions::cast::convert;
-use crate::functions::scalar::Call;
+use crate::functions::scalar::{At, Call};
 
 /// The bounds of list `row` among the items of its column.
 pub(in crate::functions) fn bounds(offsets: &OffsetBuffer<i32>, row: usize) -> Range<usize> {
@@ -74,15 +74,21 @@ impl Pool {
         self.items.is_null(number as usize)
     }
 
-    /// The items in a form that compares: equal items are equal rows, NULLs are equal.
+    /// The items in a form that compares as Java's `==`: equal items are equal rows, 0.0 and -0.0 among them, and NULLs
+    /// are equal. That a NaN equals nothing is not in it, see [`Self::is_nan`].
     ///
     /// # Errors
     /// `Sql` for a type without an order.
     pub(super) fn comparable(&self) -> Result<Rows> {
-        comparable(&self.items)
+        comparable(&with_one_zero(&self.items))
     }
 
-    /// For each item the number of the first that is equal to it.
+    /// Whether an item is a NaN, which equals no other, nor itself.
+    pub(super) fn is_nan(&self, number: u32) -> bool {
+        is_nan(&self.items, number as usize)
+    }
+
+    /// For each item the number of the first that is equal to it; a NaN is equal to none.
     ///
     /// # Errors
     /// `Sql` for a type without an order.
@@ -90,7 +96,33 @@ impl Pool {
         let rows = self.comparable()?;
         let mut firsts = HashMap::with_capacity(rows.num_rows());
         let numbers = 0..u32::try_from(rows.num_rows()).map_err(|_| too_long())?;
-        Ok(rows.iter().zip(numbers).map(|(row, number)| *firsts.entry(row).or_insert(number)).collect())
+        let first = |(row, number)| match self.is_nan(number) {
+            true => number,
+            false => *firsts.entry(row).or_insert(number),
+        };
+        Ok(rows.iter().zip(numbers).map(first).collect())
+    }
+}
+
+/// DOUBLE or FLOAT values with 0.0 for -0.0, others as they are.
+pub(super) fn with_one_zero(values: &ArrayRef) -> ArrayRef {
+    match values.data_type() {
+        DataType::Float32 => {
+            Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(|value| value + 0.0))
+        }
+        DataType::Float64 => {
+            Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(|value| value + 0.0))
+        }
+        _ => Arc::clone(values),
+    }
+}
+
+/// Whether the value at a place is a NaN.
+pub(super) fn is_nan(values: &ArrayRef, place: usize) -> bool {
+    match values.data_type() {
+        DataType::Float32 => values.as_primitive::<Float32Type>().at(place).is_some_and(f32::is_nan),
+        DataType::Float64 => values.as_primitive::<Float64Type>().at(place).is_some_and(f64::is_nan),
+        _ => false,
     }
 }
 

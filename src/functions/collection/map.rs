@@ -1,4 +1,4 @@
-//! Functions over maps, and how maps are built: of equal keys the last one counts, at the place of the first.
+//! Functions over maps, and how maps are built: entry by entry, equal keys and all, or each key once.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::lists::{Picks, Pool, bounds, list};
 use super::types::{common, entries_of, item_of, list_of, map_of, row_of};
 use crate::error::Error;
 use crate::functions::bounded::Room;
+use crate::functions::cast::convert;
 use crate::functions::scalar::Takes::Any;
 use crate::functions::scalar::{At, Call, Entry, Types};
 use crate::table::map::{keys, map_array, multiset_element};
@@ -67,8 +68,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             "MAP_FROM_ARRAYS(keys, values)",
             |types| Some(map_of(item_of(&types.get(0)?)?.clone(), item_of(&types.get(1)?)?.clone())),
             from_arrays,
-            "The map of keys and values at the same places; of equal keys the last one counts. Arrays of different \
-             lengths are an error.",
+            "The map of keys and values at the same places, equal keys and all. Arrays of different lengths are an error.",
         )
     },
     Entry {
@@ -78,7 +78,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             "MAP_UNION(map, …)",
             |types| common(types.types).filter(|shared| entries_of(shared).is_some()),
             union,
-            "The entries of all maps; of equal keys the last one counts. NULL if a map is NULL.",
+            "The entries of the last map, then those of the maps before it with other keys. NULL if a map is NULL.",
         )
     },
 ];
@@ -87,7 +87,7 @@ pub(super) const ENTRIES: &[Entry] = &[
 fn entries(call: &Call<'_>, part: impl Fn(&MapArray) -> Result<ArrayRef>) -> Result<ArrayRef> {
     let map = call.any(0)?.as_map();
     let item = item_of(call.return_type).ok_or_else(|| Error::internal("the entries of a map are no array"))?;
-    let items = crate::functions::cast::convert(&part(map)?, item, call.zone)?;
+    let items = convert(&part(map)?, item, call.zone)?;
     let DataType::List(field) = call.return_type else {
         return Err(Error::internal("the entries of a map are no array").into());
     };
@@ -129,7 +129,7 @@ fn from_arrays(call: &Call<'_>) -> Result<ArrayRef> {
     let (key, value) = entries_of(call.return_type).ok_or_else(|| Error::internal("a map of another type"))?;
     let (keys, values) = (list(call, 0)?, list(call, 1)?);
     let pools = (Pool::new(&[keys.values()], key, call)?, Pool::new(&[values.values()], value, call)?);
-    let mut picks = MapPicks::new(pools.0, pools.1, call.rows)?;
+    let mut picks = MapPicks::new(pools.0, pools.1, call.rows);
     for row in 0..call.rows {
         let valid = keys.is_valid(row) && values.is_valid(row);
         let (mine, theirs) = (bounds(keys.offsets(), row), bounds(values.offsets(), row));
@@ -139,7 +139,7 @@ fn from_arrays(call: &Call<'_>) -> Result<ArrayRef> {
             );
         }
         for (key, value) in mine.zip(theirs).filter(|_| valid) {
-            picks.put((0, key), (0, value))?;
+            picks.push((0, key), (0, value));
         }
         picks.end(valid)?;
     }
@@ -148,19 +148,21 @@ fn from_arrays(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn union(call: &Call<'_>) -> Result<ArrayRef> {
     let (key, value) = entries_of(call.return_type).ok_or_else(|| Error::internal("a map of another type"))?;
-    let maps: Vec<&MapArray> = call
-        .arguments
+    // a map of another type is cast, which changes the order of its entries
+    let maps =
+        call.arguments.iter().map(|map| convert(map, call.return_type, call.zone)).collect::<Result<Vec<_>>>()?;
+    let maps: Vec<&MapArray> = maps
         .iter()
         .map(|map| map.as_map_opt().ok_or_else(|| Error::internal("MAP_UNION of something else").into()))
         .collect::<Result<_>>()?;
     let keys = Pool::new(&maps.iter().map(|map| keys(map)).collect::<Vec<_>>(), key, call)?;
     let values = Pool::new(&maps.iter().map(|map| map.values()).collect::<Vec<_>>(), value, call)?;
-    let mut picks = MapPicks::new(keys, values, call.rows)?;
+    let mut picks = MapPicks::new(keys, values, call.rows);
     for row in 0..call.rows {
         let valid = maps.iter().all(|map| map.is_valid(row));
-        for (place, map) in maps.iter().enumerate().filter(|_| valid) {
+        for (place, map) in maps.iter().enumerate().rev().filter(|_| valid) {
             for entry in bounds(map.offsets(), row) {
-                picks.put((place, entry), (place, entry))?;
+                picks.push_new((place, entry), (place, entry))?;
             }
         }
         picks.end(valid)?;
@@ -172,10 +174,10 @@ fn union(call: &Call<'_>) -> Result<ArrayRef> {
 pub(super) struct MapPicks {
     keys: Pool,
     values: Pool,
-    /// For each key the first that is equal to it.
-    firsts: Vec<u32>,
-    /// For each of those the map that had it last, and its place among `picked_values`.
-    places: Vec<Option<(usize, usize)>>,
+    /// For each key the first that is equal to it; computed when it is asked for.
+    firsts: Option<Vec<u32>>,
+    /// For each of those the map that had it last.
+    seen: Vec<Option<usize>>,
     /// Maps that are done.
     done: usize,
     picked: Picks,
@@ -184,32 +186,32 @@ pub(super) struct MapPicks {
 }
 
 impl MapPicks {
-    pub(super) fn new(keys: Pool, values: Pool, rows: usize) -> Result<Self> {
-        let firsts = keys.firsts()?;
-        let places = vec![None; firsts.len()];
+    pub(super) fn new(keys: Pool, values: Pool, rows: usize) -> Self {
         let (picked, picked_values) = (Picks::new(rows), Vec::new());
-        Ok(Self { keys, values, firsts, places, done: 0, picked, picked_values })
+        Self { keys, values, firsts: None, seen: Vec::new(), done: 0, picked, picked_values }
     }
 
-    /// Puts an entry into the current map; key and value are named by column and index.
+    /// Adds an entry to the current map; key and value are named by column and index.
+    pub(super) fn push(&mut self, key: (usize, usize), value: (usize, usize)) {
+        self.picked.push(self.keys.number(key.0, key.1));
+        self.picked_values.push(self.values.number(value.0, value.1));
+    }
+
+    /// As [`Self::push`], unless the current map has had the key in this way.
     ///
     /// # Errors
-    /// `Internal` for a key that is not there.
-    pub(super) fn put(&mut self, key: (usize, usize), value: (usize, usize)) -> Result<()> {
-        let (key, value) = (self.keys.number(key.0, key.1), self.values.number(value.0, value.1));
-        let first = self.firsts.get(key as usize).and_then(|first| self.places.get_mut(*first as usize));
-        let place = first.ok_or_else(|| Error::internal("a key of a map is not there"))?;
-        match *place {
-            Some((map, place)) if map == self.done => {
-                if let Some(old) = self.picked_values.get_mut(place) {
-                    *old = value;
-                }
-            }
-            _ => {
-                *place = Some((self.done, self.picked_values.len()));
-                self.picked.push(key);
-                self.picked_values.push(value);
-            }
+    /// `Sql` for keys without an order, `Internal` for a key that is not there.
+    pub(super) fn push_new(&mut self, key: (usize, usize), value: (usize, usize)) -> Result<()> {
+        let number = self.keys.number(key.0, key.1) as usize;
+        let firsts = match &mut self.firsts {
+            Some(firsts) => firsts,
+            none => none.insert(self.keys.firsts()?),
+        };
+        self.seen.resize(firsts.len(), None);
+        let seen = firsts.get(number).and_then(|first| self.seen.get_mut(*first as usize));
+        let seen = seen.ok_or_else(|| Error::internal("a key of a map is not there"))?;
+        if seen.replace(self.done) != Some(self.done) {
+            self.push(key, value);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Functions over arrays that need the order of their elements, or their text: ARRAY_SORT, ARRAY_MAX, ARRAY_MIN and
-//! ARRAY_JOIN. Text is in the order of its UTF-8 bytes, NaN above every number.
+//! ARRAY_JOIN. Text is in the order of its UTF-8 bytes. To ARRAY_SORT a NaN is above every number; ARRAY_MAX and ARRAY_MIN
+//! compare as Java's operators, so that a NaN stays where it is the first element, and of 0.0 and -0.0 the first.
 
 use std::cmp::Ordering;
 
@@ -8,7 +9,7 @@ use arrow::compute::take;
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
 
-use super::lists::{Picks, bounds, comparable, list};
+use super::lists::{Picks, bounds, comparable, is_nan, list, with_one_zero};
 use super::types::item_of;
 use crate::error::Error;
 use crate::functions::bounded::Bounded;
@@ -111,10 +112,13 @@ fn sort(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn extreme(call: &Call<'_>, better: Ordering) -> Result<ArrayRef> {
     let list = list(call, 0)?;
-    let rows = comparable(list.values())?;
+    let rows = comparable(&with_one_zero(list.values()))?;
     let best = |row: usize| {
         let items = bounds(list.offsets(), row).filter(|item| list.is_valid(row) && list.values().is_valid(*item));
-        let best = items.reduce(|best, item| if rows.row(item).cmp(&rows.row(best)) == better { item } else { best });
+        let nan = |item: usize| is_nan(list.values(), item);
+        let beats =
+            |item: usize, best: usize| !nan(item) && !nan(best) && rows.row(item).cmp(&rows.row(best)) == better;
+        let best = items.reduce(|best, item| if beats(item, best) { item } else { best });
         best.and_then(|item| u32::try_from(item).ok())
     };
     Ok(take(list.values(), &(0..call.rows).map(best).collect::<UInt32Array>(), None)?)

@@ -14,7 +14,7 @@ use super::bounded::{Bounded, too_long};
 use super::regex::digit_value;
 use super::regex::pattern::Pattern;
 use super::scalar::Takes::{Any, Integer, IntegerOrText, Text, TextOrBytes};
-use super::scalar::{At, Call, Entry, Nature, Types, boolean};
+use super::scalar::{At, Call, Entry, Types, boolean};
 use crate::limits::RESULT_BYTES_MAX;
 
 const fn text1(
@@ -42,12 +42,11 @@ const fn is_each(
 
 /// The functions of this file.
 pub(super) const ENTRIES: &[Entry] = &[
-    text1("upper", &[], "UPPER(text)", upper, "The text in upper case.").of(Nature::Strict),
-    text1("lower", &[], "LOWER(text)", lower, "The text in lower case.").of(Nature::Strict),
+    text1("upper", &[], "UPPER(text)", upper, "The text in upper case."),
+    text1("lower", &[], "LOWER(text)", lower, "The text in lower case."),
     text1("initcap", &[], "INITCAP(text)", initcap, "Words with a capital; only ASCII letters are changed."),
     text1("reverse", &[], "REVERSE(text)", reverse, "The text backwards."),
     Entry {
-        nature: Nature::Strict,
         returns: an_int,
         ..text1("char_length", &["character_length"], "CHAR_LENGTH(text)", char_length, "Number of code points.")
     },

@@ -11,6 +11,7 @@ use datafusion::error::Result;
 use crate::error::Error;
 use crate::functions::regex::pattern::Pattern;
 use crate::functions::scalar::{At, Call};
+use crate::table::java_map::{order, text_hash};
 use crate::table::map::{map_array, map_type};
 
 fn split_part<'a>(text: &'a str, separator: &str, index: i64) -> Option<&'a str> {
@@ -108,26 +109,32 @@ pub(super) fn str_to_map(call: &Call<'_>) -> Result<ArrayRef> {
             valid.push(false);
             continue;
         };
-        let mut read: Vec<(&str, Option<&str>)> = Vec::new();
-        // of equal keys the last one counts, at its place
-        let mut last = HashMap::new();
-        if !text.is_empty() {
-            for pair in parts(text, separator(&mut between_entries, entry)?, None)? {
-                let halves = parts(pair, separator(&mut before_value, value)?, Some(2))?;
-                let (key, given) = match halves[..] {
-                    [key, given] => (key, Some(given)),
-                    _ => (pair, None),
-                };
-                last.insert(key, read.len());
-                read.push((key, given));
+        let pairs = match text.is_empty() {
+            true => Vec::new(),
+            false => parts(text, separator(&mut between_entries, entry)?, None)?,
+        };
+        let buckets = pairs.len().next_power_of_two();
+        let mut read: Vec<(&str, Option<&str>)> = Vec::with_capacity(pairs.len());
+        let mut places = HashMap::new();
+        for pair in pairs {
+            let halves = parts(pair, separator(&mut before_value, value)?, Some(2))?;
+            let (key, given) = match halves[..] {
+                [key, given] => (key, Some(given)),
+                _ => (pair, None),
+            };
+            // of equal keys the last one counts, at the place of the first
+            let place = *places.entry(key).or_insert(read.len());
+            match read.get_mut(place) {
+                Some(entry) => entry.1 = given,
+                None => read.push((key, given)),
             }
         }
-        let counts = |(place, (key, _)): &(usize, (&str, _))| last.get(key) == Some(place);
-        for (_, (key, given)) in read.into_iter().enumerate().filter(counts) {
+        let hashes: Vec<i32> = read.iter().map(|(key, _)| text_hash(key)).collect();
+        for (key, given) in order(&hashes, buckets).into_iter().filter_map(|place| read.get(place)) {
             keys.append_value(key);
-            given_values.append_option(given);
+            given_values.append_option(*given);
         }
-        lengths.push(last.len());
+        lengths.push(read.len());
         valid.push(true);
     }
     let offsets = OffsetBuffer::from_lengths(lengths);

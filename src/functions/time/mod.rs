@@ -180,7 +180,11 @@ fn unit_at(texts: &arrow::array::StringArray, row: usize) -> Result<Option<Unit>
 fn extract(call: &Call<'_>) -> Result<ArrayRef> {
     let (units, column) = (call.text(0)?, call.any(1)?);
     if !matches!(column.data_type(), DataType::Interval(_)) {
-        return part_of(call, 1, |row| unit_at(units, row));
+        let time = matches!(column.data_type(), DataType::Time32(_) | DataType::Time64(_));
+        return part_of(call, 1, |row| match unit_at(units, row)? {
+            Some(unit) if time => Ok(Some(unit.of_a_time()?)),
+            unit => Ok(unit),
+        });
     }
     call.build::<Int64Type>(|row| {
         let Some(((months, ms), unit)) = interval_at(column, row).zip(unit_at(units, row)?) else { return Ok(None) };
@@ -372,7 +376,7 @@ fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef> {
     call.build_text(|row| {
         let format = formats.map_or(Some(SECONDS), |formats| formats.at(row));
         let Some((seconds, format)) = seconds.at(row).zip(format) else { return Ok(None) };
-        let local_ms = old_local(call.zone, seconds.saturating_mul(1000));
+        let local_ms = old_local(call.zone, seconds.wrapping_mul(1000));
         let (days, day_ms) = (local_ms.div_euclid(DAY_MS), local_ms.rem_euclid(DAY_MS));
         Ok(Some(patterns.get(format)?.format_of_1582(days, day_ms * 1_000_000)))
     })

@@ -27,6 +27,8 @@ const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Frid
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Literal(String),
+    /// `[` and `]`, which to `DateTimeFormatter` mean that a part may be missing, and are not written.
+    Bracket(char),
     /// A letter and how often it stands there.
     Field(char, usize),
 }
@@ -61,6 +63,8 @@ impl Pattern {
         while let Some(c) = rest.next() {
             if c == '\'' {
                 push_literal(&mut pieces, &quoted(&mut rest, text)?);
+            } else if matches!(c, '[' | ']') {
+                pieces.push(Piece::Bracket(c));
             } else if !c.is_ascii_alphabetic() {
                 push_literal(&mut pieces, &c.to_string());
             } else if LETTERS.contains(c) {
@@ -98,6 +102,8 @@ impl Pattern {
         for piece in &self.0 {
             match piece {
                 Piece::Literal(text) => out.push_str(text),
+                Piece::Bracket(_) if signed => {}
+                Piece::Bracket(bracket) => out.push(*bracket),
                 Piece::Field(letter, count) => {
                     // a year with more digits than letters has a sign
                     let year = if *letter == 'Y' { sunday_week(date).0 } else { date.year };
@@ -118,6 +124,7 @@ impl Pattern {
         for (place, piece) in self.0.iter().enumerate() {
             match piece {
                 Piece::Literal(literal) => rest = rest.strip_prefix(literal.as_str())?,
+                Piece::Bracket(bracket) => rest = rest.strip_prefix(*bracket)?,
                 Piece::Field(letter, count) => {
                     let adjacent =
                         matches!(self.0.get(place + 1), Some(Piece::Field(next, _)) if *next != 'a' && *next != 'E');

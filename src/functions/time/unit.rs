@@ -107,6 +107,14 @@ impl Unit {
         }
     }
 
+    /// What EXTRACT takes from a TIME of three digits at most.
+    ///
+    /// # Errors
+    /// `Sql` for a unit of the calendar, and for one that is finer.
+    pub(in crate::functions) fn of_a_time(self) -> Result<Self> {
+        if self.is_of_the_clock() { Ok(self) } else { Err(self.refuse("EXTRACT from a TIME")) }
+    }
+
     /// Whether it is shorter than a day.
     pub(in crate::functions) fn is_of_the_clock(self) -> bool {
         matches!(self, Self::Hour | Self::Minute | Self::Second | Self::Millisecond)

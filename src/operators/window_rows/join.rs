@@ -12,6 +12,7 @@ use super::{Window, arrival};
 use crate::error::{Error, Result};
 use crate::limits::{BATCH_ROWS_MAX, JOIN_ROWS_MAX};
 use crate::operators::columns::condition;
+use crate::operators::keys::{bits_of_key, type_of_bits};
 use crate::plan::{JoinKind, PlanExpr, WindowJoin};
 use crate::stream::user_columns;
 
@@ -40,7 +41,7 @@ impl Join {
         let keys = std::iter::once(WindowJoin::WINDOW_START).chain(WindowJoin::KEYS..first);
         let field = |place: usize| {
             let field = input.fields().get(place).ok_or_else(|| Error::internal("a join without its columns"))?;
-            Ok(SortField::new(field.data_type().clone()))
+            Ok(SortField::new(type_of_bits(field.data_type())))
         };
         let pair: Vec<Field> =
             input.fields().iter().skip(first).map(|f| f.as_ref().clone().with_nullable(true)).collect();
@@ -72,7 +73,7 @@ impl Join {
     ) -> Result<()> {
         let keys = &rows.columns()[WindowJoin::KEYS..WindowJoin::KEYS + self.keys];
         let mut columns = vec![Arc::clone(rows.column(WindowJoin::WINDOW_START))];
-        columns.extend_from_slice(keys);
+        columns.extend(keys.iter().map(bits_of_key));
         let bytes = self.converter.convert_columns(&columns)?;
         let joins = |row: u32| keys.iter().all(|key| key.is_valid(row as usize));
         let mut table: HashMap<&[u8], Vec<u32>> = HashMap::new();

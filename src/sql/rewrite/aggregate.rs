@@ -37,11 +37,12 @@ pub(super) fn beside_variance(mut aggregate: Aggregate) -> DfResult<Aggregate> {
         return Ok(aggregate);
     }
     let schema = aggregate.input.schema();
+    // in OVER AVG is made of sums, too
     let by_sums = |mut expr: Expr| {
         if let Expr::AggregateFunction(call) = &mut expr
             && let ("avg", [value]) = (call.func.name(), &call.params.args[..])
             && value.get_type(schema)?.is_integer()
-            && let Some(other) = functions::by_sums(&call.func)
+            && let Some(other) = functions::in_over(&call.func)
         {
             call.func = other;
             return Ok(Transformed::yes(expr));

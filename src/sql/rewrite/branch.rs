@@ -36,16 +36,27 @@ pub(super) fn common(types: &[DataType], left: bool) -> Option<DataType> {
     })
 }
 
+/// DATE, where there are days and time stamps without a zone: COALESCE makes days of them.
+pub(super) fn day(types: &[DataType]) -> Option<DataType> {
+    let is_day = |t: &DataType| *t == DataType::Date32;
+    let is_stamp = |t: &DataType| matches!(t, DataType::Timestamp(_, None));
+    let both = types.iter().any(is_day) && types.iter().any(is_stamp);
+    (both && types.iter().all(|t| is_day(t) || is_stamp(t) || t.is_null())).then_some(DataType::Date32)
+}
+
 fn all(exprs: Vec<&mut Expr>, left: bool, schema: &DFSchema, registry: &Registry) -> DfResult<()> {
     let types = exprs.iter().map(|expr| expr.get_type(schema)).collect::<DfResult<Vec<_>>>()?;
     let nested = |t: &DataType| t.is_nested() || t.is_null();
     let collections = types.iter().all(nested);
     let first = || types.iter().skip(1).try_fold(types.first()?.clone(), |all, t| least_restrictive(&all, t));
-    let Some(to) = (if collections { first() } else { common(&types, left) }) else { return Ok(()) };
+    let day = day(&types);
+    let Some(to) = (if collections { first() } else { day.clone().or_else(|| common(&types, left)) }) else {
+        return Ok(());
+    };
     for (expr, from) in exprs.into_iter().zip(&types) {
         if *from != to && !from.is_null() {
             let own = std::mem::replace(expr, lit(true));
-            *expr = match collections {
+            *expr = match collections || day.is_some() {
                 true => converted(own, from, &to, registry)?,
                 false => to_approximate(own, from, &to, registry)?,
             };

@@ -11,7 +11,7 @@ use datafusion::common::{DFSchema, DataFusionError, Result as DfResult};
 use datafusion::logical_expr::expr::{BinaryExpr, InSubquery};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 
-use super::branch::chooses;
+use super::branch::{chooses, day};
 use crate::error::Error;
 use crate::sql::planner::expr::flink_type;
 use crate::table::map::entry_fields;
@@ -187,6 +187,7 @@ fn check_branches(name: &str, types: &[DataType]) -> DfResult<()> {
         // the type is that of the first
         "nullif" => types.iter().skip(1).all(|other| comparable(Comparison::Equality, &types[0], other)),
         // as in Flink, which takes no collections there
+        "coalesce" | "ifnull" if day(types).is_some() => true,
         "if" | "greatest" | "least" if families.iter().any(Family::is_collection) => false,
         _ => families.iter().skip(1).all(|family| *family == families[0]),
     };

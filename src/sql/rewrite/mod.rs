@@ -13,6 +13,7 @@ mod names;
 mod operator;
 mod over;
 mod quantified;
+mod type_name;
 
 pub(crate) use names::tell_apart;
 
@@ -31,13 +32,11 @@ use datafusion::sql::sqlparser::ast::{self, Spanned, Value, ValueWithSpan, Visit
 use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
 use crate::error::Error;
-use crate::functions;
 use crate::sql::collections;
-use crate::sql::parser::dialect::call;
+use crate::sql::parser::dialect::{MAP_CONSTRUCTOR, call};
 use crate::sql::parser::types::arrow_type_of;
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::{from_parser, span_of};
-use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::forms::is_character_set;
 use crate::sql::planner::mark::{mark, unmarked};
 use crate::sql::planner::{interval, unnest};
@@ -124,6 +123,7 @@ impl VisitorMut for Preparation<'_> {
             ast::Expr::Value(value) if matches!(&value.value, Value::Number(n, _) if n.contains(['e', 'E'])) => {
                 *expr = approximate(value);
             }
+            ast::Expr::Value(value) => self.errors.extend(out_of_range(value)),
             ast::Expr::Prefixed { prefix, value } if is_character_set(prefix) => *expr = take(value),
             ast::Expr::Tuple(_) => collections::name_row(expr),
             ast::Expr::CompoundFieldAccess { root, access_chain } => collections::name_fields(root, access_chain),
@@ -186,6 +186,17 @@ fn negate_interval(expr: &mut ast::Expr) {
     }
 }
 
+/// A whole number beyond BIGINT; with a point it would be a DECIMAL. `-9223372036854775808` is read without its sign.
+fn out_of_range(number: &ValueWithSpan) -> Option<Error> {
+    let Value::Number(text, _) = &number.value else { return None };
+    let whole = text.bytes().all(|byte| byte.is_ascii_digit());
+    if !whole || text.parse::<u64>().is_ok_and(|number| number <= i64::MIN.unsigned_abs()) {
+        return None;
+    }
+    let error = Error::sql(format!("the number \"{text}\" is out of range")).or_at(from_parser(number.span));
+    Some(error.detail("A number without a point is an INT or BIGINT.").hint(format!("write DECIMAL '{text}'")))
+}
+
 fn is_comparison(op: &ast::BinaryOperator) -> bool {
     use ast::BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
@@ -221,7 +232,9 @@ fn digits(data_type: &ast::DataType) -> Option<u32> {
         None if declared.text == "TIME" => 0,
         None => kept,
     };
-    (digits < kept).then_some(digits)
+    // the digits of a TIME show in its text, whatever Arrow keeps
+    let time = matches!(declared.data_type, DataType::Time32(_)) && declared.text.contains('(');
+    (time || digits < kept).then_some(digits)
 }
 
 /// A DATE or TIMESTAMP literal of a day that no calendar has.
@@ -248,7 +261,8 @@ fn literal_digits(text: &ast::TypedString) -> Option<usize> {
         _ if matches!(text.data_type, ast::DataType::Time(..)) => 3,
         _ => 6,
     };
-    written_digits(text).filter(|digits| *digits < kept)
+    let time = matches!(text.data_type, ast::DataType::Time(..));
+    written_digits(text).filter(|digits| time || *digits < kept)
 }
 
 /// The digits of the fraction of a TIMESTAMP or TIME literal.
@@ -336,6 +350,7 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<L
         changed.map_data(LogicalPlan::recompute_schema)?.map_data(|node| match node {
             LogicalPlan::Union(union) => common::union(union, registry),
             LogicalPlan::Aggregate(aggregate) => aggregate::beside_variance(aggregate).map(LogicalPlan::Aggregate),
+            LogicalPlan::Join(join) => Ok(LogicalPlan::Join(operator::float_keys(join)?)),
             other => Ok(other),
         })
     })?;
@@ -390,15 +405,17 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
         Expr::Negative(value) if !matches!(*value, Expr::Literal(..)) => operator::negative(value, schema, registry),
         Expr::Between(between) => operator::between(between, schema, registry),
         Expr::InList(list) => operator::in_list(list, schema, registry),
+        Expr::Not(inner) => operator::not(inner, registry),
         Expr::Like(like) => operator::like("like", like, registry),
         Expr::SimilarTo(like) => operator::like("similar_to", like, registry),
         Expr::WindowFunction(window) => over::window(window, schema),
         Expr::Case(case) => branch::case(case, schema, registry),
         Expr::ScalarFunction(call) if branch::chooses(call.name()) => branch::function(call, schema, registry),
+        Expr::ScalarFunction(call) if call.name() == MAP_CONSTRUCTOR => Ok(each_key_once(call)),
         Expr::ScalarFunction(call) if call.name() == "overlaps" => operator::overlaps(call, schema, registry),
         Expr::ScalarFunction(call) if call.name() == "flink_digits" && call.args.len() == 2 => cut(call, schema),
         Expr::ScalarFunction(call) if call.name() == "typeof" => {
-            let value = call.args.first().map(|value| type_name(value, schema)).transpose()?;
+            let value = call.args.first().map(|value| type_name::type_name(value, schema)).transpose()?;
             Ok(Transformed::yes(lit(value.unwrap_or_default())))
         }
         // The digits kept decide the type, and are known to the planner only as the very literal the function takes.
@@ -412,35 +429,22 @@ fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResu
     }
 }
 
-/// What TYPEOF says.
-fn type_name(value: &Expr, schema: &DFSchema) -> DfResult<String> {
-    let (_, field) = value.to_field(schema)?;
-    let name = match value {
-        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => format!("CHAR({})", text.chars().count().max(1)),
-        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) if interval.months == 0 => {
-            "INTERVAL SECOND(3)".to_owned()
-        }
-        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(_)), _) => "INTERVAL MONTH".to_owned(),
-        _ => {
-            let name = flink_type(field.data_type());
-            match (digits_of(value, schema), name.split_once('(')) {
-                (Some(digits), Some((name, _))) if name.starts_with("TIME") => format!("{name}({digits})"),
-                _ => name,
-            }
-        }
-    };
-    Ok(if field.is_nullable() && !is_known(value) { name } else { format!("{name} NOT NULL") })
-}
-
-/// Whether a value is never NULL because of what it is made of.
-fn is_known(value: &Expr) -> bool {
-    match value {
-        Expr::Literal(value, _) => !value.is_null(),
-        Expr::ScalarFunction(call) => {
-            functions::strict_arguments(call.name(), &call.args).is_some_and(|args| args.iter().all(is_known))
-        }
-        _ => false,
+/// `MAP['a', 1, 'a', 2]`: of keys that are written alike the last one counts, at the place of the first. Keys that turn out
+/// equal are all there, as in Flink.
+fn each_key_once(mut call: ScalarFunction) -> Transformed<Expr> {
+    if !call.args.len().is_multiple_of(2) {
+        return Transformed::no(Expr::ScalarFunction(call));
     }
+    let mut pairs: Vec<[Expr; 2]> = Vec::with_capacity(call.args.len() / 2);
+    let mut arguments = std::mem::take(&mut call.args).into_iter();
+    while let (Some(key), Some(value)) = (arguments.next(), arguments.next()) {
+        match pairs.iter_mut().find(|[known, _]| *known == key) {
+            Some([_, known]) => *known = value,
+            None => pairs.push([key, value]),
+        }
+    }
+    call.args = pairs.into_iter().flatten().collect();
+    Transformed::yes(Expr::ScalarFunction(call))
 }
 
 /// Cuts the digits of a cast where Flink does: of text after the cast, of a time stamp on its way to a TIME before.

@@ -6,7 +6,8 @@ use arrow::datatypes::{DECIMAL256_MAX_PRECISION, DataType};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList, Like, ScalarFunction};
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit};
+use datafusion::logical_expr::utils::{conjunction, find_valid_equijoin_key_pair, split_conjunction_owned};
+use datafusion::logical_expr::{Expr, ExprSchemable, Join, Operator, lit};
 
 use super::common::least_restrictive;
 use super::{call_of, converted};
@@ -98,6 +99,20 @@ fn one_family(binary: &BinaryExpr) -> DfResult<()> {
     }
 }
 
+/// Refuses a comparison of a day with a time stamp, and of either with a number.
+fn one_kind(left: &DataType, right: &DataType) -> DfResult<()> {
+    let day = |t: &DataType| *t == DataType::Date32;
+    let stamp = |t: &DataType| matches!(t, DataType::Timestamp(..));
+    let apart =
+        |one: &DataType, other: &DataType| day(one) && stamp(other) || one.is_numeric() && (day(other) || stamp(other));
+    if !apart(left, right) && !apart(right, left) {
+        return Ok(());
+    }
+    Err(Error::sql(format!("{} and {} cannot be compared", flink_type(left), flink_type(right)))
+        .hint("convert one of them with CAST(… AS type)")
+        .into())
+}
+
 /// The types of an operator's sides.
 struct Sides<'a> {
     left: DataType,
@@ -175,6 +190,7 @@ impl Sides<'_> {
 
     fn comparison(&self, binary: BinaryExpr) -> DfResult<Transformed<Expr>> {
         one_family(&binary)?;
+        one_kind(&self.left, &self.right)?;
         let BinaryExpr { left, op, right } = binary;
         let (left, right) = (*left, *right);
         if self.either(approximate) && !self.either(DataType::is_string) {
@@ -199,7 +215,8 @@ impl Sides<'_> {
         Ok(Transformed::no(apply(left, op, right)))
     }
 
-    /// Java compares numbers so that NaN equals nothing; beside a DECIMAL it is the largest, and -0.0 less than 0.0.
+    /// Java compares numbers so that NaN equals nothing; in the order beside a DECIMAL it is the largest, and -0.0 less
+    /// than 0.0.
     fn compare_approximate(&self, left: Expr, op: Operator, right: Expr) -> DfResult<Transformed<Expr>> {
         let name = match op {
             Operator::Eq => "equal",
@@ -216,7 +233,11 @@ impl Sides<'_> {
         if !number(&self.left) || !number(&self.right) {
             return Ok(Transformed::no(apply(left, op, right)));
         }
-        let order = if self.either(decimal) { "total" } else { "double" };
+        if let Some(known) = itself(&left, op, &right) {
+            return Ok(Transformed::yes(known));
+        }
+        let equality = matches!(op, Operator::Eq | Operator::NotEq);
+        let order = if self.either(decimal) && !equality { "total" } else { "double" };
         // an integer beside a FLOAT is rounded to one
         let within = |own: &DataType, other: &DataType| {
             if *other == DataType::Float32 && own.is_integer() { DataType::Float32 } else { own.clone() }
@@ -270,6 +291,8 @@ fn plain(left: &DataType, right: &DataType) -> bool {
 /// `x BETWEEN low AND high`, as two comparisons where the types ask for it.
 pub(super) fn between(between: Between, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
     let own = between.expr.get_type(schema)?;
+    one_kind(&own, &between.low.get_type(schema)?)?;
+    one_kind(&own, &between.high.get_type(schema)?)?;
     if plain(&own, &between.low.get_type(schema)?) && plain(&own, &between.high.get_type(schema)?) {
         return Ok(Transformed::no(Expr::Between(between)));
     }
@@ -288,6 +311,26 @@ pub(super) fn between(between: Between, schema: &DFSchema, registry: &Registry) 
     } else {
         side(Operator::GtEq, *between.low, &low)?.and(side(Operator::LtEq, *between.high, &high)?)
     }))
+}
+
+/// Keys of a join that are DOUBLEs: `=`, to which 0.0 is not -0.0 and NaN is NaN, as of keys in Flink; in other places the
+/// comparison is that of Java's operators.
+pub(super) fn float_keys(mut join: Join) -> DfResult<Join> {
+    let mut parts = Vec::new();
+    for part in join.filter.take().map(split_conjunction_owned).unwrap_or_default() {
+        let sides = match &part {
+            Expr::ScalarFunction(call) if call.name() == "double_equal" => call.args.first().zip(call.args.get(1)),
+            _ => None,
+        };
+        let keys = sides
+            .map(|(left, right)| find_valid_equijoin_key_pair(left, right, join.left.schema(), join.right.schema()));
+        parts.push(match keys.transpose()?.flatten() {
+            Some((left, right)) => left.eq(right),
+            None => part,
+        });
+    }
+    join.filter = conjunction(parts);
+    Ok(join)
 }
 
 /// A whole number as DECIMAL.
@@ -314,15 +357,63 @@ fn check_list(types: &[DataType]) -> DfResult<()> {
     Ok(())
 }
 
+/// Whether an expression is a constant number other than NaN and the infinities, which Flink keeps as calls.
+fn is_number(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => text.trim().parse().is_ok_and(f64::is_finite),
+        Expr::Literal(value, _) => !value.is_null() && value.data_type().is_numeric(),
+        Expr::Cast(cast) => is_number(&cast.expr),
+        Expr::Negative(value) => is_number(value),
+        // casts of ours: the value, and a NULL of the type
+        Expr::ScalarFunction(call) => call.name().starts_with("flink_cast") && call.args.first().is_some_and(is_number),
+        _ => false,
+    }
+}
+
+/// `x = x`, which Flink answers without a look at the value: true for NaN, too.
+fn itself(left: &Expr, op: Operator, right: &Expr) -> Option<Expr> {
+    let column = matches!(left, Expr::Column(_)) && left == right;
+    let unknown = || lit(ScalarValue::Boolean(None));
+    match op {
+        Operator::Eq | Operator::LtEq | Operator::GtEq if column => Some(left.clone().is_not_null().or(unknown())),
+        Operator::NotEq | Operator::Lt | Operator::Gt if column => Some(left.clone().is_null().and(unknown())),
+        _ => None,
+    }
+}
+
+/// `NOT` before a comparison of DOUBLEs, which Flink turns around: `NOT (x > 1)` is `x <= 1`, also for NaN.
+pub(super) fn not(expr: Box<Expr>, registry: &Registry) -> DfResult<Transformed<Expr>> {
+    let opposite = match expr.as_ref() {
+        Expr::ScalarFunction(call) => call.name().split_once('_').and_then(|(order, name)| {
+            let opposite = match name {
+                "less" => "greater_or_equal",
+                "less_or_equal" => "greater",
+                "greater" => "less_or_equal",
+                "greater_or_equal" => "less",
+                _ => return None,
+            };
+            matches!(order, "double" | "total").then(|| (format!("{order}_{opposite}"), call.args.clone()))
+        }),
+        _ => None,
+    };
+    match opposite {
+        Some((name, arguments)) => call_of(&name, arguments, registry).map(Transformed::yes),
+        None => Ok(Transformed::no(Expr::Not(expr))),
+    }
+}
+
 /// `x IN (…)`, as comparisons where the types ask for it.
 pub(super) fn in_list(list: InList, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
     let own = list.expr.get_type(schema)?;
     let types = list.list.iter().map(|one| one.get_type(schema)).collect::<DfResult<Vec<_>>>()?;
     check_list(&types)?;
+    types.iter().try_for_each(|one| one_kind(&own, one))?;
     if types.iter().all(|one| plain(&own, one) && !(own.is_integer() && decimal(one))) {
         return Ok(Transformed::no(Expr::InList(list)));
     }
     let mut found: Option<Expr> = None;
+    // several constants are a set of Java's, in which 0.0 is not -0.0
+    let as_set = list.list.len() > 1 && list.list.iter().all(is_number);
     // a DECIMAL makes all of the list DECIMALs
     let total = approximate(&own) && types.iter().any(decimal);
     for (one, from) in list.list.into_iter().zip(&types) {
@@ -333,7 +424,13 @@ pub(super) fn in_list(list: InList, schema: &DFSchema, registry: &Registry) -> D
             false => one,
         };
         let comparison = BinaryExpr::new(list.expr.clone(), Operator::Eq, Box::new(one));
-        let equal = binary(comparison, schema, registry)?.data;
+        let mut equal = binary(comparison, schema, registry)?.data;
+        if let Expr::ScalarFunction(call) = &equal
+            && call.name() == "double_equal"
+            && as_set
+        {
+            equal = call_of("total_equal", call.args.clone(), registry)?;
+        }
         found = Some(match found {
             Some(before) => before.or(equal),
             None => equal,

@@ -1,4 +1,4 @@
-//! Calls with OVER: what Flink refuses of them, and the functions that it computes there by sums of the argument's type.
+//! Calls with OVER: what Flink refuses of them, and the functions that it computes otherwise there.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
@@ -18,7 +18,7 @@ use crate::sql::planner::expr::flink_type;
 pub(super) fn window(mut window: Box<WindowFunction>, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
     check(&window, schema)?;
     let other = match &window.fun {
-        WindowFunctionDefinition::AggregateUDF(function) => functions::by_sums(function),
+        WindowFunctionDefinition::AggregateUDF(function) => functions::in_over(function),
         WindowFunctionDefinition::WindowUDF(_) => None,
     };
     let changed = other.is_some();
