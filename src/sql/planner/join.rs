@@ -36,7 +36,12 @@ impl<'a> Condition<'a> {
         for (left, right) in &join.on {
             condition.pair(join, left.clone(), right.clone())?;
         }
-        for part in join.filter.iter().flat_map(split_conjunction) {
+        for (at, part) in join.filter.iter().flat_map(split_conjunction).enumerate() {
+            if join.null_aware && at == 0 {
+                // NOT IN: a comparison that is neither true nor false rules a row out, too
+                condition.rest.push(Expr::IsNotFalse(Box::new(part.clone())));
+                continue;
+            }
             let pair = match part {
                 Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
                     find_valid_equijoin_key_pair(left, right, join.left.schema(), join.right.schema())?
@@ -47,11 +52,6 @@ impl<'a> Condition<'a> {
                 Some((left, right)) => condition.pair(join, left, right)?,
                 None => condition.rest.push(part.clone()),
             }
-        }
-        if join.null_aware {
-            // NOT IN: a comparison that is neither true nor false rules a row out, too
-            let unknown = |(left, right): (Expr, Expr)| Expr::IsNotFalse(Box::new(left.eq(right)));
-            condition.rest.extend(condition.keys.drain(..).map(unknown));
         }
         Ok(condition)
     }
@@ -228,9 +228,9 @@ fn without_window(join: &Join, condition: &Condition<'_>) -> Error {
         _ => "JOIN",
     };
     if constants::has_constant_side(join) {
-        return Error::sql(format!("{name} with rows of constants is not supported, but JOIN, CROSS JOIN and IN"))
-            .detail("A row without a partner would be written first, and taken back when the rows of constants come.")
-            .hint("write JOIN, or CASE k WHEN 1 THEN 'x' END in SELECT for what is missing in VALUES");
+        return Error::sql(format!("{name} that keeps rows of constants without a partner is not supported"))
+            .detail("A constant would be written first, and taken back when its partner comes.")
+            .hint("write JOIN, or a LEFT JOIN with the constants on its right side");
     }
     let error = Error::sql(format!("{name} of streams is not supported yet, but within windows"))
         .detail("Without a window all rows of both sides would have to be kept for ever.");

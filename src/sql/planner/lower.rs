@@ -574,7 +574,7 @@ fn is_simple(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(_) | Expr::Literal(..))
 }
 
-fn is_volatile(expr: &Expr) -> bool {
+pub(super) fn is_volatile(expr: &Expr) -> bool {
     let volatile =
         |e: &Expr| matches!(e, Expr::ScalarFunction(f) if f.func.signature().volatility == Volatility::Volatile);
     expr.exists(|e| Ok(volatile(e))).unwrap_or(true)

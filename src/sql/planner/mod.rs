@@ -243,6 +243,7 @@ impl Planner<'_> {
         let options = ConfigOptions::default();
         let plan =
             Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]).execute_and_check(plan, &options, |_, _| {})?;
+        let plan = constants::as_values(plan)?;
         // without a start time `now()` is not frozen
         let config = OptimizerContext::new_with_config_options(Arc::new(options)).without_query_execution_start_time();
         let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
