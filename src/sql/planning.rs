@@ -152,7 +152,10 @@ impl Planning {
             ]),
             StatementKind::Drop { what, temporary, name, if_exists } => {
                 let what = if *what == ObjectKind::View { "view" } else { "table" };
-                self.catalog.drop(what, name, *temporary, *if_exists, &self.registry).map_err(|e| vec![e])
+                let key = self.catalog.key(name);
+                self.catalog.drop(what, name, *temporary, *if_exists, &self.registry).map_err(|e| vec![e])?;
+                self.deferred.remove(&key);
+                Ok(())
             }
             StatementKind::Explain { statement } => self.explain(statement, last),
             StatementKind::Describe { name } => self.answer(|listing| listing.describe(name), last),
@@ -253,12 +256,15 @@ impl Planning {
     fn create_view(&mut self, create: &CreateView) -> Result<(), Vec<Error>> {
         let key = self.catalog.key(&create.name);
         let reads = self.broken(&create.query);
-        if !reads.is_empty() && !self.catalog.has(&create.name, create.if_not_exists) {
-            self.catalog.declare_broken(&create.name);
-            self.deferred.insert(key, Deferred { errors: Vec::new(), reads });
-            return Ok(());
-        }
-        match self.checked_view(create) {
+        let checked = match reads.is_empty() || self.catalog.has(&create.name, create.if_not_exists) {
+            true => self.checked_view(create),
+            // what is wrong with what it reads is known
+            false => {
+                self.catalog.declare_broken(&create.name);
+                Err(self.catalog.planner(&self.registry).accepted(&create.query).1)
+            }
+        };
+        match checked {
             Err(errors) if self.catalog.is_broken(&key) && errors.iter().all(Error::is_unsupported) => {
                 self.deferred.insert(key, Deferred { errors, reads });
                 Ok(())

@@ -133,6 +133,15 @@ fn together(inputs: &[RecordBatch]) -> Result<RecordBatch> {
     Ok(concat_batches(&schema, &named.collect::<std::result::Result<Vec<_>, _>>()?)?)
 }
 
+/// The rows under the names that a query gives their columns.
+fn named(rows: &RecordBatch, names: &DFSchema) -> Result<RecordBatch> {
+    let fields = names.fields().iter().zip(rows.columns());
+    let fields = fields.map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true));
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    Ok(RecordBatch::try_new_with_options(schema, rows.columns().to_vec(), &options)?)
+}
+
 /// Each row once, where it stood first.
 fn distinct(rows: &RecordBatch) -> Result<RecordBatch> {
     let fields = rows.columns().iter().map(|column| SortField::new(column.data_type().clone())).collect();
@@ -225,18 +234,17 @@ impl Lowering<'_> {
     /// `SELECT DISTINCT`, or GROUP BY without aggregates, of rows of constants; `None`: it is none.
     pub(super) fn constant_groups(&mut self, plan: &LogicalPlan) -> Result<Option<Stream>> {
         let Some(rows) = rows(plan)? else { return Ok(None) };
-        let named = plan.schema().fields().iter().zip(rows.columns());
-        let fields = named.map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true));
-        let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let rows = RecordBatch::try_new(Arc::clone(&schema), rows.columns().to_vec())?;
+        let rows = named(&rows, plan.schema())?;
         let kind = NodeKind::Source(values::source(&rows)?);
-        Ok(Some(self.node(kind, Vec::new(), &schema)))
+        Ok(Some(self.node(kind, Vec::new(), &rows.schema())))
     }
 
     /// A join with rows of constants; `None`: it is none.
     pub(super) fn constant_join(&mut self, join: &Join, used: &Used) -> Result<Option<Stream>> {
         let Some(Side { rows, of_left, kind }) = constant_side(join)? else { return Ok(None) };
         let condition = Condition::of(join, of_left)?;
+        let constants = if of_left { join.left.schema() } else { join.right.schema() };
+        let rows = named(&rows, constants)?;
         let names = join.left.schema().join(join.right.schema())?;
         let middle = join.left.schema().fields().len();
         let (streamed, constant) = match of_left {
@@ -259,7 +267,6 @@ impl Lowering<'_> {
         }
         let (over_input, over_rows) = (Compiler::new(&input)?, Compiler::bare(&rows.schema())?);
         let places: Vec<Expr> = (0..rows.num_columns()).map(place).collect();
-        let constants = if of_left { join.left.schema() } else { join.right.schema() };
         let keys = condition.keys.iter().map(|(value, constant)| -> Result<(PlanExpr, PlanExpr)> {
             let value = over_input.expr(&resolve(value, &names, &columns)?)?;
             Ok((value, over_rows.expr(&resolve(constant, constants, &places)?)?))
@@ -267,8 +274,7 @@ impl Lowering<'_> {
         let keys = keys.collect::<Result<Vec<_>>>()?;
         let kept: Vec<usize> = stays.iter().filter_map(|column| place_of(&columns[*column])).collect();
         let mut fields: Vec<Field> = kept.iter().map(|place| input.field(*place).clone()).collect();
-        let named = names.fields().iter().skip(constant).zip(rows.columns());
-        fields.extend(named.map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true)));
+        fields.extend(rows.schema().fields().iter().map(|field| field.as_ref().clone()));
         columns = vec![stand_in(); names.fields().len()];
         for (at, column) in stays.iter().copied().chain(constant..constant + rows.num_columns()).enumerate() {
             columns[column] = place(at);

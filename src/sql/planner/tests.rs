@@ -7,7 +7,8 @@ use crate::sql::parser::ast::StatementKind;
 use crate::sql::parser::parse_script;
 use crate::sql::plan_script;
 
-const TABLES: &str = "CREATE TABLE r (k INT, v DOUBLE, s STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'filesystem', 'path' = 'r', 'format' = 'json');\n";
+const TABLES: &str = "CREATE TABLE r (k INT, v DOUBLE, s STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'filesystem', 'path' = 'r', 'format' = 'json');
+CREATE TABLE o (k INT NOT NULL, d DECIMAL(5, 2), c STRING) WITH ('connector' = 'print');\n";
 
 /// One block of a golden file: `== title`, the query, `--`, what it becomes.
 struct Block<'a> {
@@ -95,7 +96,12 @@ fn logical_plans_are_what_the_golden_file_says() {
 #[test]
 fn nodes_are_what_the_golden_file_says() {
     let made = |query: &str| match plan_script(&format!("{TABLES}{query};"), &|_| None) {
-        Ok(script) => script.jobs.iter().map(|job| job.plan.explain_places()).collect(),
+        Ok(script) => {
+            let text: String = script.jobs.iter().map(|job| job.plan.explain_places()).collect();
+            // the lines that say the same everywhere
+            let own = text.lines().filter(|line| !line.contains('·') && !line.contains('⇄'));
+            own.map(|line| format!("{line}\n")).collect()
+        }
         Err(error) => told(error.flatten()),
     };
     check("lowered", made);
