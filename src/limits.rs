@@ -40,6 +40,9 @@ pub const WINDOWS_PER_ROW_MAX: i64 = 20_000;
 /// Rows that a join may make of one window: beyond it the keys are too few, and memory would be next.
 pub const JOIN_ROWS_MAX: usize = 10_000_000;
 
+/// Rows of constants that a stream may be joined with: they are in the plan, and without keys each row meets them all.
+pub const CONSTANT_ROWS_MAX: usize = 10_000;
+
 /// Bytes a function may make of one value: a wrong number in a record must not take the machine's memory.
 pub const RESULT_BYTES_MAX: usize = 16 << 20;
 

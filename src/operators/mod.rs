@@ -22,6 +22,7 @@ mod testing;
 mod tests;
 
 pub mod calc;
+pub mod constant_join;
 pub mod over_aggregate;
 pub mod session;
 pub mod sort;
@@ -175,6 +176,7 @@ pub fn chained(node: &Node) -> Result<Option<Box<dyn Operator>>> {
     Ok(match &node.kind {
         NodeKind::Calc(calc) => Some(Box::new(calc::CalcOperator::new(calc, &node.schema))),
         NodeKind::Unnest(unnest) => Some(Box::new(unnest::UnnestOperator::new(unnest, &node.schema))),
+        NodeKind::ConstantJoin(join) => Some(Box::new(constant_join::ConstantJoinOperator::new(join, &node.schema)?)),
         NodeKind::WindowAssign(assign) => {
             Some(Box::new(window_assign::WindowAssignOperator::new(assign, &node.schema)?))
         }

@@ -177,6 +177,7 @@ fn what(step: &Step<'_>) -> String {
         "WindowJoin" => "a join of windows".to_owned(),
         "OverAggregate" => "an OVER window".to_owned(),
         "Unnest" => "an UNNEST".to_owned(),
+        "ConstantJoin" => "a join with constants".to_owned(),
         "Sort" => "an ORDER BY".to_owned(),
         "Union" => "a union".to_owned(),
         other => other.to_owned(),
@@ -220,6 +221,12 @@ fn step_changes(
         "WindowJoin" => {
             let kind = |step: &Step<'_>| step.text.split(' ').next().unwrap_or_default().to_uppercase();
             tell(1, format!("the join of {statement}"), (kind(before), kind(after)));
+            tell(2, format!("the condition of the join of {statement}"), list("on"));
+        }
+        "ConstantJoin" => {
+            let rows = |step: &Step<'_>| step.text.split(" keys=[").next().unwrap_or_default().to_owned();
+            tell(1, format!("the join of {statement} with constants"), (rows(before), rows(after)));
+            tell(2, format!("the keys of the join of {statement}"), list("keys"));
             tell(2, format!("the condition of the join of {statement}"), list("on"));
         }
         "Sort" => tell(1, format!("the ORDER BY of {statement}"), list("order")),

@@ -5,7 +5,8 @@ use std::fmt;
 use arrow::datatypes::Schema;
 
 use crate::plan::{
-    Exchange, List, Node, NodeId, NodeKind, OverFrame, SortKey, StreamPlan, WindowKind, WindowOutput, WindowSpec,
+    ConstantJoin, Exchange, List, Node, NodeId, NodeKind, OverFrame, SortKey, StreamPlan, WindowKind, WindowOutput,
+    WindowSpec,
 };
 use crate::time::zone::Zone;
 
@@ -33,6 +34,7 @@ impl fmt::Display for NodeKind {
                 let ordinality = if u.ordinality { " with ordinality" } else { "" };
                 write!(f, "Unnest{outer} [{}]{ordinality} keeps=[{}]", u.collection, List(&kept))
             }
+            Self::ConstantJoin(j) => constant_join(f, j),
             Self::WindowAggregate(w) => {
                 let output: Vec<String> = w
                     .output
@@ -80,6 +82,18 @@ impl fmt::Display for NodeKind {
             }
         }
     }
+}
+
+fn constant_join(f: &mut fmt::Formatter<'_>, join: &ConstantJoin) -> fmt::Result {
+    let kept: Vec<String> = join.kept.iter().map(|place| format!("${place}")).collect();
+    let keys: Vec<String> = join.keys.iter().map(|(value, constant)| format!("{value} = {constant}")).collect();
+    write!(f, "ConstantJoin {:?} with {} rows={}", join.kind, join.name, join.rows.num_rows())?;
+    write!(f, " keys=[{}]", List(&keys))?;
+    f.write_str(if join.unknown_joins { " or unknown" } else { "" })?;
+    if let Some(condition) = &join.condition {
+        write!(f, " on=[{condition}]")?;
+    }
+    write!(f, " keeps=[{}]", List(&kept))
 }
 
 impl fmt::Display for WindowSpec {
@@ -213,7 +227,7 @@ fn state_of(kind: &NodeKind) -> Option<String> {
             _ => "accumulators per key for ever, and rows ahead of the watermark".into(),
         }),
         NodeKind::Source(_) => Some("next offset and watermark per partition".into()),
-        NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::WindowAssign(_) => None,
+        NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::ConstantJoin(_) | NodeKind::WindowAssign(_) => None,
         NodeKind::Union | NodeKind::Sink(_) => None,
     }
 }

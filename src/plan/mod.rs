@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
@@ -72,6 +73,8 @@ pub enum NodeKind {
     Calc(Calc),
     /// A row for each element of a collection.
     Unnest(Unnest),
+    /// Joins rows with rows that the script itself gives.
+    ConstantJoin(ConstantJoin),
     /// Puts rows into windows: one copy per window, with its bounds.
     WindowAssign(WindowAssign),
     /// Groups by window and keys; rows leave when the watermark passes the window's end.
@@ -144,6 +147,26 @@ pub struct Unnest {
     pub outer: bool,
     /// The last column is the number of the element, from 1.
     pub ordinality: bool,
+}
+
+/// A join with rows that the plan holds. Output columns: those of the input that stay; of a kind that pairs rows, those
+/// of the constants, too.
+#[derive(Debug, Clone)]
+pub struct ConstantJoin {
+    /// Which rows leave; the input is the left side: `Inner`, `Left`, `Semi` or `Anti`.
+    pub kind: JoinKind,
+    /// The constants.
+    pub rows: RecordBatch,
+    /// For the fingerprint: other rows have another name.
+    pub name: String,
+    /// Places of the input's columns that stay.
+    pub kept: Vec<usize>,
+    /// Values that must be equal, none of them NULL: over the input's columns, and over those of the constants.
+    pub keys: Vec<(PlanExpr, PlanExpr)>,
+    /// `NOT IN`, of one key: where it is NULL on either side, the rows may be equal.
+    pub unknown_joins: bool,
+    /// Further condition, over the columns that stay and those of the constants.
+    pub condition: Option<PlanExpr>,
 }
 
 /// How rows are put into windows. All times are ms; windows are aligned to 1970-01-01 plus `offset_ms`.
@@ -522,7 +545,8 @@ impl NodeKind {
             Self::WindowRank(r) => by(List(&r.keys).to_string()),
             Self::WindowJoin(j) => by((0..j.keys).map(|i| format!("key{i}")).collect::<Vec<_>>().join(", ")),
             Self::Sort(_) | Self::Sink(_) => Exchange::Single,
-            Self::Source(_) | Self::Calc(_) | Self::Unnest(_) | Self::WindowAssign(_) | Self::Union => Exchange::None,
+            Self::Source(_) | Self::Calc(_) | Self::Unnest(_) | Self::ConstantJoin(_) => Exchange::None,
+            Self::WindowAssign(_) | Self::Union => Exchange::None,
         }
     }
 }

@@ -236,7 +236,7 @@ fn copies(plan: &StreamPlan) -> BTreeMap<(usize, NodeId), u64> {
                 _ if id == start => 1,
                 ref kind if kind.makes_rows() => 0,
                 // all that is made of one row counts as that row
-                NodeKind::Unnest(_) | NodeKind::WindowAssign(_) if arriving > 0 => u64::MAX,
+                NodeKind::Unnest(_) | NodeKind::ConstantJoin(_) | NodeKind::WindowAssign(_) if arriving > 0 => u64::MAX,
                 _ => arriving,
             };
         }

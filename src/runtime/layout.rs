@@ -78,7 +78,7 @@ impl<'a> Layout<'a> {
         for consumer in self.plan.consumers(node).collect::<Vec<_>>() {
             let next = &self.plan.nodes[consumer];
             match &next.kind {
-                NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::WindowAssign(_) => {
+                NodeKind::Calc(_) | NodeKind::Unnest(_) | NodeKind::ConstantJoin(_) | NodeKind::WindowAssign(_) => {
                     let operator = operators::chained(next)?;
                     let to = self.add(fragment, at, consumer, operator, format!("{consumer}.{head}"));
                     self.behind(consumer, head, fragment, to)?;

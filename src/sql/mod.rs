@@ -12,16 +12,21 @@ mod collections;
 mod group_window;
 mod hints;
 mod insert;
+mod interval;
 mod length;
 mod listing;
+mod mark;
 mod over_window;
+mod places;
 mod planner;
 mod planning;
+mod registry;
 mod rehearsal;
 mod rewrite;
 mod session;
 mod settings;
 mod show_create;
+mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,8 +39,8 @@ use crate::sql::catalog::Catalog;
 use crate::sql::planning::Planning;
 use crate::table::TableSpec;
 
-pub use crate::sql::planner::expr::flink_type as type_name;
 pub use crate::sql::session::{Session, session};
+pub use crate::sql::types::flink_type as type_name;
 
 /// Value of the option `connector` of the table a final SELECT writes to: the runtime collects its rows.
 pub const COLLECT: &str = "collect";
@@ -54,7 +59,8 @@ pub struct Script {
     pub settings: Settings,
     /// What was accepted and does nothing, for the user to read.
     pub notes: Vec<Note>,
-    /// What is wrong with the options of tables that no job uses: as in Flink, it stops no job.
+    /// What is wrong with the options of tables that no job uses, and with views that Flink accepts and no job can be made
+    /// of: as in Flink, it stops no job.
     pub unused: Vec<Error>,
     /// Constants that cannot be computed: as in Flink, they stop a job when its first row comes.
     pub failing: Vec<Error>,

@@ -52,6 +52,7 @@ pub(super) fn of(plan: &StreamPlan) -> Rehearsed {
             NodeKind::WindowAggregate(window) => rehearsed.aggregates(&window.keys, &window.aggregates, &row),
             NodeKind::OverAggregate(over) => rehearsed.aggregates(&over.keys, &over.aggregates, &row),
             NodeKind::Unnest(unnest) => rehearsed.constants(&unnest.collection.expr, &row),
+            NodeKind::ConstantJoin(join) => join.keys.iter().for_each(|key| rehearsed.constants(&key.0.expr, &row)),
             NodeKind::WindowRank(rank) => rank.keys.iter().for_each(|key| rehearsed.constants(&key.expr, &row)),
             _ => {}
         }

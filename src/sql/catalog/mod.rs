@@ -20,9 +20,10 @@ use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Query, visit_r
 use crate::error::{Error, Result};
 use crate::sql::parser::ast::{CreateTable, CreateView, DefinedBy, Spanned, TableName, ViewAlteration};
 use crate::sql::parser::names::{DATABASE, LEDGER};
+use crate::sql::places::span_of;
 use crate::sql::planner::Planner;
-use crate::sql::planner::context::{Registry, Relation, Relations};
-use crate::sql::planner::errors::span_of;
+use crate::sql::planner::context::{Relation, Relations};
+use crate::sql::registry::Registry;
 
 pub(crate) use define::of_query;
 pub(crate) use table::Table;
@@ -191,6 +192,11 @@ impl Catalog {
         self.objects.get(key).is_some_and(|object| matches!(object.kind, ObjectKind::View { .. }))
     }
 
+    /// A declaration that reads what was declared wrongly is no better.
+    pub(crate) fn declare_broken(&mut self, name: &TableName) {
+        self.broken.insert(self.key(name));
+    }
+
     /// Whether the declaration of `key` was wrong.
     pub(crate) fn is_broken(&self, key: &str) -> bool {
         self.broken.contains(key)
@@ -289,6 +295,7 @@ impl Catalog {
         let view = what == "view";
         let names = self.objects.iter().filter(|(_, object)| (object.what() == "view") == view);
         let error = Error::sql(format!("{what} \"{}\" not found", self.key(name))).at(name.span);
+        let error = error.missing(self.key(name));
         match crate::error::nearest(&name.value, names.map(|(key, _)| key.as_str())) {
             Some(near) => error.hint(format!("did you mean \"{near}\"?")),
             None => error.hint(format!("with IF EXISTS behind {} it may be missing", what.to_uppercase())),

@@ -18,6 +18,7 @@ mod lexer;
 pub(crate) mod names;
 mod query;
 mod refusals;
+mod rows;
 mod slips;
 mod statement;
 mod variables;

@@ -42,6 +42,7 @@ fn candidates(node: &Node) -> Vec<bool> {
         // where streams meet Flink writes rows down, as it does to keep them
         NodeKind::Union
         | NodeKind::Unnest(_)
+        | NodeKind::ConstantJoin(_)
         | NodeKind::WindowAssign(_)
         | NodeKind::WindowAggregate(_)
         | NodeKind::WindowRank(_)

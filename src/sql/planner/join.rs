@@ -13,8 +13,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator, ca
 
 use crate::error::{Error, Result};
 use crate::plan::{JoinKind, NodeId, NodeKind, WindowJoin, WindowKind};
+use crate::sql::places::span_of_columns;
 use crate::sql::planner::constants;
-use crate::sql::planner::errors::span_of_columns;
 use crate::sql::planner::expr::{Compiler, place, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, Used, stand_in};
 use crate::sql::planner::window::{WindowTvf, window_column_of};
@@ -36,22 +36,22 @@ impl<'a> Condition<'a> {
         for (left, right) in &join.on {
             condition.pair(join, left.clone(), right.clone())?;
         }
-        for part in join.filter.iter().flat_map(split_conjunction) {
-            let pair = match part {
-                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-                    find_valid_equijoin_key_pair(left, right, join.left.schema(), join.right.schema())?
+        for (at, part) in join.filter.iter().flat_map(split_conjunction).enumerate() {
+            if join.null_aware && at == 0 {
+                // NOT IN: a comparison that is neither true nor false rules a row out, too
+                condition.rest.push(Expr::IsNotFalse(Box::new(part.clone())));
+                continue;
+            }
+            let pair = match equality(part) {
+                Some((one, other)) => {
+                    find_valid_equijoin_key_pair(one, other, join.left.schema(), join.right.schema())?
                 }
-                _ => None,
+                None => None,
             };
             match pair {
                 Some((left, right)) => condition.pair(join, left, right)?,
                 None => condition.rest.push(part.clone()),
             }
-        }
-        if join.null_aware {
-            // NOT IN: a comparison that is neither true nor false rules a row out, too
-            let unknown = |(left, right): (Expr, Expr)| Expr::IsNotFalse(Box::new(left.eq(right)));
-            condition.rest.extend(condition.keys.drain(..).map(unknown));
         }
         Ok(condition)
     }
@@ -87,6 +87,14 @@ impl<'a> Condition<'a> {
     }
 }
 
+/// The sides of a comparison with `=`.
+pub(super) fn equality(part: &Expr) -> Option<(&Expr, &Expr)> {
+    match part {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => Some((left, right)),
+        _ => None,
+    }
+}
+
 fn kind(join: &Join) -> Result<JoinKind> {
     Ok(match join.join_type {
         JoinType::Inner => JoinKind::Inner,
@@ -95,6 +103,10 @@ fn kind(join: &Join) -> Result<JoinKind> {
         JoinType::Full => JoinKind::Full,
         JoinType::LeftSemi => JoinKind::Semi,
         JoinType::LeftAnti => JoinKind::Anti,
+        JoinType::LeftMark => {
+            return Err(Error::sql("IN or EXISTS with a subquery beside OR is not supported on streams")
+                .hint("write it as a condition of its own, with AND; or list the values, k IN ('a', 'b')"));
+        }
         _ => return Err(Error::sql("this form of join is not supported on streams").hint("write JOIN … ON …")),
     })
 }
@@ -104,11 +116,12 @@ impl Lowering<'_> {
         let kind = kind(join)?;
         let condition = Condition::of(join)?;
         let Some((tvf, bounds)) = condition.window() else {
-            if let Some(joined) = self.constant_join(join, used)? {
-                return Ok(joined);
-            }
             let compared = join.on.iter().flat_map(|(left, right)| [left, right]).chain(&join.filter);
-            return Err(without_window(join, &condition).or_at(span_of_columns(compared)));
+            let place = span_of_columns(compared);
+            return match self.constant_join(join, used).map_err(|error| error.or_at(place))? {
+                Some(joined) => Ok(joined),
+                None => Err(without_window(join, &condition).or_at(place)),
+            };
         };
         let zone = self.zone(tvf)?;
         let names = join.left.schema().join(join.right.schema())?;
@@ -228,9 +241,14 @@ fn without_window(join: &Join, condition: &Condition<'_>) -> Error {
         _ => "JOIN",
     };
     if constants::has_constant_side(join) {
-        return Error::sql(format!("{name} with rows of constants is not supported, but JOIN, CROSS JOIN and IN"))
-            .detail("A row without a partner would be written first, and taken back when the rows of constants come.")
-            .hint("write JOIN, or CASE k WHEN 1 THEN 'x' END in SELECT for what is missing in VALUES");
+        return Error::sql(format!("{name} that keeps rows of constants without a partner is not supported"))
+            .detail("A constant would be written first, and taken back when its partner comes.")
+            .hint("write JOIN, or a LEFT JOIN with the constants on its right side");
+    }
+    if [&join.left, &join.right].into_iter().any(|side| constants::reads_no_table(side)) {
+        return Error::sql(format!("{name} with an aggregate of constants is not supported"))
+            .detail("It would be updated with every constant.")
+            .hint("write the result itself into VALUES");
     }
     let error = Error::sql(format!("{name} of streams is not supported yet, but within windows"))
         .detail("Without a window all rows of both sides would have to be kept for ever.");

@@ -20,13 +20,15 @@ use crate::plan::{
     WindowKind, WindowSpec,
 };
 use crate::sql::catalog::Table;
-use crate::sql::planner::context::{Registry, Relation};
+use crate::sql::planner::constants;
+use crate::sql::planner::context::Relation;
 use crate::sql::planner::expr::{Compiler, place, place_of, places, resolve};
 use crate::sql::planner::rank;
 use crate::sql::planner::sink::{self, Given};
 use crate::sql::planner::unnest::unnest_rows;
 use crate::sql::planner::values;
 use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, window_tvf};
+use crate::sql::registry::Registry;
 use crate::time::zone::Zone;
 
 /// Adds the nodes of one job to a plan.
@@ -189,9 +191,15 @@ impl Lowering<'_> {
                 }
             },
             LogicalPlan::Union(union) => self.union(union),
-            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Aggregate(aggregate) => match self.constant_groups(plan)? {
+                Some(rows) => Ok(rows),
+                None => self.aggregate(aggregate),
+            },
             LogicalPlan::Window(window) => self.over(window, None),
-            LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
+            LogicalPlan::Distinct(Distinct::All(input)) => match self.constant_groups(plan)? {
+                Some(rows) => Ok(rows),
+                None => self.distinct(input),
+            },
             LogicalPlan::Distinct(_) => Err(unsupported("DISTINCT ON")),
             LogicalPlan::Sort(sort) => self.sort(sort),
             LogicalPlan::Limit(_) => Err(unsupported("LIMIT")),
@@ -271,6 +279,7 @@ impl Lowering<'_> {
         let names = projection.input.schema();
         let exprs: Vec<(usize, &Expr)> = projection.expr.iter().enumerate().filter(|(i, _)| used.has(*i)).collect();
         let read: Vec<Expr> = exprs.iter().map(|(_, e)| (*e).clone()).collect();
+        constants::check_values(&read)?;
         if !can_fuse(&read, names, &stream.columns) {
             stream = self.keep(stream, names, &Used::Some(used_columns(&read, names)))?;
         }
@@ -577,7 +586,7 @@ fn is_simple(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(_) | Expr::Literal(..))
 }
 
-fn is_volatile(expr: &Expr) -> bool {
+pub(super) fn is_volatile(expr: &Expr) -> bool {
     let volatile =
         |e: &Expr| matches!(e, Expr::ScalarFunction(f) if f.func.signature().volatility == Volatility::Volatile);
     expr.exists(|e| Ok(volatile(e))).unwrap_or(true)

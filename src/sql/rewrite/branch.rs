@@ -12,8 +12,8 @@ use super::families::Family;
 use super::operator::{self, approximate, decimal, to_approximate};
 use crate::error::Error;
 use crate::sql::collections;
-use crate::sql::planner::context::Registry;
-use crate::sql::planner::expr::flink_type;
+use crate::sql::registry::Registry;
+use crate::sql::types::flink_type;
 
 /// Whether a function gives one of its arguments.
 pub(super) fn chooses(name: &str) -> bool {

@@ -13,9 +13,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union, Values};
 use super::branch;
 use super::converted;
 use crate::error::Error;
-use crate::sql::planner::context::Registry;
-use crate::sql::planner::expr::flink_type;
-use crate::sql::planner::window::unaliased;
+use crate::sql::mark::marks_row;
+use crate::sql::registry::Registry;
+use crate::sql::types::flink_type;
 use crate::table::map::{entry_fields, map_type, multiset_element, multiset_type};
 
 /// The type that two types have in common; `None`: there is none.
@@ -97,12 +97,11 @@ pub(super) fn union(union: Union, registry: &Registry) -> DfResult<LogicalPlan> 
     let Some(first) = union.inputs.first() else { return Ok(LogicalPlan::Union(union)) };
     let mut types: Vec<DataType> = first.schema().fields().iter().map(|field| field.data_type().clone()).collect();
     for input in union.inputs.iter().skip(1) {
-        for (common, field) in types.iter_mut().zip(input.schema().fields()) {
+        for ((common, field), named) in types.iter_mut().zip(input.schema().fields()).zip(first.schema().fields()) {
             *common = least_restrictive(common, field.data_type()).ok_or_else(|| {
                 let (one, other) = (flink_type(common), flink_type(field.data_type()));
-                let name = field.name();
-                let constant = union.inputs.iter().all(|input| constant_rows(input).is_some());
-                let what = if constant && name.starts_with("EXPR$") { "rows of VALUES" } else { "sides of UNION ALL" };
+                let name = named.name();
+                let what = if rows_of_values(&union) { "rows of VALUES" } else { "sides of UNION ALL" };
                 Error::sql(format!("the {what} have the types {one} and {other} in column \"{name}\""))
                     .hint("convert one of them with CAST(… AS type)")
             })?;
@@ -118,13 +117,19 @@ pub(super) fn union(union: Union, registry: &Registry) -> DfResult<LogicalPlan> 
     })
 }
 
+/// Whether all that a union unites are rows of `VALUES`.
+fn rows_of_values(union: &Union) -> bool {
+    let marked = |rows: Vec<Vec<Expr>>| rows.iter().all(|row| row.first().is_some_and(marks_row));
+    union.inputs.iter().all(|input| constant_rows(input).is_some_and(marked))
+}
+
 /// The rows of a query that reads no table, as expressions: all of a `UNION ALL` of them come from one source, in order.
 fn constant_rows(plan: &LogicalPlan) -> Option<Vec<Vec<Expr>>> {
     match plan {
         LogicalPlan::Values(values) => Some(values.values.clone()),
         LogicalPlan::Projection(Projection { expr, input, .. }) => match input.as_ref() {
             LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => {
-                Some(vec![expr.iter().map(|expr| unaliased(expr).clone()).collect()])
+                Some(vec![expr.iter().map(|expr| expr.clone().unalias()).collect()])
             }
             // the columns of these rows in another type
             LogicalPlan::Projection(_) | LogicalPlan::Values(_) => {
@@ -139,7 +144,7 @@ fn constant_rows(plan: &LogicalPlan) -> Option<Vec<Vec<Expr>>> {
 
 /// An expression with the values of a row for its columns.
 fn over(expr: &Expr, input: &LogicalPlan, row: &[Expr]) -> Option<Expr> {
-    let placed = unaliased(expr).clone().transform_up(|e| match &e {
+    let placed = expr.clone().unalias().transform_up(|e| match &e {
         Expr::Column(column) => {
             let value = row.get(input.schema().index_of_column(column)?);
             let value = value.ok_or_else(|| Error::internal("a column that no row has"))?;

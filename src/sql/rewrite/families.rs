@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 
 use super::branch::{chooses, day};
 use crate::error::Error;
-use crate::sql::planner::expr::flink_type;
+use crate::sql::types::flink_type;
 use crate::table::map::entry_fields;
 
 /// Sides of an operator that do not go together: the planner says so again, in words of the piece of syntax it is about.

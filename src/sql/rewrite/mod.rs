@@ -14,6 +14,7 @@ mod operator;
 mod over;
 mod quantified;
 mod type_name;
+mod unnest;
 
 pub(crate) use names::tell_apart;
 
@@ -33,13 +34,13 @@ use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
 use crate::error::Error;
 use crate::sql::collections;
+use crate::sql::interval;
+use crate::sql::mark::{mark, unmarked, without_row};
 use crate::sql::parser::dialect::{MAP_CONSTRUCTOR, call};
+use crate::sql::parser::names::is_character_set;
 use crate::sql::parser::types::arrow_type_of;
-use crate::sql::planner::context::Registry;
-use crate::sql::planner::errors::{from_parser, span_of};
-use crate::sql::planner::forms::is_character_set;
-use crate::sql::planner::mark::{mark, unmarked};
-use crate::sql::planner::{interval, unnest};
+use crate::sql::places::{from_parser, span_of};
+use crate::sql::registry::Registry;
 use crate::table::DIGITS;
 
 /// Rewrites syntax in place.
@@ -354,7 +355,8 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<L
             other => Ok(other),
         })
     })?;
-    Ok(rewritten.data)
+    let whole = rewritten.data.transform_up_with_subqueries(|node| node.map_expressions(without_row))?;
+    Ok(whole.data)
 }
 
 fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {

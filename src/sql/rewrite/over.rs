@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, WindowFrameUnits, WindowFunc
 use super::families::Family;
 use crate::error::Error;
 use crate::functions;
-use crate::sql::planner::expr::flink_type;
+use crate::sql::types::flink_type;
 
 /// The call with Flink's function.
 ///

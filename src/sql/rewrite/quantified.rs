@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::error::Error;
-use crate::sql::planner::errors::span_of;
+use crate::sql::places::span_of;
 
 /// Replaces a comparison with the values of a list. `= ANY` is `IN` and `<> ALL` is `NOT IN`, with their rules of types.
 pub(super) fn spell_out(expr: &mut Expr) {

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 use super::common::least_restrictive;
 use super::digits_of;
 use crate::sql::parser::dialect::MAP_CONSTRUCTOR;
-use crate::sql::planner::expr::flink_type;
+use crate::sql::types::flink_type;
 use crate::table::map::{entry_fields, multiset_element};
 
 /// Functions whose type has no NOT NULL, whatever their arguments; of others it has one where all arguments do.
