@@ -105,6 +105,10 @@ struct Inner {
     /// The row that broke: its partition's number in the origin columns, and its offset.
     row: Option<(i32, i64)>,
     passes: bool,
+    /// What was looked up in vain.
+    missing: Option<String>,
+    /// Flink accepts it.
+    unsupported: bool,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     /// Further errors found in the same go.
     more: Vec<Error>,
@@ -121,6 +125,8 @@ impl Error {
             span: None,
             row: None,
             passes: false,
+            missing: None,
+            unsupported: false,
             source: None,
             more: Vec::new(),
         }))
@@ -228,6 +234,31 @@ impl Error {
     /// Whether the same may be tried again ([`Error::passing`]).
     pub fn passes(&self) -> bool {
         self.0.passes
+    }
+
+    /// Adds the name of what was looked up in vain: where it is declared by a statement that cannot be read, this error is
+    /// none.
+    #[must_use]
+    pub fn missing(mut self, name: impl Into<String>) -> Self {
+        self.0.missing = Some(name.into());
+        self
+    }
+
+    /// The name that [`Error::missing`] was told.
+    pub fn missing_name(&self) -> Option<&str> {
+        self.0.missing.as_deref()
+    }
+
+    /// Marks what Flink accepts and this engine does not run: a mistake only where it is used.
+    #[must_use]
+    pub fn unsupported(mut self) -> Self {
+        self.0.unsupported = true;
+        self
+    }
+
+    /// Whether Flink accepts it ([`Error::unsupported`]).
+    pub fn is_unsupported(&self) -> bool {
+        self.0.unsupported
     }
 
     /// Keeps the underlying error for `Debug`; it is never part of the message.

@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     }
     for error in &loaded.script.unused {
         let line = error.span().map_or_else(String::new, |span| format!("line {}: ", span.line));
-        show::error_line(&format!("note: {line}{}; no statement uses the table", error.message()));
+        show::error_line(&format!("note: {line}{}; no statement uses it", error.message()));
     }
     answer(arguments.format, &loaded)?;
     if loaded.script.jobs.is_empty() {

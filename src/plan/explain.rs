@@ -86,7 +86,7 @@ impl fmt::Display for NodeKind {
 fn constant_join(f: &mut fmt::Formatter<'_>, join: &ConstantJoin) -> fmt::Result {
     let kept: Vec<String> = join.kept.iter().map(|place| format!("${place}")).collect();
     let keys: Vec<String> = join.keys.iter().map(|(value, constant)| format!("{value} = {constant}")).collect();
-    write!(f, "ConstantJoin {:?} with {} rows of {}", join.kind, join.rows.num_rows(), join.name)?;
+    write!(f, "ConstantJoin {:?} with {} rows={}", join.kind, join.name, join.rows.num_rows())?;
     write!(f, " keys=[{}]", List(&keys))?;
     f.write_str(if join.unknown_joins { " or unknown" } else { "" })?;
     if let Some(condition) = &join.condition {

@@ -77,7 +77,7 @@ impl Listing<'_> {
         };
         let what = if kind == ObjectKind::View { "view" } else { "table" };
         found.ok_or_else(|| {
-            let error = Error::sql(format!("{what} \"{key}\" not found")).at(name.span);
+            let error = Error::sql(format!("{what} \"{key}\" not found")).at(name.span).missing(&key);
             error.nearest(&key, self.relations.keys().map(String::as_str))
         })
     }
@@ -90,7 +90,7 @@ impl Listing<'_> {
     fn describe_like(&self, name: &TableName, like: Option<&(bool, String)>) -> Result<RecordBatch> {
         let key = self.catalog.key(name);
         let relation = self.relations.get(&key).ok_or_else(|| {
-            let error = Error::sql(format!("table or view \"{key}\" not found")).at(name.span);
+            let error = Error::sql(format!("table or view \"{key}\" not found")).at(name.span).missing(&key);
             error.nearest(&key, self.relations.keys().map(String::as_str))
         })?;
         let declared = self.catalog.table(&key).zip(self.catalog.definition(&key));

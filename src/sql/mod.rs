@@ -54,7 +54,8 @@ pub struct Script {
     pub settings: Settings,
     /// What was accepted and does nothing, for the user to read.
     pub notes: Vec<Note>,
-    /// What is wrong with the options of tables that no job uses: as in Flink, it stops no job.
+    /// What is wrong with the options of tables that no job uses, and with views that Flink accepts and no job can be made
+    /// of: as in Flink, it stops no job.
     pub unused: Vec<Error>,
     /// Constants that cannot be computed: as in Flink, they stop a job when its first row comes.
     pub failing: Vec<Error>,

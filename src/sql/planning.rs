@@ -2,12 +2,13 @@
 //! its statement and no other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use datafusion::sql::sqlparser::ast::{self, Query, visit_relations};
+use datafusion::sql::sqlparser::ast::{Query, visit_relations};
 
 use crate::connectors::{self, Usage};
 use crate::error::{Error, Result, Span};
@@ -26,6 +27,13 @@ use crate::sql::planner::{Planner, digits, locate, refuse};
 use crate::sql::{Answer, COLLECT, Job, JobKind, Note, Script, catalog, hints, insert, listing, rehearsal, settings};
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
 
+/// A view that is a mistake only where it is read.
+struct Deferred {
+    errors: Vec<Error>,
+    /// Views of the same kind that it reads.
+    reads: Vec<String>,
+}
+
 /// A script while it is planned.
 pub(super) struct Planning {
     settings: Settings,
@@ -37,6 +45,8 @@ pub(super) struct Planning {
     /// Constants that cannot be computed.
     failing: Vec<Error>,
     answers: Vec<Answer>,
+    /// Views that Flink accepts and no job can be made of.
+    deferred: BTreeMap<String, Deferred>,
     /// Names that statements declare, where some statement could not be read.
     unread: BTreeSet<String>,
     /// Tables validated already, per usage.
@@ -55,6 +65,7 @@ impl Planning {
             errors,
             failing: Vec::new(),
             answers: Vec::new(),
+            deferred: BTreeMap::new(),
             unread,
             validated: Vec::new(),
         }
@@ -87,27 +98,24 @@ impl Planning {
         })
     }
 
-    /// What is wrong with the options of tables that no job was planned with.
+    /// What is wrong with views that no job reads, and with the options of tables that none was planned with.
     fn unused(&self) -> Vec<Error> {
         let planned = |name: &str| self.validated.iter().any(|(table, _)| table.name == name);
         let tables = self.catalog.tables().filter(|table| !planned(&table.spec.name));
-        tables.flat_map(|table| table.option_errors()).collect()
+        let views = self.deferred.values().flat_map(|view| &view.errors).cloned();
+        tables.flat_map(|table| table.option_errors()).chain(views).collect()
     }
 
     /// What a statement that could not be read would have declared is missed by others: that is no mistake of theirs.
     fn drop_consequences(&mut self) {
         let unread = std::mem::take(&mut self.unread);
-        self.errors.retain(|error| {
-            let missed = unread.iter().any(|name| {
-                error.message() == format!("table or view \"{name}\" not found")
-                    || error.message() == format!("table \"{name}\" not found")
-                    || error.message() == format!("unknown function \"{name}\"")
-            });
-            !missed
-        });
+        self.errors.retain(|error| error.missing_name().is_none_or(|name| !unread.contains(name)));
     }
 
     fn statement(&mut self, statement: &Statement, last: bool) -> Result<(), Vec<Error>> {
+        for query in read_by(&statement.kind) {
+            self.use_deferred(query);
+        }
         match &statement.kind {
             StatementKind::Set { key, value } => self.set(key, value, statement.span).map_err(|e| vec![e]),
             StatementKind::Reset { key } => {
@@ -144,7 +152,10 @@ impl Planning {
             ]),
             StatementKind::Drop { what, temporary, name, if_exists } => {
                 let what = if *what == ObjectKind::View { "view" } else { "table" };
-                self.catalog.drop(what, name, *temporary, *if_exists, &self.registry).map_err(|e| vec![e])
+                let key = self.catalog.key(name);
+                self.catalog.drop(what, name, *temporary, *if_exists, &self.registry).map_err(|e| vec![e])?;
+                self.deferred.remove(&key);
+                Ok(())
             }
             StatementKind::Explain { statement } => self.explain(statement, last),
             StatementKind::Describe { name } => self.answer(|listing| listing.describe(name), last),
@@ -181,8 +192,7 @@ impl Planning {
 
     fn set(&mut self, key: &Spanned<String>, value: &Spanned<String>, span: Span) -> Result<()> {
         let known = settings::set(&mut self.settings, &key.value, &value.value);
-        let place =
-            |e: Error| if e.message().starts_with("unknown setting") { e.at(key.span) } else { e.at(value.span) };
+        let place = |e: Error| if e.missing_name().is_some() { e.at(key.span) } else { e.at(value.span) };
         if let Some(note) = known.map_err(place)? {
             self.note(note, span);
         }
@@ -231,12 +241,44 @@ impl Planning {
         error.or_at(place).or_at(refuse::clause_place(query)).or_at(span_of(query))
     }
 
+    /// A view that a job reads must be one that it can be made of.
+    fn use_deferred(&mut self, query: &Query) {
+        let mut read = self.broken(query);
+        while let Some(key) = read.pop() {
+            if let Some(view) = self.deferred.remove(&key) {
+                self.errors.extend(view.errors);
+                read.extend(view.reads);
+            }
+        }
+    }
+
+    /// What Flink accepts in a view stops no script that does not read it.
     fn create_view(&mut self, create: &CreateView) -> Result<(), Vec<Error>> {
+        let key = self.catalog.key(&create.name);
+        let reads = self.broken(&create.query);
+        let checked = match reads.is_empty() || self.catalog.has(&create.name, create.if_not_exists) {
+            true => self.checked_view(create),
+            // what is wrong with what it reads is known
+            false => {
+                self.catalog.declare_broken(&create.name);
+                Err(self.catalog.planner(&self.registry).accepted(&create.query).1)
+            }
+        };
+        match checked {
+            Err(errors) if self.catalog.is_broken(&key) && errors.iter().all(Error::is_unsupported) => {
+                self.deferred.insert(key, Deferred { errors, reads });
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn checked_view(&mut self, create: &CreateView) -> Result<(), Vec<Error>> {
         let (settings, registry) = (self.settings.clone(), self.registry.clone());
         let mut failing = Vec::new();
         let created = self.catalog.create_view(create, &self.registry, |plan| {
             let mut lowering = Lowering::new(&settings, &registry);
-            lowering.whole(plan).map_err(|e| vec![e])?;
+            lowering.whole(plan).map_err(|e| vec![e.unsupported()])?;
             let rehearsed = rehearsal::of(&lowering.builder.finish(settings.clone()));
             failing = rehearsed.failing;
             if rehearsed.impossible.is_empty() { Ok(()) } else { Err(rehearsed.impossible) }
@@ -279,14 +321,19 @@ impl Planning {
 
     /// Whether the statement reads or writes what was declared wrongly: then its errors are known already.
     fn uses_broken(&self, query: &Query) -> bool {
-        let broken = |name: &ast::ObjectName| self.catalog.is_broken(&self.catalog.key_of(name));
-        let found = visit_relations(query, |name| match broken(name) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+        !self.broken(query).is_empty()
+    }
+
+    /// What a query reads that was declared wrongly.
+    fn broken(&self, query: &Query) -> Vec<String> {
+        let mut named = refuse::TableArguments(Vec::new());
+        named.collect(query);
+        let ControlFlow::Continue(()) = visit_relations(query, |name| {
+            named.0.push(name.clone());
+            ControlFlow::<Infallible>::Continue(())
         });
-        let mut in_functions = refuse::TableArguments(Vec::new());
-        in_functions.collect(query);
-        found.is_break() || in_functions.0.iter().any(broken)
+        let keys = named.0.iter().map(|name| self.catalog.key_of(name));
+        keys.filter(|key| self.catalog.is_broken(key)).collect()
     }
 
     fn insert_job(&mut self, inserts: &[Insert], kind: JobKind, span: Span) -> Result<(), Vec<Error>> {
@@ -425,7 +472,7 @@ impl Planning {
             return Err(vec![error.hint("INSERT INTO a table")]);
         }
         self.catalog.table(&key).ok_or_else(|| {
-            let error = Error::sql(format!("table \"{key}\" not found")).at(name.span);
+            let error = Error::sql(format!("table \"{key}\" not found")).at(name.span).missing(&key);
             vec![error.nearest(&key, self.catalog.table_names())]
         })
     }
@@ -446,6 +493,20 @@ impl Planning {
         let builder = lowering.builder;
         let columns = table.columns.iter().map(|c| c.name.clone()).collect();
         self.job(builder, JobKind::Select { columns }, span)
+    }
+}
+
+/// The queries whose rows a statement asks for.
+fn read_by(statement: &StatementKind) -> Vec<&Query> {
+    match statement {
+        StatementKind::CreateTable(create) => match &create.from {
+            Some(DefinedBy::Query { query, .. }) => vec![query],
+            _ => Vec::new(),
+        },
+        StatementKind::Insert(insert) => vec![&insert.query],
+        StatementKind::StatementSet(inserts) => inserts.iter().map(|insert| insert.query.as_ref()).collect(),
+        StatementKind::Query(query) => vec![query],
+        _ => Vec::new(),
     }
 }
 

@@ -229,15 +229,19 @@ fn check(key: &str) -> Result<()> {
     if !STRICT.iter().any(|prefix| key.starts_with(prefix)) {
         return match KEYS.iter().find(|known| slip(key, known.name)) {
             Some(known) => {
-                Err(Error::sql(format!("unknown setting \"{key}\"")).hint(format!("did you mean \"{}\"?", known.name)))
+                Err(unknown(key).hint(format!("did you mean \"{}\"?", known.name)))
             }
             None => Ok(()),
         };
     }
     let names = KEYS.iter().map(|k| k.name).chain(NEUTRAL.iter().copied());
-    Err(Error::sql(format!("unknown setting \"{key}\""))
+    Err(unknown(key)
         .detail("It could change results, so it is not ignored.")
         .nearest(key, names))
+}
+
+fn unknown(key: &str) -> Error {
+    Error::sql(format!("unknown setting \"{key}\"")).missing(key)
 }
 
 /// Whether a key that may be any of Flink's many is one of ours with a slip of the pen: stricter than [`nearest`].

@@ -95,6 +95,46 @@ fn unnest_keeps_the_columns_that_are_read_and_the_event_time() {
     );
 }
 
+/// As in Flink, whose CREATE VIEW plans no job.
+#[test]
+fn a_view_that_no_job_can_be_made_of_is_a_mistake_only_where_it_is_read() {
+    let views = "CREATE VIEW counted AS SELECT site, COUNT(*) AS c FROM readings GROUP BY site;
+CREATE VIEW above AS SELECT c + 1 AS d FROM counted;
+CREATE VIEW first3 AS SELECT site FROM readings LIMIT 3;
+";
+    let script = plan(&format!("{views}SELECT v FROM readings;")).unwrap();
+    let told: Vec<&str> = script.unused.iter().map(Error::message).collect();
+    assert_eq!(told, ["an aggregate without a window is not supported yet", "LIMIT is not supported on streams"]);
+    let refusals = |query: &str| -> Vec<String> {
+        let error = plan(&format!("{views}{query}")).unwrap_err();
+        error.flatten().iter().map(|error| error.message().to_owned()).collect()
+    };
+    let both = ["an aggregate without a window is not supported yet", "LIMIT is not supported on streams"];
+    assert_eq!(refusals("SELECT d FROM above;"), both, "all that is wrong, once there are errors");
+    assert_eq!(refusals("INSERT INTO pairs SELECT site, 1 FROM first3; SELECT d FROM above;"), both);
+    let script = plan(&format!("{views}DROP VIEW above; DROP VIEW counted; SELECT v FROM readings;")).unwrap();
+    assert_eq!(script.unused.len(), 1, "{:?}", script.unused);
+}
+
+/// What Flink refuses, too, is a mistake wherever it stands.
+#[test]
+fn a_view_that_means_nothing_is_a_mistake_of_its_own_and_of_nobody_else() {
+    let error = plan("CREATE VIEW a AS SELECT nope FROM readings; CREATE VIEW b AS SELECT * FROM a; SELECT * FROM b;");
+    let messages: Vec<String> = error.unwrap_err().flatten().iter().map(|error| error.message().to_owned()).collect();
+    assert_eq!(messages, ["column \"nope\" not found in table \"readings\""]);
+}
+
+#[test]
+fn rows_of_constants_have_a_bound() {
+    let rows = |count: usize| {
+        let rows: Vec<String> = (0..count).map(|i| format!("({i}, 'x')")).collect();
+        plan(&format!("SELECT v FROM readings JOIN (VALUES {}) AS w (id, name) ON n = w.id;", rows.join(", ")))
+    };
+    assert!(rows(1_000).is_ok());
+    let error = rows(10_001).unwrap_err();
+    assert_eq!(error.message(), "a join with 10001 rows of constants, 10000 are possible");
+}
+
 #[test]
 fn what_is_computed_once_stays_one_step() {
     check(

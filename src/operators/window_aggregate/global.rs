@@ -17,6 +17,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices, take_arrays};
 use arrow::datatypes::SchemaRef;
+use datafusion::functions_aggregate::count::Count;
 use datafusion::logical_expr::AggregateUDF;
 
 use super::{NAME, WindowQuery};
@@ -70,7 +71,7 @@ impl GlobalWindowAggregate {
     pub fn new(plan: &WindowAggregate, input: &SchemaRef, schema: &SchemaRef) -> Result<Self> {
         let query = WindowQuery::new(plan, input)?;
         // DataFusion's COUNT asks for an order as every function that says nothing
-        let asks = |call: &AggregateUDF| call.name() != "count" && call.order_sensitivity().hard_requires();
+        let asks = |call: &AggregateUDF| !call.inner().is::<Count>() && call.order_sensitivity().hard_requires();
         let ordered = query.groups.calls.iter().any(|call| asks(call.fun()));
         Ok(Self {
             newest_first: query.slices.newest_first() && !ordered,

@@ -191,6 +191,11 @@ impl Catalog {
         self.objects.get(key).is_some_and(|object| matches!(object.kind, ObjectKind::View { .. }))
     }
 
+    /// A declaration that reads what was declared wrongly is no better.
+    pub(crate) fn declare_broken(&mut self, name: &TableName) {
+        self.broken.insert(self.key(name));
+    }
+
     /// Whether the declaration of `key` was wrong.
     pub(crate) fn is_broken(&self, key: &str) -> bool {
         self.broken.contains(key)
@@ -290,6 +295,7 @@ impl Catalog {
         let names = self.objects.iter().filter(|(_, object)| (object.what() == "view") == view);
         Error::sql(format!("{what} \"{}\" not found", self.key(name)))
             .at(name.span)
+            .missing(self.key(name))
             .nearest(&name.value, names.map(|(key, _)| key.as_str()))
     }
 }

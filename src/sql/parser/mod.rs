@@ -17,6 +17,7 @@ mod json;
 mod lexer;
 pub(crate) mod names;
 mod query;
+mod rows;
 mod refusals;
 mod slips;
 mod statement;

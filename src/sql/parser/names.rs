@@ -154,7 +154,7 @@ pub(crate) const DATABASE: &str = "default_database";
 pub(crate) const LEDGER: &str = "ledger";
 
 /// `word` is a name only in back-ticks.
-pub(super) fn is_reserved(word: &str) -> bool {
+pub(crate) fn is_reserved(word: &str) -> bool {
     RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word))
 }
 

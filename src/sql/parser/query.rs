@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Span as TokenSpan, Token};
 use super::ast::script_span;
 use super::cursor::Cursor;
 use super::dialect::{FlinkDialect, TABLE_ARGUMENT};
-use super::{hints, names, slips};
+use super::{hints, names, rows, slips};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -62,7 +62,7 @@ fn keep_first(result: Result<()>, error: &mut Option<Error>) -> ControlFlow<()> 
 }
 
 fn parse_rest<T>(cursor: &mut Cursor<'_>, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T> {
-    let dialect = FlinkDialect::new(cursor.rest().to_vec());
+    let dialect = FlinkDialect::new(rows::in_parentheses(cursor.rest()));
     match run(&dialect, parse) {
         Ok(parsed) => {
             cursor.seek(cursor.end());
@@ -99,7 +99,7 @@ fn subquery_error(cursor: &Cursor<'_>) -> Option<Error> {
 
 /// Reads a query whose own subqueries are known to be right.
 fn parse_alone(cursor: &mut Cursor<'_>) -> Result<()> {
-    let dialect = FlinkDialect::new(cursor.rest().to_vec());
+    let dialect = FlinkDialect::new(rows::in_parentheses(cursor.rest()));
     run(&dialect, |parser| parser.parse_query())
         .map(|_| ())
         .map_err(|error| dialect.take_error().unwrap_or_else(|| slips::translate(&error, cursor)))

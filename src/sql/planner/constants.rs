@@ -17,13 +17,16 @@ use datafusion::common::{DFSchema, JoinType, Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::{Exists, InList, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, find_valid_equijoin_key_pair, split_conjunction};
-use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, ExprSchemable, Filter, Join, LogicalPlan, Operator, Subquery, lit};
+use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, Filter, Join, LogicalPlan, ScalarUDF, Subquery, lit};
+use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::connectors;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::CONSTANT_ROWS_MAX;
 use crate::plan::{ConstantJoin, JoinKind, NodeKind, PlanExpr};
+use crate::sql::planner::context::Registry;
 use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
+use crate::sql::planner::join::equality;
 use crate::sql::planner::lower::{Lowering, Stream, Used, is_volatile, stand_in};
 use crate::sql::planner::values;
 use crate::sql::planner::wording::in_sql_types;
@@ -59,6 +62,11 @@ fn constant_side(join: &Join) -> Result<Option<Side>> {
         JoinType::LeftAnti => right(JoinKind::Anti),
         _ => Ok(None),
     }
+}
+
+/// Whether a query reads no table: it ends, whatever it computes.
+pub(super) fn reads_no_table(plan: &LogicalPlan) -> bool {
+    !plan.exists(|node| Ok(matches!(node, LogicalPlan::TableScan(_)))).unwrap_or(true)
 }
 
 /// Whether one side of a join is rows of constants, whatever the kind of the join.
@@ -123,6 +131,15 @@ fn together(inputs: &[RecordBatch]) -> Result<RecordBatch> {
         RecordBatch::try_new_with_options(Arc::clone(&schema), rows.columns().to_vec(), &options)
     });
     Ok(concat_batches(&schema, &named.collect::<std::result::Result<Vec<_>, _>>()?)?)
+}
+
+/// The rows under the names that a query gives their columns.
+fn named(rows: &RecordBatch, names: &DFSchema) -> Result<RecordBatch> {
+    let fields = names.fields().iter().zip(rows.columns());
+    let fields = fields.map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true));
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    Ok(RecordBatch::try_new_with_options(schema, rows.columns().to_vec(), &options)?)
 }
 
 /// Each row once, where it stood first.
@@ -198,7 +215,7 @@ impl Condition {
 
 /// Equal expressions of the stream and of the constants, if that is what a part of a condition says, and if a hash can tell.
 fn key(join: &Join, of_left: bool, part: &Expr) -> Result<Option<(Expr, Expr)>> {
-    let Expr::BinaryExpr(BinaryExpr { left: one, op: Operator::Eq, right: other }) = part else { return Ok(None) };
+    let Some((one, other)) = equality(part) else { return Ok(None) };
     let (left, right) = (join.left.schema(), join.right.schema());
     let pair = find_valid_equijoin_key_pair(one, other, left, right)?.filter(|(one, other)| {
         let (one, other) = (one.get_type(left).ok(), other.get_type(right).ok());
@@ -214,10 +231,20 @@ fn is_hashed(data_type: &DataType) -> bool {
 }
 
 impl Lowering<'_> {
+    /// `SELECT DISTINCT`, or GROUP BY without aggregates, of rows of constants; `None`: it is none.
+    pub(super) fn constant_groups(&mut self, plan: &LogicalPlan) -> Result<Option<Stream>> {
+        let Some(rows) = rows(plan)? else { return Ok(None) };
+        let rows = named(&rows, plan.schema())?;
+        let kind = NodeKind::Source(values::source(&rows)?);
+        Ok(Some(self.node(kind, Vec::new(), &rows.schema())))
+    }
+
     /// A join with rows of constants; `None`: it is none.
     pub(super) fn constant_join(&mut self, join: &Join, used: &Used) -> Result<Option<Stream>> {
         let Some(Side { rows, of_left, kind }) = constant_side(join)? else { return Ok(None) };
         let condition = Condition::of(join, of_left)?;
+        let constants = if of_left { join.left.schema() } else { join.right.schema() };
+        let rows = named(&rows, constants)?;
         let names = join.left.schema().join(join.right.schema())?;
         let middle = join.left.schema().fields().len();
         let (streamed, constant) = match of_left {
@@ -240,7 +267,6 @@ impl Lowering<'_> {
         }
         let (over_input, over_rows) = (Compiler::new(&input)?, Compiler::bare(&rows.schema())?);
         let places: Vec<Expr> = (0..rows.num_columns()).map(place).collect();
-        let constants = if of_left { join.left.schema() } else { join.right.schema() };
         let keys = condition.keys.iter().map(|(value, constant)| -> Result<(PlanExpr, PlanExpr)> {
             let value = over_input.expr(&resolve(value, &names, &columns)?)?;
             Ok((value, over_rows.expr(&resolve(constant, constants, &places)?)?))
@@ -248,8 +274,7 @@ impl Lowering<'_> {
         let keys = keys.collect::<Result<Vec<_>>>()?;
         let kept: Vec<usize> = stays.iter().filter_map(|column| place_of(&columns[*column])).collect();
         let mut fields: Vec<Field> = kept.iter().map(|place| input.field(*place).clone()).collect();
-        let named = names.fields().iter().skip(constant).zip(rows.columns());
-        fields.extend(named.map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true)));
+        fields.extend(rows.schema().fields().iter().map(|field| field.as_ref().clone()));
         columns = vec![stand_in(); names.fields().len()];
         for (at, column) in stays.iter().copied().chain(constant..constant + rows.num_columns()).enumerate() {
             columns[column] = place(at);
@@ -269,49 +294,118 @@ impl Lowering<'_> {
     }
 }
 
-/// `IN` and `EXISTS` of constant rows as values: a list, or what is known. Those that are conditions of their own stay
-/// joins.
-///
-/// # Errors
-/// As [`rows`].
-pub(super) fn as_values(plan: LogicalPlan) -> DfResult<LogicalPlan> {
-    let plan = plan.transform_down_with_subqueries(|node| {
-        if let LogicalPlan::Filter(Filter { predicate, input, .. }) = node {
-            let parts = split_conjunction(&predicate).into_iter().map(|part| match part {
-                Expr::InSubquery(_) | Expr::Exists(_) => Ok(part.clone()),
-                Expr::Not(inner) if matches!(**inner, Expr::InSubquery(_) | Expr::Exists(_)) => Ok(part.clone()),
-                other => Ok(other.clone().transform_up(as_value)?.data),
-            });
-            let parts = parts.collect::<DfResult<Vec<_>>>()?;
-            let filter = Filter::try_new(conjunction(parts).unwrap_or_else(|| lit(true)), input)?;
-            return Ok(Transformed::yes(LogicalPlan::Filter(filter)));
-        }
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let saved = names.save(&expr);
-            Ok(expr.transform_up(as_value)?.update_data(|expr| saved.restore(expr)))
-        })
-    })?;
-    Ok(plan.data)
+/// `IN` and `EXISTS` of constant rows as values: a list, or what is known. Those that are conditions of their own stay,
+/// and become joins.
+#[derive(Debug)]
+pub(super) struct ConstantsAsValues {
+    /// Tells whether numbers with a point are the same, as keys are.
+    equal: Option<Arc<ScalarUDF>>,
 }
 
-fn as_value(expr: Expr) -> DfResult<Transformed<Expr>> {
-    match &expr {
-        Expr::InSubquery(InSubquery { expr: value, subquery, negated }) => {
-            let Some(rows) = of_subquery(subquery)? else { return Ok(Transformed::no(expr)) };
-            let Some(column) = rows.columns().first() else { return Ok(Transformed::no(expr)) };
-            let list = (0..rows.num_rows()).map(|row| Ok(lit(ScalarValue::try_from_array(column, row)?)));
-            let list = list.collect::<DfResult<Vec<_>>>()?;
-            Ok(Transformed::yes(match list.is_empty() {
-                true => lit(*negated),
-                false => Expr::InList(InList::new(value.clone(), list, *negated)),
-            }))
+impl ConstantsAsValues {
+    pub(super) fn new(registry: &Registry) -> Self {
+        Self { equal: registry.scalar("total_equal").cloned() }
+    }
+}
+
+impl OptimizerRule for ConstantsAsValues {
+    fn name(&self) -> &str {
+        "constants_as_values"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> DfResult<Transformed<LogicalPlan>> {
+        if let LogicalPlan::Filter(filter) = plan {
+            let mut changed = false;
+            let parts = split_conjunction(&filter.predicate).into_iter().map(|part| {
+                if is_condition(part) {
+                    return Ok(part.clone());
+                }
+                let value = part.clone().transform_up(|part| self.as_value(part))?;
+                changed |= value.transformed;
+                Ok(value.data)
+            });
+            let parts = parts.collect::<DfResult<Vec<_>>>()?;
+            let Some(predicate) = conjunction(parts).filter(|_| changed) else {
+                return Ok(Transformed::no(LogicalPlan::Filter(filter)));
+            };
+            return Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?)));
         }
-        Expr::Exists(Exists { subquery, negated }) => Ok(match of_subquery(subquery)? {
-            Some(rows) => Transformed::yes(lit((rows.num_rows() > 0) != *negated)),
-            None => Transformed::no(expr),
-        }),
-        _ => Ok(Transformed::no(expr)),
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let saved = names.save(&expr);
+            let value = expr.transform_up(|part| self.as_value(part))?;
+            Ok(value.update_data(|expr| saved.restore(expr)))
+        })
+    }
+}
+
+/// Whether a condition is an `IN` or `EXISTS`, negated or not, and nothing else.
+fn is_condition(part: &Expr) -> bool {
+    match part {
+        Expr::InSubquery(_) | Expr::Exists(_) => true,
+        Expr::Not(inner) => is_condition(inner),
+        _ => false,
+    }
+}
+
+/// Refuses `IN` and `EXISTS` that stand for values, and that constants do not answer.
+///
+/// # Errors
+/// `Sql` if there is one.
+pub(super) fn check_values(exprs: &[Expr]) -> Result<()> {
+    if exprs.iter().any(|expr| expr.exists(|part| Ok(is_condition(part))).unwrap_or(true)) {
+        return Err(Error::sql("IN and EXISTS that read columns of the query around them are possible in WHERE only")
+            .hint("write the condition into WHERE, in a query for each of its answers"));
+    }
+    Ok(())
+}
+
+impl ConstantsAsValues {
+    fn as_value(&self, expr: Expr) -> DfResult<Transformed<Expr>> {
+        match &expr {
+            Expr::InSubquery(InSubquery { expr: value, subquery, negated }) => {
+                let Some(rows) = of_subquery(subquery)? else { return Ok(Transformed::no(expr)) };
+                let Some(column) = rows.columns().first() else { return Ok(Transformed::no(expr)) };
+                let list = (0..rows.num_rows()).map(|row| Ok(lit(ScalarValue::try_from_array(column, row)?)));
+                let list = list.collect::<DfResult<Vec<_>>>()?;
+                Ok(Transformed::yes(self.is_in(value, list, *negated)))
+            }
+            Expr::Exists(Exists { subquery, negated }) => Ok(match of_subquery(subquery)? {
+                Some(rows) => Transformed::yes(lit((rows.num_rows() > 0) != *negated)),
+                None => Transformed::no(expr),
+            }),
+            _ => Ok(Transformed::no(expr)),
+        }
+    }
+
+    fn is_in(&self, value: &Expr, list: Vec<Expr>, negated: bool) -> Expr {
+        if list.is_empty() {
+            return lit(negated);
+        }
+        let approximate = matches!(list.first(), Some(Expr::Literal(ScalarValue::Float64(_), _)));
+        match self.equal.as_ref().filter(|_| approximate) {
+            Some(equal) => {
+                let found = any_equal(equal, value, &list);
+                if negated { Expr::Not(Box::new(found)) } else { found }
+            }
+            None => Expr::InList(InList::new(Box::new(value.clone()), list, negated)),
+        }
+    }
+}
+
+/// Whether a value is one of a list; halves of the list on both sides of an OR are as deep as they must be.
+fn any_equal(equal: &Arc<ScalarUDF>, value: &Expr, list: &[Expr]) -> Expr {
+    match list {
+        [] => lit(false),
+        [one] => equal.call(vec![value.clone(), one.clone()]),
+        more => {
+            let (one, other) = more.split_at(more.len() / 2);
+            any_equal(equal, value, one).or(any_equal(equal, value, other))
+        }
     }
 }
 

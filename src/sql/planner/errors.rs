@@ -247,7 +247,7 @@ fn column_not_found(field: &Column, valid: &[Column]) -> Error {
 pub(crate) fn unknown_table<'a>(name: &str, bare: &str, tables: impl Iterator<Item = &'a str>) -> Error {
     const LISTED_MAX: usize = 8;
     let tables: Vec<&str> = tables.collect();
-    let error = Error::sql(format!("table or view \"{name}\" not found"));
+    let error = Error::sql(format!("table or view \"{name}\" not found")).missing(name);
     match crate::error::nearest(bare, tables.iter().copied()) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
         None if (1..=LISTED_MAX).contains(&tables.len()) => error.hint(format!("declared: {}", tables.join(", "))),

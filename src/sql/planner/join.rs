@@ -42,11 +42,11 @@ impl<'a> Condition<'a> {
                 condition.rest.push(Expr::IsNotFalse(Box::new(part.clone())));
                 continue;
             }
-            let pair = match part {
-                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-                    find_valid_equijoin_key_pair(left, right, join.left.schema(), join.right.schema())?
+            let pair = match equality(part) {
+                Some((one, other)) => {
+                    find_valid_equijoin_key_pair(one, other, join.left.schema(), join.right.schema())?
                 }
-                _ => None,
+                None => None,
             };
             match pair {
                 Some((left, right)) => condition.pair(join, left, right)?,
@@ -87,6 +87,14 @@ impl<'a> Condition<'a> {
     }
 }
 
+/// The sides of a comparison with `=`.
+pub(super) fn equality(part: &Expr) -> Option<(&Expr, &Expr)> {
+    match part {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => Some((left, right)),
+        _ => None,
+    }
+}
+
 fn kind(join: &Join) -> Result<JoinKind> {
     Ok(match join.join_type {
         JoinType::Inner => JoinKind::Inner,
@@ -95,6 +103,10 @@ fn kind(join: &Join) -> Result<JoinKind> {
         JoinType::Full => JoinKind::Full,
         JoinType::LeftSemi => JoinKind::Semi,
         JoinType::LeftAnti => JoinKind::Anti,
+        JoinType::LeftMark => {
+            return Err(Error::sql("IN or EXISTS with a subquery beside OR is not supported on streams")
+                .hint("write it as a condition of its own, with AND; or list the values, k IN ('a', 'b')"));
+        }
         _ => return Err(Error::sql("this form of join is not supported on streams").hint("write JOIN … ON …")),
     })
 }
@@ -231,6 +243,11 @@ fn without_window(join: &Join, condition: &Condition<'_>) -> Error {
         return Error::sql(format!("{name} that keeps rows of constants without a partner is not supported"))
             .detail("A constant would be written first, and taken back when its partner comes.")
             .hint("write JOIN, or a LEFT JOIN with the constants on its right side");
+    }
+    if [&join.left, &join.right].into_iter().any(|side| constants::reads_no_table(side)) {
+        return Error::sql(format!("{name} with an aggregate of constants is not supported"))
+            .detail("It would be updated with every constant.")
+            .hint("write the result itself into VALUES");
     }
     let error = Error::sql(format!("{name} of streams is not supported yet, but within windows"))
         .detail("Without a window all rows of both sides would have to be kept for ever.");

@@ -20,6 +20,7 @@ use crate::plan::{
     WindowKind, WindowSpec,
 };
 use crate::sql::catalog::Table;
+use crate::sql::planner::constants;
 use crate::sql::planner::context::{Registry, Relation};
 use crate::sql::planner::expr::{Compiler, place, place_of, places, resolve};
 use crate::sql::planner::rank;
@@ -189,9 +190,15 @@ impl Lowering<'_> {
                 }
             },
             LogicalPlan::Union(union) => self.union(union),
-            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Aggregate(aggregate) => match self.constant_groups(plan)? {
+                Some(rows) => Ok(rows),
+                None => self.aggregate(aggregate),
+            },
             LogicalPlan::Window(window) => self.over(window, None),
-            LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
+            LogicalPlan::Distinct(Distinct::All(input)) => match self.constant_groups(plan)? {
+                Some(rows) => Ok(rows),
+                None => self.distinct(input),
+            },
             LogicalPlan::Distinct(_) => Err(unsupported("DISTINCT ON")),
             LogicalPlan::Sort(sort) => self.sort(sort),
             LogicalPlan::Limit(_) => Err(unsupported("LIMIT")),
@@ -271,6 +278,7 @@ impl Lowering<'_> {
         let names = projection.input.schema();
         let exprs: Vec<(usize, &Expr)> = projection.expr.iter().enumerate().filter(|(i, _)| used.has(*i)).collect();
         let read: Vec<Expr> = exprs.iter().map(|(_, e)| (*e).clone()).collect();
+        constants::check_values(&read)?;
         if !can_fuse(&read, names, &stream.columns) {
             stream = self.keep(stream, names, &Used::Some(used_columns(&read, names)))?;
         }

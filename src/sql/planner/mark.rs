@@ -5,11 +5,14 @@
 //! holds the place ([`mark`]); the planner finds [`marker`] under that name; the first rewrite of the plan takes the
 //! wrapping off and gives the place to the function inside ([`unmarked`]). Two markers are equal wherever they stand:
 //! `GROUP BY` must find what `SELECT` repeats.
+//!
+//! In the same way a row of `VALUES` that is planned as a SELECT is known as one ([`mark_row`]) until types are agreed on.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
@@ -23,6 +26,7 @@ use crate::functions;
 use crate::sql::parser::dialect::call;
 
 const PREFIX: &str = "__at_";
+const ROW: &str = "__row_of_values";
 
 /// Wraps an expression in a call that knows its place.
 pub(crate) fn mark(expr: &mut ast::Expr, place: Span) {
@@ -31,18 +35,46 @@ pub(crate) fn mark(expr: &mut ast::Expr, place: Span) {
     *expr = call(&format!("{PREFIX}{line}_{column}_{end_line}_{end_column}"), TokenSpan::empty(), vec![inner]);
 }
 
-/// The function of a name that [`mark`] has made.
+/// Wraps the first value of a row of `VALUES`.
+pub(crate) fn mark_row(first: &mut ast::Expr) {
+    let inner = std::mem::replace(first, ast::Expr::value(ast::Value::Null));
+    *first = call(ROW, TokenSpan::empty(), vec![inner]);
+}
+
+/// Whether an expression is the first value of a row of `VALUES`, or made of it.
+pub(crate) fn marks_row(first: &Expr) -> bool {
+    first.exists(|part| Ok(row_inside(part).is_some())).unwrap_or(false)
+}
+
+/// An expression without the mark of a row.
+pub(crate) fn without_row(expr: Expr) -> DfResult<Transformed<Expr>> {
+    expr.transform_up(|part| match row_inside(&part) {
+        Some(inner) => Ok(Transformed::yes(inner.clone())),
+        None => Ok(Transformed::no(part)),
+    })
+}
+
+fn row_inside(expr: &Expr) -> Option<&Expr> {
+    let Expr::ScalarFunction(wrapped) = expr else { return None };
+    wrapped.func.inner().downcast_ref::<Marker>().filter(|marker| marker.place.is_none())?;
+    wrapped.args.first()
+}
+
+/// The function of a name that [`mark`] or [`mark_row`] has made.
 pub(crate) fn marker(name: &str) -> Option<Arc<ScalarUDF>> {
+    let signature = Signature::any(1, Volatility::Immutable);
+    if name == ROW {
+        return Some(Arc::new(ScalarUDF::new_from_impl(Marker { name: name.to_owned(), place: None, signature })));
+    }
     let mut numbers = name.strip_prefix(PREFIX)?.split('_').map(str::parse);
     let mut number = || numbers.next()?.ok();
     let place = Span { line: number()?, column: number()?, end_line: number()?, end_column: number()? };
-    let signature = Signature::any(1, Volatility::Immutable);
-    Some(Arc::new(ScalarUDF::new_from_impl(Marker { name: name.to_owned(), place, signature })))
+    Some(Arc::new(ScalarUDF::new_from_impl(Marker { name: name.to_owned(), place: Some(place), signature })))
 }
 
 /// What a marked expression is without its mark, its functions told where they stand; `Err`: it has no mark.
 pub(crate) fn unmarked(mut wrapped: ScalarFunction) -> Result<Expr, ScalarFunction> {
-    match (wrapped.func.inner().downcast_ref::<Marker>().map(|marker| marker.place), wrapped.args.pop()) {
+    match (wrapped.func.inner().downcast_ref::<Marker>().and_then(|marker| marker.place), wrapped.args.pop()) {
         (Some(place), Some(inner)) => Ok(placed(inner, place)),
         (_, last) => {
             wrapped.args.extend(last);
@@ -82,13 +114,14 @@ fn placed(expr: Expr, place: Span) -> Expr {
 struct Marker {
     /// As it is called: DataFusion would put a name of its own over a function called by another.
     name: String,
-    place: Span,
+    /// `None`: it marks a row.
+    place: Option<Span>,
     signature: Signature,
 }
 
 impl PartialEq for Marker {
-    fn eq(&self, _: &Self) -> bool {
-        true
+    fn eq(&self, other: &Self) -> bool {
+        self.place.is_some() == other.place.is_some()
     }
 }
 
@@ -96,7 +129,7 @@ impl Eq for Marker {}
 
 impl Hash for Marker {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        PREFIX.hash(state);
+        self.place.is_some().hash(state);
     }
 }
 
@@ -140,12 +173,15 @@ mod tests {
         mark(&mut syntax, place);
         let ast::Expr::Function(function) = &syntax else { panic!("{syntax}") };
         let one = marker(&function.name.to_string()).unwrap();
-        assert_eq!(one.inner().downcast_ref::<Marker>().map(|marker| marker.place), Some(place));
+        assert_eq!(one.inner().downcast_ref::<Marker>().and_then(|marker| marker.place), Some(place));
         let other = marker("__at_1_1_1_2").unwrap();
         let (a, b) = (one.call(vec![lit(1)]), other.call(vec![lit(1)]));
         assert_eq!(a, b);
         assert_eq!(a.schema_name().to_string(), b.schema_name().to_string());
         assert_ne!(one.call(vec![lit(1)]), other.call(vec![lit(2)]));
+        let row = marker(ROW).unwrap().call(vec![lit(1)]);
+        assert!(marks_row(&row) && marks_row(&(row.clone() + lit(1))) && !marks_row(&a));
+        assert_eq!(without_row(row).unwrap().data, lit(1));
         assert!(marker("upper").is_none() && marker("__at_x").is_none());
     }
 }

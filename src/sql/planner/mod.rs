@@ -14,6 +14,7 @@ pub(crate) mod forms;
 mod frame;
 pub(crate) mod interval;
 mod join;
+mod join_keys;
 pub(crate) mod locate;
 pub(crate) mod lower;
 pub(crate) mod mark;
@@ -243,13 +244,14 @@ impl Planner<'_> {
         let options = ConfigOptions::default();
         let plan =
             Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]).execute_and_check(plan, &options, |_, _| {})?;
-        let plan = constants::as_values(plan)?;
         // without a start time `now()` is not frozen
         let config = OptimizerContext::new_with_config_options(Arc::new(options)).without_query_execution_start_time();
         let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
             Arc::new(SimplifyExpressions::new()),
+            Arc::new(constants::ConstantsAsValues::new(self.registry)),
             // what joins windows: IN and EXISTS, and FROM a, b WHERE …
             Arc::new(DecorrelatePredicateSubquery::new()),
+            Arc::new(join_keys::PlainJoinKeys),
             Arc::new(EliminateCrossJoin::new()),
         ];
         let plan = Optimizer::with_rules(rules).optimize(plan, &config, |_, _| {})?;
@@ -270,3 +272,6 @@ fn steps(plan: &LogicalPlan) -> usize {
     }));
     count
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor,
-    TableWithJoins, Visit, Visitor, WindowType,
+    self, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, TableAlias,
+    TableFactor, TableWithJoins, Visit, Visitor, WindowType, visit_relations,
 };
 
 use crate::error::{Error, Span};
@@ -54,7 +54,16 @@ struct Refusals<'a> {
 }
 
 impl Refusals<'_> {
+    /// What Flink has.
     fn refuse(&mut self, what: &str, place: Option<Span>, hint: impl Into<String>) {
+        self.foreign(what, place, hint);
+        if let Some(error) = self.errors.pop() {
+            self.errors.push(error.unsupported());
+        }
+    }
+
+    /// What Flink has not.
+    fn foreign(&mut self, what: &str, place: Option<Span>, hint: impl Into<String>) {
         self.errors.push(Error::sql(format!("{what} is not supported on streams")).or_at(place).hint(hint));
     }
 
@@ -79,6 +88,7 @@ impl Refusals<'_> {
                 self.refuse("WITH RECURSIVE", span_of(with), "write the steps as views");
             }
             for cte in &with.cte_tables {
+                self.alias(Some(&cte.alias));
                 self.query(&cte.query);
             }
         }
@@ -89,7 +99,7 @@ impl Refusals<'_> {
             self.refuse("FETCH", fetch.quantity.as_ref().and_then(span_of), ENDLESS);
         }
         if !query.locks.is_empty() || query.for_clause.is_some() || !query.pipe_operators.is_empty() {
-            self.refuse("this clause at the end of a query", span_of(query), "leave it out");
+            self.foreign("this clause at the end of a query", span_of(query), "leave it out");
         }
         self.set_expr(&query.body);
     }
@@ -113,20 +123,20 @@ impl Refusals<'_> {
                 self.set_expr(right);
             }
             SetExpr::Values(values) => self.expressions(values, Clause::Other),
-            other => self.refuse("this form of query", span_of(other), "write SELECT … FROM …"),
+            other => self.foreign("this form of query", span_of(other), "write SELECT … FROM …"),
         }
     }
 
     fn select(&mut self, select: &Select) {
         if select.top.is_some() {
             let place = select.projection.first().and_then(span_of);
-            self.refuse("TOP", place, ENDLESS);
+            self.foreign("TOP", place, ENDLESS);
         }
         self.expressions(&select.qualify, Clause::Other);
         self.names(&select.projection);
         self.foreign_clauses(select);
         if let GroupByExpr::All(_) = &select.group_by {
-            self.refuse("GROUP BY ALL", None, "list the columns");
+            self.foreign("GROUP BY ALL", None, "list the columns");
         }
         self.expressions(&select.projection, Clause::Other);
         self.expressions(&select.selection, Clause::Where);
@@ -151,7 +161,7 @@ impl Refusals<'_> {
             ("SELECT AS", select.value_table_mode.is_some()),
         ];
         for (name, _) in clauses.into_iter().filter(|(_, written)| *written) {
-            self.refuse(name, span_of(select), "it is no Flink SQL: write the query with FROM, WHERE and GROUP BY");
+            self.foreign(name, span_of(select), "it is no Flink SQL: write the query with FROM, WHERE and GROUP BY");
         }
     }
 
@@ -164,7 +174,7 @@ impl Refusals<'_> {
                 let hint = format!("a name stands in back-ticks: `{}`", alias.value);
                 self.errors.push(error.or_at(from_parser(alias.span)).or_at(span_of(expr)).hint(hint));
             }
-            self.errors.extend(reserved(alias));
+            self.errors.extend(given(alias));
         }
     }
 
@@ -178,6 +188,7 @@ impl Refusals<'_> {
 
     fn factor(&mut self, factor: &TableFactor) {
         let place = span_of(factor);
+        self.alias(alias_of(factor));
         match factor {
             TableFactor::Table { version: Some(_), .. } => self.refuse(
                 "FOR SYSTEM_TIME AS OF (a temporal or lookup join)",
@@ -194,7 +205,7 @@ impl Refusals<'_> {
                     || json_path.is_some()
                     || *with_ordinality =>
             {
-                self.refuse(
+                self.foreign(
                     "what stands behind the name of the table",
                     place,
                     "options are given as /*+ OPTIONS('key' = 'value') */, partitions are chosen with WHERE",
@@ -216,8 +227,15 @@ impl Refusals<'_> {
             }
             TableFactor::NestedJoin { table_with_joins, .. } => self.table_with_joins(table_with_joins),
             TableFactor::Table { .. } => {}
-            _ => self.refuse("this form of table", place, "read from a table, a view or (SELECT …)"),
+            _ => self.foreign("this form of table", place, "read from a table, a view or (SELECT …)"),
         }
+    }
+
+    /// The name that FROM or WITH gives to rows, and the names of their columns.
+    fn alias(&mut self, alias: Option<&TableAlias>) {
+        let Some(alias) = alias else { return };
+        let names = std::iter::once(&alias.name).chain(alias.columns.iter().map(|column| &column.name));
+        self.errors.extend(names.filter_map(given));
     }
 
     fn window_args(&mut self, args: &[ast::FunctionArg]) {
@@ -236,6 +254,18 @@ impl Refusals<'_> {
                 _ => {}
             }
         }
+    }
+}
+
+/// The name that FROM gives to a table.
+fn alias_of(factor: &TableFactor) -> Option<&TableAlias> {
+    match factor {
+        TableFactor::Table { alias, .. }
+        | TableFactor::Derived { alias, .. }
+        | TableFactor::TableFunction { alias, .. }
+        | TableFactor::UNNEST { alias, .. }
+        | TableFactor::NestedJoin { alias, .. } => alias.as_ref(),
+        _ => None,
     }
 }
 
@@ -286,7 +316,18 @@ impl Visitor for Expressions<'_> {
     }
 }
 
-/// A word of SQL where a name is written.
+/// Whether a query names tables; one of constants is a list of values.
+fn reads_tables(query: &Query) -> bool {
+    visit_relations(query, |_| ControlFlow::Break(())).is_break()
+}
+
+/// A word of SQL where a name is given.
+fn given(name: &ast::Ident) -> Option<Error> {
+    let place = from_parser(name.span).filter(|_| name.quote_style.is_none() && names::is_reserved(&name.value))?;
+    Some(names::reserved(&name.value).at(place))
+}
+
+/// A word of SQL where a column is named.
 fn reserved(name: &ast::Ident) -> Option<Error> {
     let place = from_parser(name.span).filter(|_| name.quote_style.is_none() && names::is_no_column(&name.value))?;
     Some(names::reserved(&name.value).at(place))
@@ -301,9 +342,12 @@ impl Expressions<'_> {
             Expr::Subquery(_) if !self.inside_queries && !self.is_told(expr) => {
                 self.subquery("a scalar subquery", expr)
             }
-            Expr::Exists { .. } | Expr::InSubquery { .. } if !self.inside_queries && self.clause != Clause::Where => {
+            Expr::Exists { subquery, .. } | Expr::InSubquery { subquery, .. }
+                if !self.inside_queries && self.clause != Clause::Where && reads_tables(subquery) =>
+            {
                 self.errors.push(
                     Error::sql("EXISTS and IN (SELECT …) are possible in WHERE only")
+                        .unsupported()
                         .or_at(span_of(expr))
                         .hint("write the condition into WHERE, in a query for each of its answers"),
                 );
@@ -321,6 +365,7 @@ impl Expressions<'_> {
     fn subquery<T: Spanned>(&mut self, what: &str, node: &T) {
         self.errors.push(
             Error::sql(format!("{what} is not supported on streams"))
+                .unsupported()
                 .or_at(span_of(node))
                 .hint("write the condition with columns of the same row"),
         );
@@ -394,7 +439,7 @@ impl Expressions<'_> {
             _ => unsupported_function(&upper, place).unwrap_or_else(|| {
                 match functions::FOREIGN.iter().find(|(foreign, _)| *foreign == upper) {
                     Some((_, flink)) => error.hint(format!("Flink has for it: {flink}")),
-                    None => error.nearest(&name, functions::names()),
+                    None => error.missing(&name).nearest(&name, functions::names()),
                 }
             }),
         });
@@ -426,7 +471,7 @@ impl Expressions<'_> {
 fn unsupported_function(upper: &str, place: Option<Span>) -> Option<Error> {
     let (_, why) = functions::UNSUPPORTED.iter().find(|(name, _)| *name == upper)?;
     let why = if why.is_empty() { " yet".to_owned() } else { format!(": {why}") };
-    Some(Error::sql(format!("function {upper} is not supported{why}")).or_at(place))
+    Some(Error::sql(format!("function {upper} is not supported{why}")).unsupported().or_at(place))
 }
 
 /// `TUMBLE_START` and the like.

@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::plan::{PlanExpr, Source};
 use crate::sql::parser::dialect::MAP_CONSTRUCTOR;
 use crate::sql::planner::expr::{Compiler, place};
+use crate::sql::planner::mark::mark_row;
 use crate::sql::planner::scope;
 
 /// Rows that are computed one by one when the job runs.
@@ -133,7 +134,10 @@ fn each_row(rows: &[ast::Parens<Vec<ast::Expr>>]) -> Option<SetExpr> {
             expr: expr.clone(),
             alias: Ident::new(format!("EXPR${i}")),
         };
-        let columns = row.content.iter().enumerate().map(column).collect();
+        let mut columns: Vec<SelectItem> = row.content.iter().enumerate().map(column).collect();
+        if let Some(SelectItem::ExprWithAlias { expr, .. }) = columns.first_mut() {
+            mark_row(expr);
+        }
         return Some(SetExpr::Select(Box::new(selecting(columns, Vec::new()))));
     }
     let (one, other) = rows.split_at(rows.len() / 2);

@@ -15,6 +15,7 @@ use super::converted;
 use crate::error::Error;
 use crate::sql::planner::context::Registry;
 use crate::sql::planner::expr::flink_type;
+use crate::sql::planner::mark::marks_row;
 use crate::sql::planner::window::unaliased;
 use crate::table::map::{entry_fields, map_type, multiset_element, multiset_type};
 
@@ -97,12 +98,11 @@ pub(super) fn union(union: Union, registry: &Registry) -> DfResult<LogicalPlan> 
     let Some(first) = union.inputs.first() else { return Ok(LogicalPlan::Union(union)) };
     let mut types: Vec<DataType> = first.schema().fields().iter().map(|field| field.data_type().clone()).collect();
     for input in union.inputs.iter().skip(1) {
-        for (common, field) in types.iter_mut().zip(input.schema().fields()) {
+        for ((common, field), named) in types.iter_mut().zip(input.schema().fields()).zip(first.schema().fields()) {
             *common = least_restrictive(common, field.data_type()).ok_or_else(|| {
                 let (one, other) = (flink_type(common), flink_type(field.data_type()));
-                let name = field.name();
-                let constant = union.inputs.iter().all(|input| constant_rows(input).is_some());
-                let what = if constant && name.starts_with("EXPR$") { "rows of VALUES" } else { "sides of UNION ALL" };
+                let name = named.name();
+                let what = if rows_of_values(&union) { "rows of VALUES" } else { "sides of UNION ALL" };
                 Error::sql(format!("the {what} have the types {one} and {other} in column \"{name}\""))
                     .hint("convert one of them with CAST(… AS type)")
             })?;
@@ -116,6 +116,12 @@ pub(super) fn union(union: Union, registry: &Registry) -> DfResult<LogicalPlan> 
         Some(rows) => LogicalPlan::Values(Values { schema: union.schema, values: rows.concat() }),
         None => LogicalPlan::Union(union),
     })
+}
+
+/// Whether all that a union unites are rows of `VALUES`.
+fn rows_of_values(union: &Union) -> bool {
+    let marked = |rows: Vec<Vec<Expr>>| rows.iter().all(|row| row.first().is_some_and(marks_row));
+    union.inputs.iter().all(|input| constant_rows(input).is_some_and(marked))
 }
 
 /// The rows of a query that reads no table, as expressions: all of a `UNION ALL` of them come from one source, in order.

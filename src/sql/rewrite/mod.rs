@@ -34,7 +34,7 @@ use crate::sql::planner::context::Registry;
 use crate::sql::planner::errors::{from_parser, span_of};
 use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::forms::is_character_set;
-use crate::sql::planner::mark::{mark, unmarked};
+use crate::sql::planner::mark::{mark, unmarked, without_row};
 use crate::sql::planner::{interval, unnest};
 use crate::table::DIGITS;
 
@@ -390,7 +390,8 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<L
             other => Ok(other),
         })
     })?;
-    Ok(rewritten.data)
+    let whole = rewritten.data.transform_up_with_subqueries(|node| node.map_expressions(without_row))?;
+    Ok(whole.data)
 }
 
 fn literal_or_cast(expr: Expr, schema: &DFSchema, registry: &Registry) -> DfResult<Transformed<Expr>> {
