@@ -65,7 +65,12 @@ impl Table {
     }
 
     /// The constants that `take` is given for each row, in the order of rows: those with its key, or that may have it.
-    fn partners(&self, keys: &[ArrayRef], rows: usize, mut take: impl FnMut(u32, [&[u32]; 2]) -> Result<()>) -> Result<()> {
+    fn partners(
+        &self,
+        keys: &[ArrayRef],
+        rows: usize,
+        mut take: impl FnMut(u32, [&[u32]; 2]) -> Result<()>,
+    ) -> Result<()> {
         if keys.is_empty() {
             return (0..rows).try_for_each(|row| take(place(row), [&self.all, &[]]));
         }
@@ -124,7 +129,12 @@ impl ConstantJoinOperator {
     }
 
     /// Columns of rows and of their partners, with the origin of the rows.
-    fn columns(&self, batch: &RecordBatch, rows: &UInt32Array, constants: Option<&UInt32Array>) -> Result<Vec<ArrayRef>> {
+    fn columns(
+        &self,
+        batch: &RecordBatch,
+        rows: &UInt32Array,
+        constants: Option<&UInt32Array>,
+    ) -> Result<Vec<ArrayRef>> {
         let mut columns = Vec::with_capacity(self.pair.fields().len());
         for place in &self.kept {
             columns.push(take(batch.column(*place), rows, None)?);

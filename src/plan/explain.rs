@@ -5,7 +5,8 @@ use std::fmt;
 use arrow::datatypes::Schema;
 
 use crate::plan::{
-    ConstantJoin, Exchange, List, Node, NodeId, NodeKind, OverFrame, SortKey, StreamPlan, WindowKind, WindowOutput, WindowSpec,
+    ConstantJoin, Exchange, List, Node, NodeId, NodeKind, OverFrame, SortKey, StreamPlan, WindowKind, WindowOutput,
+    WindowSpec,
 };
 use crate::time::zone::Zone;
 

@@ -11,8 +11,8 @@ use datafusion::logical_expr::{
 };
 
 use crate::error::{Error, Result};
-use crate::sql::planner::context::Registry;
 use crate::sql::planner::unnest::{UnnestRows, unnest_rows};
+use crate::sql::registry::Registry;
 
 /// The array between the two projections, which no query can name.
 const ELEMENTS: &str = "$elements";

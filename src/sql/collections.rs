@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
 use crate::sql::parser::dialect;
-use crate::sql::planner::context::Registry;
+use crate::sql::registry::Registry;
 
 /// `GROUP BY (a, b)` groups by both.
 pub(super) fn flatten_keys(group_by: &mut ast::GroupByExpr) {

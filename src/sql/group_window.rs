@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
 use crate::error::Error;
 use crate::sql::parser::dialect::{TABLE_ARGUMENT, call_with};
-use crate::sql::planner::errors::span_of;
+use crate::sql::places::span_of;
 use crate::sql::planner::window::GROUP_WINDOW_COLUMNS;
 use crate::sql::planner::window_call::is_window_function;
 

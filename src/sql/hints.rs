@@ -11,8 +11,8 @@ use datafusion::sql::sqlparser::ast::{
 use crate::error::{Error, Span};
 use crate::sql::catalog::{Catalog, key};
 use crate::sql::parser::hints::options_of;
+use crate::sql::places::span_of;
 use crate::sql::planner::context::Relations;
-use crate::sql::planner::errors::span_of;
 
 /// The query with a relation of its own for each table that has a hint, these among `relations`.
 ///

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast;
 use crate::error::{Error, Result, Span};
 use crate::sql::catalog::Table;
 use crate::sql::parser::ast::Insert;
-use crate::sql::planner::errors::span_of;
+use crate::sql::places::span_of;
 use crate::table::ColumnSpec;
 
 /// Which column of the query goes to which column of the table: by position. The last columns of the query are

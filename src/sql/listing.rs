@@ -12,8 +12,8 @@ use crate::sql::catalog::{Catalog, Table, key};
 use crate::sql::parser::ast::{CreateTable, ObjectKind, Show, Shown, Spanned, TableName};
 use crate::sql::parser::names::{CATALOG, LEDGER};
 use crate::sql::planner::context::Relations;
-use crate::sql::planner::expr::flink_type;
 use crate::sql::show_create;
+use crate::sql::types::flink_type;
 
 /// What can be shown.
 pub(crate) struct Listing<'a> {

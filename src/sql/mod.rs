@@ -12,16 +12,21 @@ mod collections;
 mod group_window;
 mod hints;
 mod insert;
+mod interval;
 mod length;
 mod listing;
+mod mark;
 mod over_window;
+mod places;
 mod planner;
 mod planning;
+mod registry;
 mod rehearsal;
 mod rewrite;
 mod session;
 mod settings;
 mod show_create;
+mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,8 +39,8 @@ use crate::sql::catalog::Catalog;
 use crate::sql::planning::Planning;
 use crate::table::TableSpec;
 
-pub use crate::sql::planner::expr::flink_type as type_name;
 pub use crate::sql::session::{Session, session};
+pub use crate::sql::types::flink_type as type_name;
 
 /// Value of the option `connector` of the table a final SELECT writes to: the runtime collects its rows.
 pub const COLLECT: &str = "collect";

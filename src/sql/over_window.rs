@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::error::Error;
-use crate::sql::planner::errors::from_parser;
+use crate::sql::places::from_parser;
 
 /// Spells out every named window of a query. A second time it finds nothing to do.
 ///

@@ -19,11 +19,12 @@ use crate::sql::listing::Listing;
 use crate::sql::parser::ast::{
     CreateTable, CreateView, DefinedBy, Insert, ObjectKind, Spanned, Statement, StatementKind, TableName,
 };
-use crate::sql::planner::context::{Registry, Relations};
-use crate::sql::planner::errors::span_of;
-use crate::sql::planner::expr::flink_type;
+use crate::sql::places::span_of;
+use crate::sql::planner::context::Relations;
 use crate::sql::planner::lower::Lowering;
 use crate::sql::planner::{Planner, digits, locate, refuse};
+use crate::sql::registry::Registry;
+use crate::sql::types::flink_type;
 use crate::sql::{Answer, COLLECT, Job, JobKind, Note, Script, catalog, hints, insert, listing, rehearsal, settings};
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
 

@@ -23,11 +23,12 @@ use crate::sql::catalog::{Catalog, renamed};
 use crate::sql::listing::Listing;
 use crate::sql::parser::ast::{Statement, StatementKind};
 use crate::sql::parser::parse_script;
+use crate::sql::places::{from_parser, span_of};
 use crate::sql::planner::Planner;
-use crate::sql::planner::context::{Registry, Relation, Relations};
-use crate::sql::planner::errors::{from_parser, span_of};
+use crate::sql::planner::context::{Relation, Relations};
 use crate::sql::planner::lower;
 use crate::sql::planner::refuse;
+use crate::sql::registry::Registry;
 use crate::sql::{Script, hints};
 use crate::table::TableSpec;
 

@@ -228,16 +228,12 @@ fn check(key: &str) -> Result<()> {
     }
     if !STRICT.iter().any(|prefix| key.starts_with(prefix)) {
         return match KEYS.iter().find(|known| slip(key, known.name)) {
-            Some(known) => {
-                Err(unknown(key).hint(format!("did you mean \"{}\"?", known.name)))
-            }
+            Some(known) => Err(unknown(key).hint(format!("did you mean \"{}\"?", known.name))),
             None => Ok(()),
         };
     }
     let names = KEYS.iter().map(|k| k.name).chain(NEUTRAL.iter().copied());
-    Err(unknown(key)
-        .detail("It could change results, so it is not ignored.")
-        .nearest(key, names))
+    Err(unknown(key).detail("It could change results, so it is not ignored.").nearest(key, names))
 }
 
 fn unknown(key: &str) -> Error {

@@ -8,7 +8,7 @@ mod windowed;
 use super::*;
 use crate::connectors;
 use crate::plan::NodeKind;
-use crate::sql::planner::expr::flink_type;
+use crate::sql::types::flink_type;
 use crate::table::ColumnKind;
 
 const SOURCE: &str = "CREATE TABLE readings (

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::sql::parser::ast::{
     Alteration, ColumnDef, ColumnDefKind, CreateTable, Elements, Position, Spanned, TableName,
 };
-use crate::sql::planner::context::Registry;
+use crate::sql::registry::Registry;
 
 impl Catalog {
     /// `ALTER TABLE`.

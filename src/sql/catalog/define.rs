@@ -7,8 +7,8 @@ use datafusion::logical_expr::LogicalPlan;
 
 use crate::error::{Error, Result};
 use crate::sql::parser::ast::{ColumnDef, ColumnDefKind, CreateTable, Feature, Merge, Spanned, SqlType};
-use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::sink;
+use crate::sql::types::flink_type;
 
 /// `create` with what `source` has and the rules let pass: own columns come behind the copied ones.
 ///

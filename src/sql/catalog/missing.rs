@@ -9,7 +9,8 @@ use super::Catalog;
 use crate::error::Error;
 use crate::sql::parser::ast::CreateView;
 use crate::sql::parser::names::LEDGER;
-use crate::sql::planner::errors::{span_of, unknown_table};
+use crate::sql::places::span_of;
+use crate::sql::planner::errors::unknown_table;
 use crate::sql::planner::refuse::TableArguments;
 use crate::sql::planner::scope::recursive;
 

@@ -20,9 +20,10 @@ use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Query, visit_r
 use crate::error::{Error, Result};
 use crate::sql::parser::ast::{CreateTable, CreateView, DefinedBy, Spanned, TableName, ViewAlteration};
 use crate::sql::parser::names::{DATABASE, LEDGER};
+use crate::sql::places::span_of;
 use crate::sql::planner::Planner;
-use crate::sql::planner::context::{Registry, Relation, Relations};
-use crate::sql::planner::errors::span_of;
+use crate::sql::planner::context::{Relation, Relations};
+use crate::sql::registry::Registry;
 
 pub(crate) use define::of_query;
 pub(crate) use table::Table;

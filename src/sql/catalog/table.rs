@@ -12,11 +12,12 @@ use datafusion::sql::sqlparser::ast;
 use crate::connectors;
 use crate::error::{Error, Result, Span};
 use crate::sql::parser::ast::{ColumnDef, ColumnDefKind, CreateTable, OptionList};
+use crate::sql::places::span_of;
 use crate::sql::planner::Planner;
 use crate::sql::planner::context::Relation;
-use crate::sql::planner::errors::span_of;
-use crate::sql::planner::expr::{flink_type, place, resolve};
+use crate::sql::planner::expr::{place, resolve};
 use crate::sql::planner::window::unaliased;
+use crate::sql::types::flink_type;
 use crate::table::{ColumnKind, ColumnSpec, OptionValue, Options, TableSpec};
 use crate::time::parse_duration;
 

@@ -1,5 +1,6 @@
 //! Names: the words Flink reserves, and the paths of tables.
 
+use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::ast::{Spanned, TableName};
@@ -146,6 +147,15 @@ const RESERVED: [&str; 134] = [
     "multiset",
 ];
 
+/// Character sets that a text may name before its quote, `_UTF8'…'`: a text is Unicode in any case.
+const CHARACTER_SETS: [&str; 3] = ["UTF8", "UTF16", "LATIN1"];
+
+/// Whether the prefix of a text names a character set.
+pub(crate) fn is_character_set(prefix: &Ident) -> bool {
+    let name = prefix.value.strip_prefix('_').unwrap_or("");
+    CHARACTER_SETS.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 /// The only catalog.
 pub(crate) const CATALOG: &str = "default_catalog";
 /// The database a script starts in.
@@ -258,5 +268,18 @@ pub(super) fn check_catalog(name: &str) -> Result<()> {
         CATALOG => Ok(()),
         other => Err(Error::sql(format!("catalog \"{other}\" does not exist"))
             .hint(format!("there is one, \"{CATALOG}\": leave the catalog out of the name"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_character_set_is_known_in_any_case_and_only_behind_an_underscore() {
+        for (prefix, known) in [("_UTF16", true), ("_utf8", true), ("_Latin1", true), ("UTF8", false), ("_KOI8", false)]
+        {
+            assert_eq!(is_character_set(&Ident::new(prefix)), known, "{prefix}");
+        }
     }
 }

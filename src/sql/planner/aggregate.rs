@@ -16,7 +16,7 @@ use datafusion::logical_expr::{Aggregate, Expr, GroupingSet, LogicalPlan, lit};
 
 use crate::error::{Error, Result};
 use crate::plan::{Calc, Node, NodeKind, WindowAggregate, WindowKind, WindowOutput, WindowSpec};
-use crate::sql::planner::errors::span_of_columns;
+use crate::sql::places::span_of_columns;
 use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
 use crate::sql::planner::lower::{Lowering, PendingWindow, Stream, Used, contains_mark, marked, unsupported};
 use crate::sql::planner::window::{WindowTvf, unaliased, window_column, window_column_of};

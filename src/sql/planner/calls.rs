@@ -10,8 +10,8 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::error::{Error, Span};
 use crate::functions;
-use crate::sql::planner::context::Registry;
-use crate::sql::planner::errors::span_of;
+use crate::sql::places::span_of;
+use crate::sql::registry::Registry;
 
 /// The clause of a SELECT that an expression stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

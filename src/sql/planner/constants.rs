@@ -24,12 +24,12 @@ use crate::connectors;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::CONSTANT_ROWS_MAX;
 use crate::plan::{ConstantJoin, JoinKind, NodeKind, PlanExpr};
-use crate::sql::planner::context::Registry;
 use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
 use crate::sql::planner::join::equality;
 use crate::sql::planner::lower::{Lowering, Stream, Used, is_volatile, stand_in};
 use crate::sql::planner::values;
 use crate::sql::planner::wording::in_sql_types;
+use crate::sql::registry::Registry;
 
 /// The constant rows of a join.
 struct Side {

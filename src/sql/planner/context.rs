@@ -9,7 +9,6 @@ use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, DataFusionError, Result as DfResult, TableReference, plan_err};
-use datafusion::functions_window::nth_value::{first_value_udwf, last_value_udwf};
 use datafusion::logical_expr::planner::{
     ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr, RelationPlanner,
     TypePlanner,
@@ -21,78 +20,14 @@ use datafusion::logical_expr::{
 use datafusion::sql::planner::{NullOrdering, ParserOptions};
 use datafusion::sql::sqlparser::ast;
 
-use crate::functions::{self, FunctionContext};
 use crate::sql::catalog::{Table, key};
+use crate::sql::mark::marker;
 use crate::sql::parser::types::arrow_type_of;
-use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::locate::asked;
-use crate::sql::planner::mark::marker;
 use crate::sql::planner::unnest::UnnestTables;
 use crate::sql::planner::window_call::WindowTables;
-
-/// The functions a script can call, by lower-case name.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Registry {
-    scalar: BTreeMap<String, Arc<ScalarUDF>>,
-    aggregate: BTreeMap<String, Arc<AggregateUDF>>,
-    window: BTreeMap<String, Arc<WindowUDF>>,
-    /// EXTRACT, POSITION, SUBSTRING … FROM, `ARRAY[…]`, `a[i]`, `r.f`.
-    syntax: Option<Arc<dyn ExprPlanner>>,
-}
-
-impl Registry {
-    /// All functions, as they behave in `time_zone`.
-    pub(crate) fn new(time_zone: &str) -> Self {
-        let context = FunctionContext { time_zone: time_zone.to_owned() };
-        let mut registry = Self { syntax: Some(functions::syntax_planner(&context)), ..Self::default() };
-        for function in functions::scalar_functions(&context) {
-            for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
-                registry.scalar.insert(name.to_owned(), Arc::clone(&function));
-            }
-        }
-        // DataFusion's planner takes no aggregates of these names with OVER; ours stand in for them afterwards
-        for function in [first_value_udwf(), last_value_udwf()] {
-            registry.window.insert(function.name().to_owned(), function);
-        }
-        for function in functions::aggregate_functions() {
-            for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
-                registry.aggregate.insert(name.to_owned(), Arc::clone(&function));
-            }
-        }
-        registry
-    }
-
-    /// Also the ranking functions of DataFusion, which need the whole input: for ad-hoc queries.
-    pub(crate) fn with_window_functions(mut self, functions: impl IntoIterator<Item = Arc<WindowUDF>>) -> Self {
-        for function in functions {
-            // DataFusion's planner would take ours, which are for streams
-            self.aggregate.remove(function.name());
-            self.window.insert(function.name().to_owned(), function);
-        }
-        self
-    }
-
-    /// Whether `name` (any case) can be called.
-    pub(crate) fn knows(&self, name: &str) -> bool {
-        let name = name.to_lowercase();
-        self.scalar.contains_key(&name) || self.aggregate.contains_key(&name) || self.window.contains_key(&name)
-    }
-
-    /// Whether `name` (any case) is an aggregate.
-    pub(crate) fn is_aggregate(&self, name: &str) -> bool {
-        self.aggregate.contains_key(&name.to_lowercase())
-    }
-
-    /// An aggregate.
-    pub(crate) fn aggregate(&self, name: &str) -> Option<&Arc<AggregateUDF>> {
-        self.aggregate.get(name)
-    }
-
-    /// A scalar function.
-    pub(crate) fn scalar(&self, name: &str) -> Option<&Arc<ScalarUDF>> {
-        self.scalar.get(name)
-    }
-}
+use crate::sql::registry::Registry;
+use crate::sql::types::flink_type;
 
 /// A table or view as DataFusion sees it.
 #[derive(Debug, Clone)]

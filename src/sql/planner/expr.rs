@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::execution_props::ExecutionProps;
@@ -18,8 +18,8 @@ use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, create_physical_
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::plan::{PlanAggregate, PlanExpr};
+use crate::sql::types::flink_type;
 use crate::stream::with_origin;
-use crate::table::map::{entry_fields, multiset_element};
 
 /// The column at `index` of a plan node.
 pub(crate) fn place(index: usize) -> Expr {
@@ -343,51 +343,6 @@ fn decimal(unscaled: i128, scale: i8) -> String {
     format!("{}{whole}.{fraction}", if unscaled < 0 { "-" } else { "" })
 }
 
-/// A type as Flink writes it.
-pub fn flink_type(data_type: &DataType) -> String {
-    let precision = |unit: &TimeUnit| match unit {
-        TimeUnit::Second => 0,
-        TimeUnit::Millisecond => 3,
-        TimeUnit::Microsecond => 6,
-        TimeUnit::Nanosecond => 9,
-    };
-    match data_type {
-        DataType::Null => "NULL".into(),
-        DataType::Boolean => "BOOLEAN".into(),
-        DataType::Int8 => "TINYINT".into(),
-        DataType::Int16 => "SMALLINT".into(),
-        DataType::Int32 => "INT".into(),
-        DataType::Int64 | DataType::UInt64 => "BIGINT".into(),
-        DataType::Float32 => "FLOAT".into(),
-        DataType::Float64 => "DOUBLE".into(),
-        DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => format!("DECIMAL({p}, {s})"),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "STRING".into(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-            "BYTES".into()
-        }
-        DataType::Date32 => "DATE".into(),
-        DataType::Time32(unit) | DataType::Time64(unit) => format!("TIME({})", precision(unit)),
-        DataType::Timestamp(unit, None) => format!("TIMESTAMP({})", precision(unit)),
-        DataType::Timestamp(unit, Some(_)) => format!("TIMESTAMP_LTZ({})", precision(unit)),
-        DataType::Interval(IntervalUnit::YearMonth) => "INTERVAL MONTH".into(),
-        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL SECOND".into(),
-        DataType::List(item) | DataType::LargeList(item) => format!("ARRAY<{}>", flink_type(item.data_type())),
-        DataType::Struct(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|f| format!("{} {}", f.name(), flink_type(f.data_type()))).collect();
-            format!("ROW<{}>", fields.join(", "))
-        }
-        map @ DataType::Map(entries, _) => match entry_fields(map) {
-            Some((element, _)) if multiset_element(map).is_some() => {
-                format!("MULTISET<{}>", flink_type(element.data_type()))
-            }
-            Some((key, value)) => format!("MAP<{}, {}>", flink_type(key.data_type()), flink_type(value.data_type())),
-            None => format!("MAP<{}>", flink_type(entries.data_type())),
-        },
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -407,11 +362,5 @@ mod tests {
         assert_ne!(text(&place(0), &schema), text(&place(2), &schema));
         assert_eq!(literal(&ScalarValue::Decimal128(Some(-5), 3, 2)), "-0.05");
         assert_eq!(literal(&ScalarValue::new_interval_mdn(0, 0, 90_500_000_000)), "INTERVAL '90.500' SECOND");
-    }
-
-    #[test]
-    fn types_as_flink_writes_them() {
-        assert_eq!(flink_type(&DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))), "TIMESTAMP_LTZ(3)");
-        assert_eq!(flink_type(&DataType::new_list(DataType::Int64, true)), "ARRAY<BIGINT>");
     }
 }

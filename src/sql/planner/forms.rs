@@ -4,20 +4,12 @@
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{CastKind, CeilFloorKind, DateTimeField, Expr, Ident, Value, visit_expressions};
+use datafusion::sql::sqlparser::ast::{CastKind, CeilFloorKind, DateTimeField, Expr, Value, visit_expressions};
 
 use crate::error::{Error, Span};
 use crate::functions;
-use crate::sql::planner::errors::{from_parser, span_of};
-
-/// Character sets that a text may name before its quote, `_UTF8'…'`: a text is Unicode in any case.
-const CHARACTER_SETS: [&str; 3] = ["UTF8", "UTF16", "LATIN1"];
-
-/// Whether the prefix of a text names a character set.
-pub(crate) fn is_character_set(prefix: &Ident) -> bool {
-    let name = prefix.value.strip_prefix('_').unwrap_or("");
-    CHARACTER_SETS.iter().any(|known| known.eq_ignore_ascii_case(name))
-}
+use crate::sql::parser::names::is_character_set;
+use crate::sql::places::{from_parser, span_of};
 
 /// The refusal of a form that cannot be planned; `None`: it can, or another check speaks.
 pub(super) fn refused(expr: &Expr) -> Option<Error> {
@@ -225,15 +217,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_character_set_is_known_in_any_case_and_only_behind_an_underscore() {
-        for (prefix, known) in [("_UTF16", true), ("_utf8", true), ("_Latin1", true), ("UTF8", false), ("_KOI8", false)]
-        {
-            assert_eq!(is_character_set(&Ident::new(prefix)), known, "{prefix}");
-        }
-    }
-
-    #[test]
     fn a_form_without_a_place_of_its_own_stands_where_its_parts_do() {
+        use datafusion::sql::sqlparser::ast::Ident;
         use datafusion::sql::sqlparser::tokenizer::{Location, Span as TokenSpan};
         let name = |text: &str, column: u64| {
             let end = column + text.len() as u64;

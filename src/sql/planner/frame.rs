@@ -5,8 +5,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::error::{Error, Span};
-use crate::sql::planner::errors::span_of;
-use crate::sql::planner::interval::{self, Length};
+use crate::sql::interval::{self, Length};
+use crate::sql::places::span_of;
 
 const ROWS: &str = "write ROWS BETWEEN 99 PRECEDING AND CURRENT ROW";
 const RANGE: &str = "write RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW";

@@ -13,8 +13,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator, ca
 
 use crate::error::{Error, Result};
 use crate::plan::{JoinKind, NodeId, NodeKind, WindowJoin, WindowKind};
+use crate::sql::places::span_of_columns;
 use crate::sql::planner::constants;
-use crate::sql::planner::errors::span_of_columns;
 use crate::sql::planner::expr::{Compiler, place, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, Used, stand_in};
 use crate::sql::planner::window::{WindowTvf, window_column_of};

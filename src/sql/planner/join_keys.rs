@@ -33,9 +33,7 @@ impl OptimizerRule for PlainJoinKeys {
                     return Ok(Transformed::no(LogicalPlan::Filter(filter)));
                 };
                 Ok(match plain(&filter.predicate, join)? {
-                    Some(predicate) => {
-                        Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?))
-                    }
+                    Some(predicate) => Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?)),
                     None => Transformed::no(LogicalPlan::Filter(filter)),
                 })
             }

@@ -21,13 +21,14 @@ use crate::plan::{
 };
 use crate::sql::catalog::Table;
 use crate::sql::planner::constants;
-use crate::sql::planner::context::{Registry, Relation};
+use crate::sql::planner::context::Relation;
 use crate::sql::planner::expr::{Compiler, place, place_of, places, resolve};
 use crate::sql::planner::rank;
 use crate::sql::planner::sink::{self, Given};
 use crate::sql::planner::unnest::unnest_rows;
 use crate::sql::planner::values;
 use crate::sql::planner::window::{WINDOW_COLUMNS, WindowTvf, window_tvf};
+use crate::sql::registry::Registry;
 use crate::time::zone::Zone;
 
 /// Adds the nodes of one job to a plan.

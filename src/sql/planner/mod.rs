@@ -12,12 +12,10 @@ pub(crate) mod errors;
 pub(crate) mod expr;
 pub(crate) mod forms;
 mod frame;
-pub(crate) mod interval;
 mod join;
 mod join_keys;
 pub(crate) mod locate;
 pub(crate) mod lower;
-pub(crate) mod mark;
 mod over;
 mod pushed;
 mod rank;
@@ -51,10 +49,11 @@ use datafusion::sql::sqlparser::ast::{self, Spanned, Visit};
 use crate::error::{Error, Result};
 use crate::sql::catalog::renamed;
 use crate::sql::parser::ast::CreateView;
-use crate::sql::planner::context::{Context, Registry, Relation, Relations, parser_options};
+use crate::sql::planner::context::{Context, Relation, Relations, parser_options};
 use crate::sql::planner::errors::translate;
 use crate::sql::planner::locate::Piece;
-use crate::sql::{group_window, length, over_window, rewrite};
+use crate::sql::registry::Registry;
+use crate::sql::{group_window, length, over_window, places, rewrite};
 
 /// Steps of one query, views filled in; bounds the time of planning.
 const QUERY_STEPS_MAX: usize = 1_000;
@@ -111,7 +110,7 @@ impl Planner<'_> {
     pub(crate) fn view(&self, create: &CreateView) -> Result<LogicalPlan, Vec<Error>> {
         let twice = rewrite::tell_apart(&mut create.query.clone());
         if let Some(name) = twice.first().filter(|_| create.columns.is_empty()) {
-            return Err(vec![errors::duplicate(&name.value).or_at(errors::from_parser(name.span))]);
+            return Err(vec![errors::duplicate(&name.value).or_at(places::from_parser(name.span))]);
         }
         let plan = self.stream(&create.query)?;
         renamed(plan, &create.columns, &create.name).map_err(|e| vec![e])
@@ -130,12 +129,12 @@ impl Planner<'_> {
             let found = locate::all(query, error, |query: &ast::Query| self.planned(self.prepared(query).0).map(drop));
             self.told(&found, query)
         })?;
-        window::check_references(&plan).map_err(|e| vec![e.or_at(errors::span_of(query))])?;
+        window::check_references(&plan).map_err(|e| vec![e.or_at(places::span_of(query))])?;
         match steps(&plan) {
             n if n <= QUERY_STEPS_MAX => Ok(plan),
             n => Err(vec![
                 Error::sql(format!("the query has {n} steps, views filled in; {QUERY_STEPS_MAX} are possible"))
-                    .or_at(errors::span_of(query))
+                    .or_at(places::span_of(query))
                     .hint("write intermediate results into a table"),
             ]),
         }

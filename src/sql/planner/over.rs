@@ -12,10 +12,10 @@ use datafusion::logical_expr::{
 
 use crate::error::{Error, Result};
 use crate::plan::{NodeKind, OverAggregate, OverFrame};
-use crate::sql::planner::context::Registry;
 use crate::sql::planner::expr::{Call, Compiler, place, place_of, places, renumber, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, stand_in, unsupported};
 use crate::sql::planner::window::{is_time_attribute, unaliased};
+use crate::sql::registry::Registry;
 
 /// What the calls of one `OVER` node share, over the columns of its input.
 pub(super) struct OverSpec {

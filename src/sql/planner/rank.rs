@@ -14,10 +14,11 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalP
 
 use crate::error::{Error, Result};
 use crate::plan::{self, NodeKind, SortKey, WindowKind, WindowRank};
-use crate::sql::planner::errors::span_of_columns;
-use crate::sql::planner::expr::{Compiler, flink_type, place, place_of, resolve};
+use crate::sql::places::span_of_columns;
+use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, Used};
 use crate::sql::planner::window::{is_time_attribute, ranks_window, unaliased, window_column_of, window_key};
+use crate::sql::types::flink_type;
 
 /// A `ROW_NUMBER` below a filter.
 #[derive(Clone, Copy)]

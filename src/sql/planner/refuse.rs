@@ -12,11 +12,11 @@ use datafusion::sql::sqlparser::ast::{
 use crate::error::{Error, Span};
 use crate::functions;
 use crate::sql::parser::names;
+use crate::sql::places::{from_parser, span_of};
 use crate::sql::planner::calls::{self, Clause};
-use crate::sql::planner::context::Registry;
-use crate::sql::planner::errors::{from_parser, span_of};
 use crate::sql::planner::window_call::is_window_function;
 use crate::sql::planner::{forms, frame};
+use crate::sql::registry::Registry;
 
 /// Nesting of one expression; far above what people write, far below what could hurt.
 const EXPRESSION_DEPTH_MAX: usize = 500;

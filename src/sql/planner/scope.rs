@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::error::{Error, Span};
-use crate::sql::planner::errors::{from_parser, span_of};
+use crate::sql::places::{from_parser, span_of};
 
 /// The expression that SELECT gives a name to.
 pub(super) fn alias_of<V: Visit>(name: &str, syntax: &V) -> Option<Expr> {

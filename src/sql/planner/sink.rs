@@ -14,10 +14,11 @@ use datafusion::logical_expr::{
 
 use crate::error::{Error, Result};
 use crate::plan::LengthRule;
-use crate::sql::planner::context::{Registry, Relation};
-use crate::sql::planner::expr::flink_type;
+use crate::sql::planner::context::Relation;
 use crate::sql::planner::relabel;
 use crate::sql::planner::window::{unaliased, window_tvf};
+use crate::sql::registry::Registry;
+use crate::sql::types::flink_type;
 use crate::sql::{length, rewrite};
 use crate::table::{ColumnSpec, Length};
 

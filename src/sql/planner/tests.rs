@@ -18,7 +18,8 @@ struct Block<'a> {
 }
 
 fn blocks(text: &str) -> Vec<Block<'_>> {
-    let starts: Vec<usize> = text.match_indices("== ").map(|(at, _)| at).filter(|at| *at == 0 || text[..*at].ends_with('\n')).collect();
+    let starts: Vec<usize> =
+        text.match_indices("== ").map(|(at, _)| at).filter(|at| *at == 0 || text[..*at].ends_with('\n')).collect();
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     let block = |(start, end): (&usize, usize)| {
         let (head, rest) = text[*start..end].split_once('\n').unwrap();

@@ -1,6 +1,6 @@
 //! `UNNEST` in `FROM`: a node of the logical plan that knows the columns of its elements.
 //!
-//! A table and the `UNNEST` joined to it become a nested join of their own ([`nest`]), so that the planner of relations
+//! A table and the `UNNEST` joined to it are a nested join of their own (`rewrite::unnest`), so that the planner of relations
 //! meets both at once and can read the collection out of the table's columns.
 
 use std::cmp::Ordering;
@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::{self, Join, JoinConstraint, JoinOperator, 
 
 use crate::error::{Error, Result, Span};
 use crate::plan::{NodeKind, Unnest};
-use crate::sql::planner::errors::{from_parser, span_of};
+use crate::sql::places::{from_parser, span_of};
 use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
 use crate::sql::planner::lower::{Lowering, Stream, Used, stand_in};
 use crate::table::map::{entry_fields, multiset_element};
@@ -86,43 +86,6 @@ pub(crate) fn unnest_rows(plan: &LogicalPlan) -> Option<&UnnestRows> {
 
 fn is_unnest(factor: &TableFactor) -> bool {
     matches!(factor, TableFactor::UNNEST { .. })
-}
-
-/// Makes each `UNNEST` the last join of a nested join that holds all it can read.
-pub(crate) fn nest(from: &mut Vec<TableWithJoins>) {
-    let there =
-        |table: &TableWithJoins| is_unnest(&table.relation) || table.joins.iter().any(|join| is_unnest(&join.relation));
-    if !from.iter().any(there) {
-        return;
-    }
-    let cross =
-        |relation| Join { relation, global: false, join_operator: JoinOperator::CrossJoin(JoinConstraint::None) };
-    let mut nested: Vec<TableWithJoins> = Vec::new();
-    for TableWithJoins { relation, joins } in std::mem::take(from) {
-        let mut left = TableWithJoins { relation, joins: Vec::new() };
-        if is_unnest(&left.relation) && !nested.is_empty() {
-            // the tables before the comma are what it reads
-            let mut before = std::mem::take(&mut nested).into_iter();
-            let Some(mut all) = before.next() else { continue };
-            for table in before {
-                all.joins.push(cross(table.relation));
-                all.joins.extend(table.joins);
-            }
-            left = joined(all, cross(left.relation));
-        }
-        nested.push(joins.into_iter().fold(left, joined));
-    }
-    *from = nested;
-}
-
-fn joined(mut left: TableWithJoins, join: Join) -> TableWithJoins {
-    let unnest = is_unnest(&join.relation);
-    left.joins.push(join);
-    if !unnest {
-        return left;
-    }
-    let relation = TableFactor::NestedJoin { table_with_joins: Box::new(left), alias: None };
-    TableWithJoins { relation, joins: Vec::new() }
 }
 
 /// Plans nested joins that end with `UNNEST`; everything else is DataFusion's.

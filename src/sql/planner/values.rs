@@ -21,9 +21,9 @@ use datafusion::sql::sqlparser::ast::{
 use crate::connectors;
 use crate::error::{Error, Result};
 use crate::plan::{PlanExpr, Source};
+use crate::sql::mark::mark_row;
 use crate::sql::parser::dialect::MAP_CONSTRUCTOR;
 use crate::sql::planner::expr::{Compiler, place};
-use crate::sql::planner::mark::mark_row;
 use crate::sql::planner::scope;
 
 /// Rows that are computed one by one when the job runs.

@@ -11,8 +11,8 @@ use datafusion::sql::sqlparser::ast::{self, TableFactor};
 use crate::error::{Error, Result, Span};
 use crate::limits::WINDOWS_PER_ROW_MAX;
 use crate::plan::{WindowKind, WindowSpec};
-use crate::sql::planner::errors::{from_parser, span_of};
-use crate::sql::planner::interval::{self, Length};
+use crate::sql::interval::{self, Length};
+use crate::sql::places::{from_parser, span_of};
 use crate::sql::planner::window::{WindowTvf, is_proctime, is_time_attribute};
 use crate::time::length_text;
 
@@ -253,7 +253,7 @@ impl Call {
                     "declare it in CREATE TABLE: WATERMARK FOR {column} AS {column} - INTERVAL '5' SECOND"
                 )),
             other => Error::sql(format!("column \"{column}\" is no time stamp"))
-                .detail(format!("It has the type {}.", crate::sql::planner::expr::flink_type(other)))
+                .detail(format!("It has the type {}.", crate::sql::types::flink_type(other)))
                 .hint(format!(
                     "add a computed column \"event_time AS TO_TIMESTAMP_LTZ({column}, 3)\" and WATERMARK FOR event_time to the table"
                 )),

@@ -9,8 +9,8 @@ use datafusion::sql::sqlparser::ast::{
 use crate::error::{Error, nearest};
 use crate::functions;
 use crate::sql::parser::dialect::MAP_CONSTRUCTOR;
-use crate::sql::planner::expr::flink_type;
 use crate::sql::planner::locate::Piece;
+use crate::sql::types::flink_type;
 use crate::table::map::entry_fields;
 
 /// What is wrong with the types of a piece; `None` if its types do not tell. `text` is DataFusion's.

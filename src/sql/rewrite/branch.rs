@@ -11,8 +11,8 @@ use super::converted;
 use super::operator::{self, approximate, decimal, to_approximate};
 use crate::error::Error;
 use crate::sql::collections;
-use crate::sql::planner::context::Registry;
-use crate::sql::planner::expr::flink_type;
+use crate::sql::registry::Registry;
+use crate::sql::types::flink_type;
 
 /// Whether a function gives one of its arguments.
 pub(super) fn chooses(name: &str) -> bool {

@@ -13,10 +13,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union, Values};
 use super::branch;
 use super::converted;
 use crate::error::Error;
-use crate::sql::planner::context::Registry;
-use crate::sql::planner::expr::flink_type;
-use crate::sql::planner::mark::marks_row;
-use crate::sql::planner::window::unaliased;
+use crate::sql::mark::marks_row;
+use crate::sql::registry::Registry;
+use crate::sql::types::flink_type;
 use crate::table::map::{entry_fields, map_type, multiset_element, multiset_type};
 
 /// The type that two types have in common; `None`: there is none.
@@ -130,7 +129,7 @@ fn constant_rows(plan: &LogicalPlan) -> Option<Vec<Vec<Expr>>> {
         LogicalPlan::Values(values) => Some(values.values.clone()),
         LogicalPlan::Projection(Projection { expr, input, .. }) => match input.as_ref() {
             LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => {
-                Some(vec![expr.iter().map(|expr| unaliased(expr).clone()).collect()])
+                Some(vec![expr.iter().map(|expr| expr.clone().unalias()).collect()])
             }
             // the columns of these rows in another type
             LogicalPlan::Projection(_) | LogicalPlan::Values(_) => {
@@ -145,7 +144,7 @@ fn constant_rows(plan: &LogicalPlan) -> Option<Vec<Vec<Expr>>> {
 
 /// An expression with the values of a row for its columns.
 fn over(expr: &Expr, input: &LogicalPlan, row: &[Expr]) -> Option<Expr> {
-    let placed = unaliased(expr).clone().transform_up(|e| match &e {
+    let placed = expr.clone().unalias().transform_up(|e| match &e {
         Expr::Column(column) => {
             let value = row.get(input.schema().index_of_column(column)?);
             let value = value.ok_or_else(|| Error::internal("a column that no row has"))?;

@@ -9,6 +9,7 @@ mod branch;
 mod common;
 mod operator;
 mod quantified;
+mod unnest;
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -28,14 +29,14 @@ use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 use crate::error::Error;
 use crate::functions;
 use crate::sql::collections;
+use crate::sql::interval;
+use crate::sql::mark::{mark, unmarked, without_row};
 use crate::sql::parser::dialect::call;
+use crate::sql::parser::names::is_character_set;
 use crate::sql::parser::types::arrow_type_of;
-use crate::sql::planner::context::Registry;
-use crate::sql::planner::errors::{from_parser, span_of};
-use crate::sql::planner::expr::flink_type;
-use crate::sql::planner::forms::is_character_set;
-use crate::sql::planner::mark::{mark, unmarked, without_row};
-use crate::sql::planner::{interval, unnest};
+use crate::sql::places::{from_parser, span_of};
+use crate::sql::registry::Registry;
+use crate::sql::types::flink_type;
 use crate::table::DIGITS;
 
 /// Rewrites syntax in place.

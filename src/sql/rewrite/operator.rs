@@ -11,8 +11,8 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit};
 use super::common::least_restrictive;
 use super::{call_of, converted};
 use crate::error::Error;
-use crate::sql::planner::context::Registry;
-use crate::sql::planner::expr::flink_type;
+use crate::sql::registry::Registry;
+use crate::sql::types::flink_type;
 
 /// FLOAT or DOUBLE.
 pub(super) fn approximate(data_type: &DataType) -> bool {
