@@ -3,4 +3,4 @@ CREATE TABLE r (id INT, name STRING, v DOUBLE, ok BOOLEAN, arr ARRAY<INT>, m MAP
 WITH ('connector' = 'filesystem', 'path' = 'r', 'format' = 'json');
 CREATE VIEW v1 AS SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY m) AS n FROM TABLE(TUMBLE(TABLE r, DESCRIPTOR(ts), INTERVAL '1' MINUTE))) WHERE n <= 2;
 CREATE VIEW v2 AS SELECT id FROM r ORDER BY ts, m;
-SELECT id FROM r;
+SELECT id FROM v2;

@@ -24,6 +24,7 @@ use crate::connectors;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::CONSTANT_ROWS_MAX;
 use crate::plan::{ConstantJoin, JoinKind, NodeKind, PlanExpr};
+use crate::sql::places::span_of_columns;
 use crate::sql::planner::expr::{Compiler, place, place_of, resolve};
 use crate::sql::planner::join::equality;
 use crate::sql::planner::lower::{Lowering, Stream, Used, is_volatile, stand_in};
@@ -74,10 +75,25 @@ pub(super) fn has_constant_side(join: &Join) -> bool {
     [&join.left, &join.right].into_iter().any(|side| rows(side).is_ok_and(|rows| rows.is_some()))
 }
 
+/// So many rows as can be in a plan.
+///
+/// # Errors
+/// `Sql` if they are more than [`CONSTANT_ROWS_MAX`].
+fn bounded(rows: RecordBatch) -> Result<RecordBatch> {
+    match rows.num_rows() {
+        count if count > CONSTANT_ROWS_MAX => {
+            Err(Error::sql(format!("a join with {count} rows of constants, {CONSTANT_ROWS_MAX} are possible"))
+                .detail("They are part of the plan.")
+                .hint("write fewer"))
+        }
+        _ => Ok(rows),
+    }
+}
+
 /// The rows of a query that reads no table; `None`: it reads one.
 ///
 /// # Errors
-/// `Sql` if it has more than [`CONSTANT_ROWS_MAX`], or a constant that cannot be computed.
+/// `Sql` for a constant that cannot be computed.
 fn rows(plan: &LogicalPlan) -> Result<Option<RecordBatch>> {
     let rows = match plan {
         LogicalPlan::Values(values) => values::constant_rows(values)?,
@@ -112,15 +128,7 @@ fn rows(plan: &LogicalPlan) -> Result<Option<RecordBatch>> {
         }
         _ => None,
     };
-    match rows {
-        Some(rows) if rows.num_rows() > CONSTANT_ROWS_MAX => {
-            let count = rows.num_rows();
-            Err(Error::sql(format!("a join with {count} rows of constants, {CONSTANT_ROWS_MAX} are possible"))
-                .detail("They are part of the plan.")
-                .hint("write fewer"))
-        }
-        rows => Ok(rows),
-    }
+    Ok(rows)
 }
 
 /// The rows of several, one after the other, with the names of the first.
@@ -242,6 +250,7 @@ impl Lowering<'_> {
     /// A join with rows of constants; `None`: it is none.
     pub(super) fn constant_join(&mut self, join: &Join, used: &Used) -> Result<Option<Stream>> {
         let Some(Side { rows, of_left, kind }) = constant_side(join)? else { return Ok(None) };
+        let rows = bounded(rows)?;
         let condition = Condition::of(join, of_left)?;
         let constants = if of_left { join.left.schema() } else { join.right.schema() };
         let rows = named(&rows, constants)?;
@@ -369,6 +378,7 @@ impl ConstantsAsValues {
         match &expr {
             Expr::InSubquery(InSubquery { expr: value, subquery, negated }) => {
                 let Some(rows) = of_subquery(subquery)? else { return Ok(Transformed::no(expr)) };
+                let rows = bounded(rows).map_err(|error| error.or_at(span_of_columns([value.as_ref()])))?;
                 let Some(column) = rows.columns().first() else { return Ok(Transformed::no(expr)) };
                 let list = (0..rows.num_rows()).map(|row| Ok(lit(ScalarValue::try_from_array(column, row)?)));
                 let list = list.collect::<DfResult<Vec<_>>>()?;

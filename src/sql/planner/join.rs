@@ -116,11 +116,12 @@ impl Lowering<'_> {
         let kind = kind(join)?;
         let condition = Condition::of(join)?;
         let Some((tvf, bounds)) = condition.window() else {
-            if let Some(joined) = self.constant_join(join, used)? {
-                return Ok(joined);
-            }
             let compared = join.on.iter().flat_map(|(left, right)| [left, right]).chain(&join.filter);
-            return Err(without_window(join, &condition).or_at(span_of_columns(compared)));
+            let place = span_of_columns(compared);
+            return match self.constant_join(join, used).map_err(|error| error.or_at(place))? {
+                Some(joined) => Ok(joined),
+                None => Err(without_window(join, &condition).or_at(place)),
+            };
         };
         let zone = self.zone(tvf)?;
         let names = join.left.schema().join(join.right.schema())?;

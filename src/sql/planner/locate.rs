@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, Ident, SelectItem, Spanned, Value, Visit, VisitMut, Visitor, VisitorMut,
+    self, Expr, Ident, SelectItem, Spanned, Value, Visit, VisitMut, Visitor, VisitorMut, visit_expressions,
 };
 use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 
@@ -23,6 +23,10 @@ use crate::sql::parser::dialect::call;
 
 /// Plannings spent on the errors of one query.
 const ATTEMPTS_MAX: usize = 400;
+
+/// Expressions planned in all of them, for rows of `VALUES` make long queries; but some attempts there are.
+const EXPRESSIONS_MAX: usize = 200_000;
+const ATTEMPTS_MIN: usize = 10;
 
 /// Errors of one query that are shown.
 const ERRORS_MAX: usize = 20;
@@ -83,7 +87,7 @@ where
 struct Search<V, F> {
     syntax: V,
     plan: F,
-    attempts: usize,
+    attempts_left: usize,
 }
 
 /// Where an error was found.
@@ -101,15 +105,21 @@ where
     F: Fn(&V) -> DfResult<()>,
 {
     fn new(syntax: &V, plan: F) -> Self {
-        let mut search = Search { syntax: syntax.clone(), plan, attempts: 0 };
+        let mut expressions = 1usize;
+        let ControlFlow::Continue(()) = visit_expressions(syntax, |_| {
+            expressions += 1;
+            ControlFlow::<Infallible>::Continue(())
+        });
+        let attempts_left = (EXPRESSIONS_MAX / expressions).clamp(ATTEMPTS_MIN, ATTEMPTS_MAX);
+        let mut search = Search { syntax: syntax.clone(), plan, attempts_left };
         let ControlFlow::Continue(()) = VisitMut::visit(&mut search.syntax, &mut Naming);
         search
     }
 
     /// The error of a planning, `None` once there were too many.
     fn attempt(&mut self, syntax: &V) -> Option<Option<DataFusionError>> {
-        self.attempts += 1;
-        (self.attempts <= ATTEMPTS_MAX).then(|| (self.plan)(syntax).err())
+        self.attempts_left = self.attempts_left.checked_sub(1)?;
+        Some((self.plan)(syntax).err())
     }
 
     /// What is said without `expr`; an empty text if nothing is.
