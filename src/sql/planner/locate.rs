@@ -279,7 +279,7 @@ impl Visitor for Collecting {
 }
 
 fn holds(expr: &Expr, part: &Expr) -> bool {
-    let found = ast::visit_expressions(expr, |e| match same(e, part) {
+    let found = visit_expressions(expr, |e| match same(e, part) {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     });
@@ -288,8 +288,7 @@ fn holds(expr: &Expr, part: &Expr) -> bool {
 
 fn holds_null(expr: &Expr) -> bool {
     let null = |e: &Expr| matches!(e, Expr::Value(value) if value.value == Value::Null);
-    let found =
-        ast::visit_expressions(expr, |e| if null(e) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
+    let found = visit_expressions(expr, |e| if null(e) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
     found.is_break()
 }
 

@@ -23,7 +23,7 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     let block = |(start, end): (&usize, usize)| {
         let (head, rest) = text[*start..end].split_once('\n').unwrap();
-        let (query, expected) = rest.split_once("\n--\n").unwrap_or((rest.trim_end(), ""));
+        let (query, expected) = rest.split_once("\n--\n").unwrap_or_else(|| (rest.trim_end(), ""));
         Block { head, query: query.trim_end(), expected: expected.trim_end() }
     };
     starts.iter().zip(ends).map(block).collect()
@@ -64,7 +64,7 @@ fn with_planner<T>(use_it: impl FnOnce(&Planner<'_>) -> T) -> T {
     use_it(&Planner { registry: &registry, relations: script.catalog.relations(), database: "default_database" })
 }
 
-fn told(errors: Vec<Error>) -> String {
+fn told(errors: &[Error]) -> String {
     errors.iter().map(|error| format!("error: {}\n", error.message())).collect()
 }
 
@@ -76,7 +76,7 @@ fn syntax_is_rewritten_as_the_golden_file_says() {
             let (prepared, errors) = planner.prepared(&query);
             match refused.is_empty() && errors.is_empty() {
                 true => prepared.to_string(),
-                false => told(refused.into_iter().chain(errors).collect()),
+                false => told(&[refused, errors].concat()),
             }
         })
     };
@@ -88,7 +88,7 @@ fn logical_plans_are_what_the_golden_file_says() {
     let made = |query: &str| {
         with_planner(|planner| match planner.stream(&parsed(query)) {
             Ok(plan) => plan.display_indent().to_string(),
-            Err(errors) => told(errors),
+            Err(errors) => told(&errors),
         })
     };
     check("logical", made);
@@ -103,7 +103,7 @@ fn nodes_are_what_the_golden_file_says() {
             let own = text.lines().filter(|line| !line.contains('·') && !line.contains('⇄'));
             own.map(|line| format!("{line}\n")).collect()
         }
-        Err(error) => told(error.flatten()),
+        Err(error) => told(&error.flatten()),
     };
     check("lowered", made);
 }
