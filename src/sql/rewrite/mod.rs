@@ -351,7 +351,6 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, registry: &Registry) -> DfResult<L
         changed.map_data(LogicalPlan::recompute_schema)?.map_data(|node| match node {
             LogicalPlan::Union(union) => common::union(union, registry),
             LogicalPlan::Aggregate(aggregate) => aggregate::beside_variance(aggregate).map(LogicalPlan::Aggregate),
-            LogicalPlan::Join(join) => Ok(LogicalPlan::Join(operator::float_keys(join)?)),
             other => Ok(other),
         })
     })?;

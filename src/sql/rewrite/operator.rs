@@ -6,8 +6,7 @@ use arrow::datatypes::{DECIMAL256_MAX_PRECISION, DataType};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList, Like, ScalarFunction};
-use datafusion::logical_expr::utils::{conjunction, find_valid_equijoin_key_pair, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, ExprSchemable, Join, Operator, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit};
 
 use super::common::least_restrictive;
 use super::{call_of, converted};
@@ -311,26 +310,6 @@ pub(super) fn between(between: Between, schema: &DFSchema, registry: &Registry) 
     } else {
         side(Operator::GtEq, *between.low, &low)?.and(side(Operator::LtEq, *between.high, &high)?)
     }))
-}
-
-/// Keys of a join that are DOUBLEs: `=`, to which 0.0 is not -0.0 and NaN is NaN, as of keys in Flink; in other places the
-/// comparison is that of Java's operators.
-pub(super) fn float_keys(mut join: Join) -> DfResult<Join> {
-    let mut parts = Vec::new();
-    for part in join.filter.take().map(split_conjunction_owned).unwrap_or_default() {
-        let sides = match &part {
-            Expr::ScalarFunction(call) if call.name() == "double_equal" => call.args.first().zip(call.args.get(1)),
-            _ => None,
-        };
-        let keys = sides
-            .map(|(left, right)| find_valid_equijoin_key_pair(left, right, join.left.schema(), join.right.schema()));
-        parts.push(match keys.transpose()?.flatten() {
-            Some((left, right)) => left.eq(right),
-            None => part,
-        });
-    }
-    join.filter = conjunction(parts);
-    Ok(join)
 }
 
 /// A whole number as DECIMAL.
