@@ -43,6 +43,8 @@ struct Table {
     all: Vec<u32>,
     /// `NOT IN`: those without a key.
     unknown: Option<Vec<u32>>,
+    /// Most partners that one row has.
+    most: usize,
 }
 
 impl Table {
@@ -61,7 +63,11 @@ impl Table {
         }
         let unknown =
             plan.unknown_joins.then(|| places.clone().filter(|place| !are_known(&keys, *place)).collect::<Vec<_>>());
-        Ok(Self { converter, by_key, all: places.collect(), unknown })
+        let most = match keys.is_empty() {
+            true => plan.rows.num_rows(),
+            false => by_key.values().map(Vec::len).max().unwrap_or(0) + unknown.as_ref().map_or(0, Vec::len),
+        };
+        Ok(Self { converter, by_key, all: places.collect(), unknown, most })
     }
 
     /// The constants that `take` is given for each row, in the order of rows: those with its key, or that may have it.
@@ -251,6 +257,13 @@ impl ConstantJoinOperator {
 impl Operator for ConstantJoinOperator {
     fn name(&self) -> &str {
         "constant_join"
+    }
+
+    fn copies_max(&self, _: &RecordBatch) -> usize {
+        match self.kind {
+            JoinKind::Semi | JoinKind::Anti => 1,
+            _ => self.table.most,
+        }
     }
 
     fn process(&mut self, batch: RecordBatch, output: &mut Output) -> Result<()> {

@@ -97,8 +97,8 @@ pub trait Operator: Send {
     /// `Data` if a value cannot be computed; `Internal` for a broken invariant.
     fn process(&mut self, batch: RecordBatch, output: &mut Output) -> Result<()>;
 
-    /// Most rows that one row becomes at once: so many fewer are given to [`Operator::process`] at a time.
-    fn copies_max(&self) -> usize {
+    /// Most rows that one row of a batch becomes: so many fewer are given to [`Operator::process`] at a time.
+    fn copies_max(&self, _batch: &RecordBatch) -> usize {
         1
     }
 

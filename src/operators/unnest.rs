@@ -115,6 +115,14 @@ impl Operator for UnnestOperator {
         "unnest"
     }
 
+    /// The elements of the longest collection.
+    fn copies_max(&self, batch: &RecordBatch) -> usize {
+        // what cannot be computed is told by `process`
+        let elements = evaluate(&self.collection, batch).and_then(|collection| Elements::of(&collection));
+        let longest = elements.ok().and_then(|elements| elements.offsets.windows(2).map(|two| two[1] - two[0]).max());
+        longest.and_then(|longest| usize::try_from(longest).ok()).unwrap_or(1)
+    }
+
     fn process(&mut self, batch: RecordBatch, output: &mut Output) -> Result<()> {
         let collection = evaluate(&self.collection, &batch)?;
         let elements = Elements::of(&collection)?;
@@ -166,7 +174,7 @@ mod tests {
         Ok(RecordBatch::try_new(schema, columns)?)
     }
 
-    fn run(outer: bool, batch: RecordBatch) -> Result<Vec<RecordBatch>> {
+    fn unnest(outer: bool) -> UnnestOperator {
         let expr: Arc<dyn PhysicalExpr> = Arc::new(Column::new("a", 1));
         let collection = PlanExpr { expr, text: "a".into() };
         let unnest = Unnest { collection, kept: vec![0], outer, ordinality: true };
@@ -175,9 +183,20 @@ mod tests {
             Field::new("x", DataType::Int32, true),
             Field::new("o", DataType::Int32, true),
         ]);
+        UnnestOperator::new(&unnest, &schema)
+    }
+
+    fn run(outer: bool, batch: RecordBatch) -> Result<Vec<RecordBatch>> {
         let mut output = Output::default();
-        UnnestOperator::new(&unnest, &schema).process(batch, &mut output)?;
+        unnest(outer).process(batch, &mut output)?;
         Ok(output.batches)
+    }
+
+    #[test]
+    fn one_row_becomes_as_many_as_its_longest_collection() -> Result<()> {
+        let batch = batch(vec![Some(vec![Some(1)]), None, Some(vec![Some(1), None, Some(3)])])?;
+        assert_eq!(unnest(false).copies_max(&batch), 3);
+        Ok(())
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Operator for WindowAssignOperator {
         Ok(())
     }
 
-    fn copies_max(&self) -> usize {
+    fn copies_max(&self, _: &RecordBatch) -> usize {
         self.windows_max
     }
 }

@@ -98,7 +98,7 @@ impl Fragment {
                 return self.emit(at, vec![batch]).await;
             };
             metrics.rows_in.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-            let rows = (BATCH_ROWS_MAX / operator.copies_max()).max(1);
+            let rows = (BATCH_ROWS_MAX / operator.copies_max(&batch).max(1)).max(1);
             for from in (0..batch.num_rows()).step_by(rows) {
                 let Some(operator) = &mut self.steps[at].operator else { break };
                 let mut output = Output::default();
@@ -176,7 +176,7 @@ mod tests {
             Ok(())
         }
 
-        fn copies_max(&self) -> usize {
+        fn copies_max(&self, _: &RecordBatch) -> usize {
             100
         }
 

@@ -13,14 +13,28 @@ use datafusion::sql::sqlparser::tokenizer::Span as TokenSpan;
 use crate::sql::parser::dialect;
 use crate::sql::registry::Registry;
 
-/// `GROUP BY (a, b)` groups by both.
+/// `GROUP BY (a, b)` groups by both, `GROUP BY 1` by a constant.
 pub(super) fn flatten_keys(group_by: &mut ast::GroupByExpr) {
     if let ast::GroupByExpr::Expressions(keys, _) = group_by {
         let flat = |key: ast::Expr| match key {
             ast::Expr::Tuple(keys) => keys,
             key => vec![key],
         };
-        *keys = std::mem::take(keys).into_iter().flat_map(flat).collect();
+        *keys = std::mem::take(keys).into_iter().flat_map(flat).map(constant).collect();
+    }
+}
+
+/// A number among the keys is a constant in Flink, and a column's place to DataFusion.
+fn constant(key: ast::Expr) -> ast::Expr {
+    match key {
+        ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Number(..), .. }) => ast::Expr::Cast {
+            kind: ast::CastKind::Cast,
+            expr: Box::new(key),
+            data_type: ast::DataType::Int(None),
+            array: false,
+            format: None,
+        },
+        key => key,
     }
 }
 

@@ -62,6 +62,21 @@ fn plan(kind: JoinKind, value: Option<usize>, rows: RecordBatch) -> ConstantJoin
     }
 }
 
+#[test]
+fn one_row_becomes_as_many_as_the_constants_of_one_key() {
+    let rows =
+        || constants(Arc::new(Int32Array::from(vec![Some(1), Some(2), Some(1), None])), vec!["a", "b", "c", "d"]);
+    let most = |kind, value| {
+        let plan = plan(kind, value, rows());
+        let schema = Schema::new(vec![Field::new("id", DataType::Int64, false)]);
+        let operator = ConstantJoinOperator::new(&plan, &schema).unwrap();
+        operator.copies_max(&input(&STREAM))
+    };
+    assert_eq!(most(JoinKind::Inner, Some(1)), 2);
+    assert_eq!(most(JoinKind::Left, None), 4);
+    assert_eq!(most(JoinKind::Semi, None), 1);
+}
+
 /// What leaves, as `id constants`, in batches of these sizes; all of them agree.
 fn run(plan: &ConstantJoin) -> Vec<String> {
     let mut fields = vec![Field::new("id", DataType::Int64, false)];

@@ -4,7 +4,8 @@
 //! for rows that can first join the window `from_end`. [`GlobalWindowAggregate`] runs per hash of the
 //! keys, collects the panes of all partitions and merges those of a window when the watermark passes
 //! its end. Lateness is decided in the first, from the row's own watermark; the second merges in the
-//! order (slice, first window, partition). So a result is a function of the input log alone.
+//! order (slice, first window, partition). So a result is a function of the input log alone, but for what depends on the
+//! order of rows that several instances of an operator before it have made of one partition.
 //!
 //! ```text
 //! rows of one partition ─► pane (from_end, slice_end) ──watermark ≥ from_end−1──► partials

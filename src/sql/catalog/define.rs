@@ -37,6 +37,16 @@ pub(super) fn like(
             errors.push(clash("a primary key", source).at(own).hint("write LIKE t (EXCLUDING CONSTRAINTS)"));
             Vec::new()
         });
+    for key in &create.primary_key {
+        let copied = source.columns.iter().find(|column| column.name.value == key.value);
+        if let Some(ColumnDefKind::Physical(data_type)) = copied.map(|column| &column.kind)
+            && data_type.nullable
+        {
+            let error =
+                Error::sql(format!("column \"{}\" of the primary key may be NULL in the copied table", key.value));
+            errors.push(error.at(key.span).hint("declare it NOT NULL there"));
+        }
+    }
     let partitions = list(&create.partitioned_by, &source.partitioned_by, rule(Feature::Partitions));
     let partitioned_by = partitions.unwrap_or_else(|own| {
         errors.push(clash("partitions", source).at(own).hint("write LIKE t (EXCLUDING PARTITIONS)"));

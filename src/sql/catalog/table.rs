@@ -1,6 +1,8 @@
 //! A `CREATE TABLE`, compiled: expressions over what the connector delivers.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,6 +175,22 @@ fn check_columns(create: &CreateTable) -> Vec<Error> {
             );
         }
     }
+    let computed = create.columns.iter().filter_map(|column| match &column.kind {
+        ColumnDefKind::Computed(expr) => Some(expr),
+        _ => None,
+    });
+    for expr in computed.chain(create.watermark.iter().map(|watermark| &watermark.expr)) {
+        let mut over = None;
+        let ControlFlow::Continue(()) = ast::visit_expressions(expr, |part| {
+            over = over
+                .or_else(|| matches!(part, ast::Expr::Function(call) if call.over.is_some()).then(|| span_of(part))?);
+            ControlFlow::<Infallible>::Continue(())
+        });
+        if let Some(place) = over {
+            let error = Error::sql("OVER cannot stand in a column or watermark of a table").at(place);
+            errors.push(error.hint("write it in a query"));
+        }
+    }
     for (what, used) in [("PRIMARY KEY", &create.primary_key), ("PARTITIONED BY", &create.partitioned_by)] {
         for name in used {
             match create.columns.iter().find(|c| c.name.value == name.value) {
@@ -311,6 +329,10 @@ fn proctime_type() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
 
+fn is_zoned(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(_, Some(_)))
+}
+
 /// The watermark of rows stamped with the time they were taken: more of the same ms may come.
 fn before_now(proctime: usize) -> Expr {
     let ms = ScalarValue::new_interval_mdn(0, 0, 1_000_000);
@@ -368,7 +390,11 @@ fn watermark(
     let plan = planner.expressions(&spec.name, source, &exprs)?;
     let compiled = projected(&plan, &places).map_err(|e| vec![e])?;
     match compiled.into_values().next() {
-        Some((expr, DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, _), _)) => Ok(Some((rowtime, expr))),
+        Some((expr, DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, zone), _))
+            if zone.is_some() == is_zoned(&column.data_type) =>
+        {
+            Ok(Some((rowtime, expr)))
+        }
         Some((_, other, _)) => Err(vec![
             Error::sql(format!(
                 "a watermark must be a time stamp like its column, this expression has the type {}",

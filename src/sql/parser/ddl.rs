@@ -420,7 +420,12 @@ fn check(table: &mut CreateTable) -> Vec<Error> {
             .nearest(&name.value, table.columns.iter().map(|column| column.name.value.as_str()))
     });
     let unknown = unknown.filter(|_| table.from.is_none());
-    let errors = columns.chain(options).chain(unknown).take(ERRORS_MAX).collect();
+    let keys = repeated(table.primary_key.iter()).map(|name| {
+        Error::sql(format!("column \"{}\" is in the primary key twice", name.value))
+            .at(name.span)
+            .hint("remove one of them")
+    });
+    let errors = columns.chain(options).chain(unknown).chain(keys).take(ERRORS_MAX).collect();
     let key: HashSet<&str> = table.primary_key.iter().map(|name| name.value.as_str()).collect();
     for column in &mut table.columns {
         if let ColumnDefKind::Physical(data_type) = &mut column.kind

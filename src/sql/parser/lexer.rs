@@ -290,7 +290,7 @@ impl Lexer<'_> {
     fn number(&mut self) {
         let (start, byte) = (self.location(), self.at);
         self.digits();
-        if self.peek() == Some('.') && self.peek_second().is_some_and(|c| c.is_ascii_digit()) {
+        if self.peek() == Some('.') && !self.names_follow() {
             self.next();
             self.digits();
         }
@@ -301,6 +301,11 @@ impl Lexer<'_> {
         }
         let text = self.text.get(byte..self.at).unwrap_or("");
         self.push(Token::Number(text.to_owned(), false), start, byte);
+    }
+
+    /// Whether what follows the point is no fraction, which may be empty: `1.` is a DECIMAL.
+    fn names_follow(&self) -> bool {
+        self.peek_second().is_some_and(|c| c == '.' || c == '`' || c == '_' || c.is_alphabetic())
     }
 
     fn exponent_follows(&self) -> bool {

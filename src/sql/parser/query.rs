@@ -26,7 +26,8 @@ const RECURSION_MAX: usize = 4 * limits::SQL_DEPTH_MAX + 50;
 pub(super) fn parse_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
     if !["SELECT", "WITH", "VALUES"].iter().any(|word| cursor.at_keyword(word)) && cursor.peek() != Some(&Token::LParen)
     {
-        return Err(cursor.expected("SELECT, WITH or VALUES"));
+        let error = cursor.expected("SELECT, WITH or VALUES");
+        return Err(if cursor.at_keyword("TABLE") { error.hint("write SELECT * FROM t") } else { error });
     }
     let start = cursor.index();
     let tokens = cursor.rest();

@@ -23,7 +23,10 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<StatementKind>, Ve
 }
 
 fn parse_one(cursor: &mut Cursor<'_>) -> Result<Option<StatementKind>> {
-    if let Some(temporary) = take_create(cursor, "VIEW") {
+    // Flink reads OR REPLACE before VIEW, and does not replace
+    let new = cursor.take_keywords(&["CREATE", "OR", "REPLACE", "VIEW"]).then_some(false);
+    let new = new.or_else(|| cursor.take_keywords(&["CREATE", "OR", "REPLACE", "TEMPORARY", "VIEW"]).then_some(true));
+    if let Some(temporary) = new.or_else(|| take_create(cursor, "VIEW")) {
         return Ok(Some(StatementKind::CreateView(create_view(cursor, temporary)?)));
     }
     if let Some(error) = refusals::function(cursor).or_else(|| refusals::statement(cursor)) {

@@ -4,7 +4,9 @@
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{CastKind, CeilFloorKind, DateTimeField, Expr, Value, visit_expressions};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, Value, visit_expressions,
+};
 
 use crate::error::{Error, Span};
 use crate::functions;
@@ -52,6 +54,10 @@ fn operator(expr: &Expr) -> Option<Error> {
             let hint = format!("write LOWER({text}) {}LIKE LOWER({pattern})", not(negated));
             unsupported("ILIKE", expr, hint)
         }
+        Expr::BinaryOp {
+            op: op @ (BinaryOperator::BitwiseAnd | BinaryOperator::BitwiseOr | BinaryOperator::BitwiseXor),
+            ..
+        } => unsupported(&format!("operator {op}"), expr, "Flink has no operators of bits"),
         Expr::AnyOp { left, compare_op, right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
             of_subquery(&format!("{compare_op} ANY"), right, format!("write {left} IN (SELECT …) for = ANY"))
         }

@@ -246,8 +246,8 @@ fn without_window(join: &Join, condition: &Condition<'_>) -> Error {
             .hint("write JOIN, or a LEFT JOIN with the constants on its right side");
     }
     if [&join.left, &join.right].into_iter().any(|side| constants::reads_no_table(side)) {
-        return Error::sql(format!("{name} with an aggregate of constants is not supported"))
-            .detail("It would be updated with every constant.")
+        return Error::sql(format!("{name} with constants that are aggregated, ordered or joined is not supported"))
+            .detail("Only rows as VALUES and SELECT give them can stand in a join.")
             .hint("write the result itself into VALUES");
     }
     let error = Error::sql(format!("{name} of streams is not supported yet, but within windows"))

@@ -138,6 +138,13 @@ impl Refusals<'_> {
         if let GroupByExpr::All(_) = &select.group_by {
             self.foreign("GROUP BY ALL", None, "list the columns");
         }
+        if let GroupByExpr::Expressions(keys, _) = &select.group_by
+            && keys.iter().any(|key| matches!(key, Expr::Tuple(members) if members.is_empty()))
+        {
+            let place = select.projection.first().and_then(span_of);
+            let error = Error::sql("GROUP BY () is an aggregate without a window, which is not supported yet");
+            self.errors.push(error.or_at(place).hint("group by window_start, window_end of TABLE(TUMBLE(…))"));
+        }
         self.expressions(&select.projection, Clause::Other);
         self.expressions(&select.selection, Clause::Where);
         self.expressions(&select.group_by, Clause::GroupBy);

@@ -194,6 +194,12 @@ fn check_branches(name: &str, types: &[DataType]) -> DfResult<()> {
     if fit {
         return Ok(());
     }
+    let collection = types.iter().find(|t| Family::of(t).is_some_and(|family| family.is_collection()));
+    if let Some(collection) = collection.filter(|_| matches!(name, "if" | "greatest" | "least")) {
+        let collection = flink_type(collection);
+        let error = Error::sql(format!("{} takes no collections, such as {collection}", name.to_uppercase()));
+        return Err(if name == "if" { error.hint("write CASE WHEN condition THEN … ELSE … END") } else { error }.into());
+    }
     let types: Vec<String> = types.iter().map(flink_type).collect();
     Err(apart(match name {
         "CASE" => format!("the branches of CASE have types that do not go together: {}", types.join(", ")),

@@ -22,7 +22,7 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ExprSchema, Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction};
@@ -195,7 +195,9 @@ fn out_of_range(number: &ValueWithSpan) -> Option<Error> {
         return None;
     }
     let error = Error::sql(format!("the number \"{text}\" is out of range")).or_at(from_parser(number.span));
-    Some(error.detail("A number without a point is an INT or BIGINT.").hint(format!("write DECIMAL '{text}'")))
+    let error = error.detail("A number without a point is an INT or BIGINT, and a DECIMAL has 38 digits at most.");
+    let fits = text.trim_start_matches('0').len() <= usize::from(DECIMAL128_MAX_PRECISION);
+    Some(if fits { error.hint(format!("write DECIMAL '{text}'")) } else { error.hint("write it as a DOUBLE: …E0") })
 }
 
 fn is_comparison(op: &ast::BinaryOperator) -> bool {

@@ -20,7 +20,8 @@ pub(crate) fn tell_apart(query: &mut ast::Query) -> Vec<Ident> {
                 twice.push(alias.clone());
                 alias.value = unused(&alias.value, from, &mut seen);
             }
-            SelectItem::UnnamedExpr(ast::Expr::Identifier(name)) if hidden && seen.contains(&name.value) => {
+            SelectItem::UnnamedExpr(ast::Expr::Identifier(name)) if seen.contains(&name.value) => {
+                twice.push(name.clone());
                 let alias = Ident::new(unused(&name.value, from, &mut seen));
                 let expr = ast::Expr::Identifier(name.clone());
                 *item = SelectItem::ExprWithAlias { expr, alias };
@@ -103,6 +104,7 @@ mod tests {
             ("SELECT id AS a, ts AS a, d AS a FROM t ORDER BY ts", "a a0 a1"),
             ("SELECT id, id FROM t ORDER BY ts", "id id1"),
             ("SELECT id, id FROM t", "id id0"),
+            ("SELECT id, id, k AS id FROM t", "id id0 id1"),
             ("SELECT id, d AS id FROM t ORDER BY ts", "id id1"),
             ("SELECT id, d + 1, t.id FROM t", "id EXPR$1 id0"),
         ] {

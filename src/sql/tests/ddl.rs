@@ -44,8 +44,8 @@ fn like_takes_what_its_rules_say() {
         )
     );
     assert_eq!(
-        like("(PRIMARY KEY (a) NOT ENFORCED) WITH ('connector' = 'print') LIKE base (EXCLUDING ALL)"),
-        "id BIGINT NOT NULL, a VARCHAR(5) NOT NULL, ts TIMESTAMP(3) key [\"a\"] [connector=print]"
+        like("(PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'print') LIKE base (EXCLUDING ALL)"),
+        "id BIGINT NOT NULL, a VARCHAR(5), ts TIMESTAMP(3) key [\"id\"] [connector=print]"
     );
     assert_eq!(
         like("WITH ('connector' = 'kafka') LIKE base (EXCLUDING ALL INCLUDING GENERATED INCLUDING METADATA)"),
@@ -195,6 +195,27 @@ fn what_does_not_fit_is_refused_at_its_place() {
             "has the option \"topic\" already",
             "OVERWRITING",
         ),
+        (
+            "CREATE TABLE t (PRIMARY KEY (⟦site⟧) NOT ENFORCED) LIKE readings",
+            "may be NULL in the copied table",
+            "NOT NULL",
+        ),
+        (
+            "CREATE TABLE t (a INT, PRIMARY KEY (a, ⟦a⟧) NOT ENFORCED) WITH ('connector' = 'print')",
+            "in the primary key twice",
+            "remove",
+        ),
+        (
+            "CREATE TABLE t (a INT, b AS ⟦SUM(a) OVER (ORDER BY a)⟧) WITH ('connector' = 'print')",
+            "OVER cannot stand in a column",
+            "in a query",
+        ),
+        (
+            "CREATE TABLE t (ts TIMESTAMP(3), WATERMARK FOR ts AS CAST(⟦ts⟧ AS TIMESTAMP_LTZ(3))) WITH ('connector' = 'print')",
+            "a watermark must be a time stamp like its column",
+            "ts - INTERVAL",
+        ),
+        ("CREATE VIEW w AS SELECT a, ⟦a⟧ FROM (VALUES (1)) AS t (a)", "\"a\"", "alias"),
         ("CREATE TABLE t LIKE ⟦raedings⟧", "table \"raedings\" not found", "readings"),
         ("CREATE TABLE t (⟦a⟧, b) WITH ('connector' = 'print') AS SELECT 1 AS a", "2 columns are listed", "list all"),
         ("CREATE TABLE t (a, ⟦c⟧) WITH ('connector' = 'print') AS SELECT 1 AS a, 2 AS b", "no column \"c\"", "b"),
