@@ -179,7 +179,8 @@ fn outside<'a>(summary: &Summary, plan: &'a StreamPlan) -> (Vec<(u64, &'static s
 
 pub(super) fn ledger_query(loaded: &LoadedScript, layout: &StateLayout, name: &str) -> String {
     let state = state_argument(loaded, &layout.root);
-    format!("streamer sql -f {}{state} -c 'SELECT * FROM ledger.{name} LIMIT 10'", loaded.path)
+    let (path, settings) = (&loaded.path, &loaded.settings);
+    format!("streamer sql -f {path}{settings}{state} -c 'SELECT * FROM ledger.{name} LIMIT 10'")
 }
 
 /// The rows that are in the ledger, and the tables whose bad rows are not, by their policy.
@@ -237,7 +238,8 @@ fn whereabouts(loaded: &LoadedScript, plan: &StreamPlan, metrics: Option<&Metric
     }
     let readable = sinks(plan).into_iter().find(|table| table.connector() == "filesystem");
     if let Some(table) = readable {
-        text += &format!("  read them:  streamer sql -f {} -c 'SELECT * FROM {} LIMIT 10'\n", loaded.path, table.name);
+        let (path, settings, name) = (&loaded.path, &loaded.settings, &table.name);
+        text += &format!("  read them:  streamer sql -f {path}{settings} -c 'SELECT * FROM {name} LIMIT 10'\n");
     }
     text
 }

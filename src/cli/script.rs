@@ -21,6 +21,8 @@ pub(super) struct LoadedScript {
     pub(super) text: String,
     /// What it means.
     pub(super) script: Script,
+    /// The names that `--set` gave it, as they are to be given again; their values may be secrets.
+    pub(super) settings: String,
 }
 
 /// Reads and plans a script.
@@ -38,7 +40,8 @@ pub(super) fn load(arguments: &ScriptArguments) -> Result<LoadedScript, Failure>
         .map_err(|error| Failure { error, script: Some((path.clone(), text.clone())) })?;
     let stem = arguments.file.file_stem().and_then(|s| s.to_str()).unwrap_or("script");
     let name = if stem == "-" { "stdin" } else { stem }.to_owned();
-    Ok(LoadedScript { path, name, text, script })
+    let settings = given.keys().map(|name| format!(" --set {name}=…")).collect();
+    Ok(LoadedScript { path, name, text, script, settings })
 }
 
 /// Reads and plans a script that is to run.
@@ -50,7 +53,8 @@ pub(super) fn load_runnable(arguments: &ScriptArguments) -> Result<LoadedScript,
     if loaded.script.jobs.is_empty() && loaded.script.answers.is_empty() {
         let nothing = Error::sql("the script has nothing to run")
             .hint("add an INSERT INTO … SELECT …, or a SELECT as the last statement");
-        let error = Error::collect(loaded.script.unused.iter().cloned().chain([nothing.clone()])).unwrap_or(nothing);
+        // what is wrong with its tables is the reason that nothing is left
+        let error = Error::collect(loaded.script.unused.iter().cloned()).unwrap_or(nothing);
         return Err(Failure { error, script: Some((loaded.path, loaded.text)) });
     }
     Ok(loaded)

@@ -259,7 +259,12 @@ impl TableReader {
             bad_records: options.bad_records,
             quoting: if options.format == Format::Csv { Quoting::of(&table.options) } else { None },
             // as in Flink: only a reader that knows comments passes over empty lines, too
-            empty_records: options.format == Format::Csv && !table.options.boolean("csv.allow-comments", false)?,
+            empty_records: match options.format {
+                Format::Csv => !table.options.boolean("csv.allow-comments", false)?,
+                // each line is a value
+                Format::Raw => true,
+                Format::Json | Format::Parquet => false,
+            },
             root: options.path.clone(),
             partition_keys: table.partitioned_by.clone(),
             default_partition: options.default_partition.clone(),
